@@ -1,0 +1,97 @@
+"""The model as a chain of units, and its forward pass with every link recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+
+from naflow.errors import BadInput, UnsupportedModel
+from naflow.inputs import check_images
+from naflow.units import units_by_name, units_of_graph
+
+
+class Chain:
+    """units, shallow to deep, and how to run the model through them.
+
+    Found once for a model and an image shape, and again when the model's modules change.
+    """
+
+    def __init__(self, model: nn.Module, names: Sequence[str] | None, images: Tensor) -> None:
+        self.model = model
+        self.by_name = names is not None
+        try:
+            if names is not None:
+                self.units = units_by_name(model, names, images)
+            else:
+                self.units = units_of_graph(model, images)
+        except (RuntimeError, ValueError, TypeError) as error:
+            if isinstance(error, (BadInput, UnsupportedModel)):
+                raise
+            raise BadInput(
+                f"{type(model).__name__} cannot run on images of shape {tuple(images.shape)}: "
+                f"{error}"
+            ) from error
+
+    def forward(self, images: Tensor) -> tuple[list[Tensor], object]:
+        """The activation after every unit, (B, ...) each, and the model's output."""
+        if self.by_name:
+            return self._forward_by_name(images)
+        activations: list[Tensor] = []
+        x: object = images
+        for unit in self.units:
+            x = unit.module(x)
+            if isinstance(x, Tensor):
+                activations.append(x)
+        return activations, x
+
+    def _forward_by_name(self, images: Tensor) -> tuple[list[Tensor], object]:
+        made: dict[str, Tensor] = {}
+        versions: dict[str, int] = {}
+
+        def keep(name: str) -> Callable:
+            def hook(_: nn.Module, __: tuple, output: Tensor) -> None:
+                made[name], versions[name] = output, output._version
+
+            return hook
+
+        hooks = [unit.module.register_forward_hook(keep(unit.name)) for unit in self.units]
+        try:
+            output = self.model(images.clone())  # the model may begin with an in-place layer
+        finally:
+            for hook in hooks:
+                hook.remove()
+        for name, version in versions.items():
+            if made[name]._version != version:
+                raise UnsupportedModel(
+                    f"The output of '{name}' is overwritten in place by what follows it: "
+                    "include that operation in the unit, or make it out of place."
+                )
+        return [made[unit.name] for unit in self.units], output
+
+
+class ChainCache:
+    """Chains of one model, kept as long as its modules and parameters stay the same objects."""
+
+    def __init__(self, model: nn.Module, names: Sequence[str] | None = None) -> None:
+        self.model = model
+        self.names = None if names is None else list(names)
+        self._chains: dict[tuple, Chain] = {}
+        self._identity: tuple = ()
+
+    def chain(self, images: Tensor) -> Chain:
+        """The chain for these images; call it inside `preserved(model)`.
+
+        Raises BadInput for images that do not fit the model, UnsupportedModel for a model that
+        cannot be cut.
+        """
+        check_images(self.model, images)
+        identity = (*map(id, self.model.modules()), *map(id, self.model.parameters()))
+        if identity != self._identity:
+            self._chains, self._identity = {}, identity
+        key = (tuple(images.shape), images.device)
+        if key not in self._chains:
+            if len(self._chains) >= 8:  # many image sizes: forget the oldest
+                self._chains.pop(next(iter(self._chains)))
+            self._chains[key] = Chain(self.model, self.names, images)
+        return self._chains[key]

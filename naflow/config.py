@@ -1,0 +1,121 @@
+"""The knobs of the inverse, and the named presets that set them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from typing import Literal, get_args
+
+from naflow.errors import BadInput, near_names
+
+Anchor = Literal["zero", "forward"]
+Offset = Literal["local", "zero"]
+Merge = Literal["never", "paper"]
+Reduce = Literal["sum", "positive"]
+
+
+@dataclass(frozen=True)
+class InverseConfig:
+    """How a unit y = f(x) is inverted, given the back-propagated feature map z~ of its output:
+
+        x~ = argmin_x || P (J x + c - z~) ||^2 + damping^2 s^2 || x - a ||^2
+
+    with J the unit's Jacobian at the forward pass, c its offset, s the largest singular value of
+    P J, P the selection of equations and a the anchor. Equations 5-14 of the paper are the case
+    damping = 0, anchor "zero".
+
+    truncate        keep the first n output neurons in (C, H, W) order, n the number of inputs
+    drop_abandoned  outputs that were abandoned give no equation; else they enter as zeros
+    anchor          "zero": the minimum-norm solution; "forward": the one nearest to the activation
+    damping         0: the plain inverse; math.inf: the anchor itself; relative to s
+    offset          "local": c = f(x) - J x; "zero": c = f(0), as the authors' code has it
+    tol             relative tolerance of the solver (floored at what the dtype can attain)
+    max_iterations  of the solver; None: min(inputs, outputs)
+    merge           "paper": merge units until outputs >= inputs, as the authors' code does, and
+                    lose the maps between; "never": every layer keeps its map
+    in_place        as if every activation overwrote its input, as in the authors' code: the map
+                    before a ReLU is the map after it, and what the ReLU closed is what is abandoned
+    reduce          "sum": ReLU(sum_k alpha_k x~_k) (Eq. 2); "positive": sum_k ReLU(alpha_k x~_k)
+
+    Raises BadInput for a value outside its range.
+    """
+
+    truncate: bool = False
+    drop_abandoned: bool = True
+    anchor: Anchor = "zero"
+    damping: float = 0.3
+    offset: Offset = "local"
+    tol: float = 1e-3
+    max_iterations: int | None = 50
+    merge: Merge = "never"
+    in_place: bool = False
+    reduce: Reduce = "sum"
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("anchor", get_args(Anchor)),
+            ("offset", get_args(Offset)),
+            ("merge", get_args(Merge)),
+            ("reduce", get_args(Reduce)),
+            ("truncate", (True, False)),
+            ("drop_abandoned", (True, False)),
+            ("in_place", (True, False)),
+        ):
+            if getattr(self, name) not in allowed:
+                options = " or ".join(repr(value) for value in allowed)
+                raise BadInput(f"{name}={getattr(self, name)!r}: it must be {options}.")
+        if not self.damping >= 0:
+            raise BadInput(
+                f"damping={self.damping!r}: it must be a number >= 0 (math.inf allowed)."
+            )
+        if not 0 < self.tol < 1:
+            raise BadInput(f"tol={self.tol!r}: it must lie between 0 and 1, as in 1e-4.")
+        if self.max_iterations is not None and self.max_iterations < 1:
+            raise BadInput(
+                f"max_iterations={self.max_iterations!r}: it must be at least 1, or None."
+            )
+
+
+_PAPER = InverseConfig(
+    truncate=True,
+    drop_abandoned=True,
+    anchor="zero",
+    damping=0.0,
+    offset="zero",
+    tol=1e-8,
+    max_iterations=None,
+    merge="paper",
+    in_place=True,
+    reduce="positive",
+)
+
+PRESETS: dict[str, InverseConfig] = {
+    # What the authors' code outputs: its Jacobian is zero, so each inverse is the forward map.
+    "released": replace(_PAPER, anchor="forward", damping=math.inf, truncate=False),
+    # The equations, as that code means them once its Jacobian is repaired.
+    "paper": _PAPER,
+    # The equations with every row live: the study of an unregularised inverse.
+    "plain": replace(_PAPER, drop_abandoned=False, in_place=False),
+    # Regularised: what the kept neurons can still see of the layer's input.
+    "damped": InverseConfig(),
+    # Regularised: the inverse nearest to the forward activation.
+    "proximal": InverseConfig(drop_abandoned=False, anchor="forward"),
+}
+
+
+def resolve(preset: str | InverseConfig, **changes: object) -> InverseConfig:
+    """The configuration behind a preset's name, with single knobs changed.
+
+    Raises BadInput for an unknown preset or knob, with the names that are near.
+    """
+    if isinstance(preset, InverseConfig):
+        config = preset
+    elif preset in PRESETS:
+        config = PRESETS[preset]
+    else:
+        raise BadInput(f"There is no preset {preset!r}.{near_names(str(preset), PRESETS)}")
+    known = [field.name for field in fields(InverseConfig)]
+    for name in changes:
+        if name not in known:
+            raise BadInput(f"There is no setting {name!r}.{near_names(name, known)}")
+    return replace(config, **changes)  # type: ignore[arg-type]

@@ -1,0 +1,91 @@
+"""The Grad-CAM family, for all layers from one forward and one reverse pass.
+
+Each map is raw, (B, h, w), from the activation x (B, C, h, w) of a layer and its importance
+coefficients g = dS/dx. The constants 1e-6 and 1e-7 are those of pytorch-grad-cam, against which
+the maps are tested.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from naflow.explainer import Explainer
+from naflow.flow import Flow
+from naflow.record import Record
+
+
+class CAM(Explainer):
+    """A method that computes a layer's map from its activation and importance alone."""
+
+    @abstractmethod
+    def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
+        """The raw map (B, h, w)."""
+
+    def explain(self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]) -> Flow:
+        order = [name for name in record.layers if layers is None or name in layers]
+        at = {name: record.index(name) for name in order}
+        x = {name: record.activations[i] for name, i in at.items()}
+        g = {name: record.importance[i] for name, i in at.items()}
+        return Flow(
+            layers=order,
+            maps={name: self.attention_map(x[name], g[name]) for name in order},
+            score=record.score,
+            prediction=record.prediction,
+            output=record.output,
+            method=self.name,
+            importance=g if "importance" in keep else {},
+        )
+
+
+class GradCAM(CAM):
+    """ReLU(sum_k mean_ij(g_k) x_k): Selvaraju et al., ICCV 2017."""
+
+    name = "Grad-CAM"
+
+    def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
+        return (g.mean((2, 3), keepdim=True) * x).sum(1).relu()
+
+
+class HiResCAM(CAM):
+    """ReLU(sum_k g_k x_k): Draelos and Carin, 2020."""
+
+    name = "HiResCAM"
+
+    def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
+        return (g * x).sum(1).relu()
+
+
+class LayerCAM(CAM):
+    """ReLU(sum_k ReLU(g_k) x_k): Jiang et al., IEEE TIP 2021."""
+
+    name = "LayerCAM"
+
+    def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
+        return (g.relu() * x).sum(1).relu()
+
+
+class GradCAMPlusPlus(CAM):
+    """Weights sum_ij a_ij ReLU(g_ij), a = g^2 / (2 g^2 + sum(x) g^3): Chattopadhay et al., 2018."""
+
+    name = "Grad-CAM++"
+
+    def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
+        total = x.sum((2, 3), keepdim=True)
+        a = g.square() / (2 * g.square() + total * g.pow(3) + 1e-6)
+        weights = torch.where(g != 0, a * g.relu(), 0.0).sum((2, 3), keepdim=True)
+        return (weights * x).sum(1).relu()
+
+
+class XGradCAM(CAM):
+    """Weights sum_ij g_ij x_ij / sum_ij x_ij: Fu et al., BMVC 2020."""
+
+    name = "XGrad-CAM"
+
+    def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
+        total = x.sum((2, 3), keepdim=True)
+        weights = (g * x / (total + 1e-7)).sum((2, 3), keepdim=True)
+        return (weights * x).sum(1).relu()

@@ -1,0 +1,106 @@
+"""The attention flow: what every explainer returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from naflow.errors import BadInput, near_names
+from naflow.linalg import Stop
+
+
+@dataclass(frozen=True)
+class LayerStats:
+    """How well one layer's back-propagated feature map x~ was found; all (B,), on the CPU.
+
+    rule        the inverse rule that found it ("" at the deepest layer, where x~ = x)
+    iterations  of the solver; 0 for a closed form
+    residual    ||P (J x~ + c - z~)|| / ||P (c - z~)||: what of the equations stayed unsolved
+    stop        why the solver stopped, a member of naflow.linalg.Stop for each image
+    norm_ratio  ||x~|| / ||x||, against the forward activation
+    abandoned   share of the layer's neurons that the decision did not use
+    """
+
+    rule: str
+    iterations: Tensor
+    residual: Tensor
+    stop: list[Stop]
+    norm_ratio: Tensor
+    abandoned: Tensor
+
+
+@dataclass(frozen=True)
+class Flow:
+    """One attention map a layer, shallow to deep, for a batch of images.
+
+    layers      the layers' names, the model's own
+    maps        layer -> (B, h, w), raw (neither scaled nor resized), on the model's device
+    score       (B,) the scalar that is explained, the model's own
+    prediction  (B,) the predicted class; (B, H, W) for a segmentation; None for an embedding
+    output      the model's output
+    stats       layer -> LayerStats; empty for methods that solve nothing
+    importance  layer -> (B, C, h, w) importance coefficients, with keep=("importance",)
+    bpfm        layer -> (B, C, h, w) back-propagated feature maps, with keep=("bpfm",)
+    """
+
+    layers: list[str]
+    maps: dict[str, Tensor]
+    score: Tensor
+    prediction: Tensor | None
+    output: object
+    method: str
+    stats: dict[str, LayerStats] = field(default_factory=dict)
+    importance: dict[str, Tensor] = field(default_factory=dict)
+    bpfm: dict[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[tuple[str, Tensor]]:
+        return iter(self.maps.items())
+
+    def __getitem__(self, layer: str) -> Tensor:
+        """The raw map (B, h, w) of a layer. Raises BadInput with the near names if unknown."""
+        if layer not in self.maps:
+            raise BadInput(f"The flow has no layer '{layer}'.{near_names(layer, self.layers)}")
+        return self.maps[layer]
+
+    def stack(self, size: tuple[int, int]) -> Tensor:
+        """All maps, raw, resized bilinearly to (H, W): (B, L, H, W), layers shallow to deep."""
+        resized = [
+            interpolate(m[:, None], size=size, mode="bilinear", align_corners=False)
+            for m in self.maps.values()
+        ]
+        return torch.cat(resized, dim=1)
+
+    def __repr__(self) -> str:
+        batch = len(self.score)
+        head = f"Flow by {self.method}: {len(self)} layers, {batch} image{'s' * (batch != 1)}"
+        return f"{head}, {self.layers[0]} ... {self.layers[-1]}"
+
+    def table(self) -> str:
+        """The solve statistics as text, one line a layer, the worst image of the batch shown."""
+        heads = ("layer", "rule", "iterations", "residual", "|x~|/|x|", "abandoned", "stop")
+        rows = [heads, *(self._cells(layer) for layer in self.stats)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+        return "\n".join(lines)
+
+    def _cells(self, layer: str) -> tuple[str, ...]:
+        stats = self.stats[layer]
+        return (
+            layer,
+            stats.rule,
+            str(int(stats.iterations.max())),
+            f"{float(stats.residual.max()):.1e}",
+            f"{float(stats.norm_ratio.max()):.3g}",
+            f"{float(stats.abandoned.mean()):.1%}",
+            ", ".join(sorted({stop.name.lower() for stop in stats.stop})),
+        )

@@ -1,0 +1,122 @@
+"""Least-squares inverse of a convolution and of any locally affine unit (Eqs 5-10)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor, fx, nn
+
+from naflow.config import InverseConfig
+from naflow.inverses.inverse import ForwardUnit, Inverse, closed_form, relative
+from naflow.inverses.jacobian import UnitJacobian
+from naflow.linalg import (
+    Convolution,
+    Jacobian,
+    LinearOperator,
+    RowSelection,
+    Solution,
+    largest_singular_value,
+    lsmr,
+)
+
+
+class Conv(Inverse):
+    """A convolution of any stride, padding, dilation and groups: J is the convolution itself."""
+
+    families = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    description = "least squares (convolution)"
+    iterative = True
+
+    def matches(self, module: nn.Module) -> bool:
+        """Padding by reflection and the like is left to the local affine rule."""
+        return isinstance(module, self.families) and module.padding_mode == "zeros"
+
+    def __call__(self, unit: ForwardUnit, target: Tensor, config: InverseConfig) -> Solution:
+        conv = unit.module
+        operator = Convolution(
+            conv.weight, unit.input.shape, stride=conv.stride, padding=conv.padding,
+            dilation=conv.dilation, groups=conv.groups,
+        )  # fmt: skip
+        bias = (
+            0.0 if conv.bias is None else conv.bias.detach().view(1, -1, *[1] * (target.ndim - 2))
+        )
+        return least_squares(operator, unit, target - bias, config)
+
+
+class Affine(Inverse):
+    """Any other unit, by its local affine map: exact within one linear region of a ReLU net.
+
+    J v and J^T u are automatic differentiation at the forward input; nothing is formed.
+    """
+
+    families = (nn.Module,)
+    description = "least squares (local affine map)"
+    iterative = True
+
+    def matches(self, module: nn.Module) -> bool:
+        return not any(map(_mixes_samples, module.modules()))
+
+    def __call__(self, unit: ForwardUnit, target: Tensor, config: InverseConfig) -> Solution:
+        x = unit.input
+        traced = isinstance(unit.module, fx.GraphModule)
+        operator = UnitJacobian(unit.module, x) if traced else Jacobian(unit.module, x)
+        if config.offset == "zero":
+            with torch.no_grad():
+                offset = unit.module(torch.zeros_like(x))
+        else:
+            offset = operator.value - operator.mv(x)
+        return least_squares(operator, unit, target - offset, config)
+
+
+def _mixes_samples(module: nn.Module) -> bool:
+    return isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None
+
+
+def least_squares(
+    operator: LinearOperator, unit: ForwardUnit, target: Tensor, config: InverseConfig
+) -> Solution:
+    """argmin_x || P (J x - t) ||^2 + damping^2 s^2 || x - a ||^2, with t = z~ - c given as target.
+
+    P keeps the equations that `config` keeps; s is the largest singular value of P J, as far as
+    six steps of bidiagonalisation from t see it (a lower bound, sample by sample).
+    """
+    start = unit.input if config.anchor == "forward" else None
+    if config.damping == math.inf:
+        value = torch.zeros_like(unit.input) if start is None else start.clone()
+        return closed_form(value, operator.mv(value) - target, target)
+    first = _first_equations(unit) if config.truncate else None
+    kept = unit.kept if config.drop_abandoned else None
+    if first is not None:
+        operator, target = RowSelection(operator, first), target.masked_fill(~first, 0)
+    wanted = target
+    if kept is not None:
+        operator, wanted = RowSelection(operator, kept), target.masked_fill(~kept, 0)
+        # The authors' dropped equations keep their right-hand side: a constant that no x changes,
+        # but by which their solver judges when to stop.
+        target = target if config.in_place else wanted
+    damping: Tensor | float = 0.0
+    if config.damping > 0:
+        damping = config.damping * largest_singular_value(operator, target)
+    solution = lsmr(
+        operator,
+        target,
+        start=start,
+        damping=damping,
+        tol=config.tol,
+        max_iterations=config.max_iterations or min(unit.input[0].numel(), unit.output[0].numel()),
+    )
+    if wanted is target:
+        return solution
+    left = operator.mv(solution.value) - wanted
+    return replace(solution, residual=relative(left, wanted))
+
+
+def _first_equations(unit: ForwardUnit) -> Tensor | None:
+    """As many outputs as there are inputs, the first in (C, H, W) order; None where all are."""
+    inputs, outputs = unit.input[0].numel(), unit.output[0].numel()
+    if outputs <= inputs:
+        return None
+    first = torch.arange(outputs, device=unit.output.device) < inputs
+    return first.view(unit.output.shape[1:]).expand_as(unit.output)

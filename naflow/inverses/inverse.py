@@ -1,0 +1,78 @@
+"""What an inverse rule is, and the unit it inverts."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from naflow.config import InverseConfig
+from naflow.linalg import Solution, Stop
+
+
+@dataclass(frozen=True)
+class ForwardUnit:
+    """One unit y = f(x) at the point where the forward pass left it.
+
+    input, output: x and y, (B, ...). kept: the output neurons that were not abandoned, boolean
+    like output; None where all count.
+    """
+
+    module: Any  # an nn.Module of the rule's families, with their attributes
+    input: Tensor
+    output: Tensor
+    kept: Tensor | None = None
+
+
+class Inverse(ABC):
+    """The inverse rule of one family of layers.
+
+    A subclass names its `families`, says what it does in `description` (shown in the plan), and
+    computes the back-propagated feature map. Prove it with `naflow.testing.check_inverse`.
+    """
+
+    families: tuple[type[nn.Module], ...] = ()
+    description: str = ""
+    #: Whether a solver runs, and not a formula.
+    iterative: bool = False
+
+    def matches(self, module: nn.Module) -> bool:
+        """Whether this rule inverts the module."""
+        return isinstance(module, self.families)
+
+    @abstractmethod
+    def __call__(self, unit: ForwardUnit, target: Tensor, config: InverseConfig) -> Solution:
+        """x~ from target = z~, the BPFM of the unit's output, (B, *out) -> (B, *in)."""
+
+    def notes(self, module: nn.Module) -> str:
+        """What a reader of the plan should know about this very module; "" for nothing."""
+        return ""
+
+    def describe(self, module: nn.Module) -> str:
+        """The rule's line in the plan."""
+        return self.description
+
+
+def closed_form(
+    value: Tensor, left: Tensor | None = None, target: Tensor | None = None
+) -> Solution:
+    """A Solution of a formula. left: what of the equations stays unsolved, (B, *out), relative to
+    target; None where they are solved exactly."""
+    batch = len(value)
+    exact = left is None or target is None
+    return Solution(
+        value=value,
+        iterations=torch.zeros(batch, dtype=torch.int64, device=value.device),
+        residual=value.new_zeros(batch) if exact else relative(left, target),
+        stop=torch.full((batch,), int(Stop.CLOSED_FORM), device=value.device),
+        condition=value.new_ones(batch),
+    )
+
+
+def relative(left: Tensor, target: Tensor) -> Tensor:
+    """||left|| / ||target|| of each sample, (B, ...) -> (B,); 0 where the target is 0."""
+    norm = target.flatten(1).norm(dim=1)
+    return torch.where(norm > 0, left.flatten(1).norm(dim=1) / norm, 0.0)

@@ -1,0 +1,19 @@
+"""Batched, matrix-free linear algebra: every sample its own problem."""
+
+from .lsmr import attainable, lsmr
+from .operators import Convolution, Jacobian, LinearOperator, Matrix, RowSelection
+from .solution import Solution, Stop
+from .spectrum import largest_singular_value
+
+__all__ = [
+    "Convolution",
+    "Jacobian",
+    "LinearOperator",
+    "Matrix",
+    "RowSelection",
+    "Solution",
+    "Stop",
+    "attainable",
+    "largest_singular_value",
+    "lsmr",
+]

@@ -1,0 +1,168 @@
+"""What an inversion will do and cost, before it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from naflow.chain import Chain
+from naflow.config import InverseConfig
+from naflow.inverses import Inverse, rule_for
+from naflow.record import last_map
+from naflow.units import Unit
+
+
+@dataclass(frozen=True)
+class PlannedUnit:
+    """One unit of the plan. inputs, outputs: neurons an image; memory: bytes for the batch;
+    forwards: the cost of one solver iteration in forward passes of the model, 0 for a formula."""
+
+    layer: str
+    unit: str
+    rule: str
+    inputs: int
+    outputs: int
+    memory: int
+    forwards: float
+    inverted: bool
+    notes: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """units, shallow to deep, and the most iterations that a solve may take in each."""
+
+    units: list[PlannedUnit]
+    batch: int
+    config: InverseConfig
+
+    @property
+    def memory(self) -> int:
+        """Largest memory of one unit's inverse, in bytes, beside the recorded activations."""
+        return max(unit.memory for unit in self.units)
+
+    def iterations(self, unit: PlannedUnit) -> int:
+        """The most iterations that the unit's solve may take."""
+        if unit.forwards == 0 or not unit.inverted:
+            return 0
+        return self.config.max_iterations or min(unit.inputs, unit.outputs)
+
+    @property
+    def forwards(self) -> float:
+        """The most that the inversion can cost, in forward passes of the model."""
+        return sum(unit.forwards * self.iterations(unit) for unit in self.units)
+
+    def __str__(self) -> str:
+        widths = (26, 24, 32, 21, 9, 9, 9)
+        heads = ("layer", "unit", "rule", "inputs x outputs", "memory", "forwards", "at most")
+        rows = [heads, *(self._cells(unit) for unit in self.units)]
+        lines = [
+            "  ".join(
+                cell.ljust(w) if i < 3 else cell.rjust(w)
+                for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+            )
+            for row in rows
+        ]
+        lines.insert(1, "-" * len(lines[0]))
+        lines += [f"note: {unit.layer}: {unit.notes}." for unit in self.units if unit.notes]
+        lines.append(
+            f"{self.batch} image(s): at most {self.forwards:,.0f} forward passes and "
+            f"{_bytes(self.memory)} for the largest unit. 'forwards' is the cost of one solver "
+            "iteration; most solves stop long before 'at most'."
+        )
+        return "\n".join(lines)
+
+    def _cells(self, unit: PlannedUnit) -> tuple[str, ...]:
+        most = self.iterations(unit)
+        return (
+            unit.layer,
+            unit.unit,
+            unit.rule,
+            f"{unit.inputs:,} x {unit.outputs:,}",
+            _bytes(unit.memory) if unit.inverted else "-",
+            f"{unit.forwards:.3f}" if most else "-",
+            f"{unit.forwards * most:,.1f}" if most else "-",
+        )
+
+
+def _bytes(count: float) -> str:
+    for suffix in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024 or suffix == "GiB":
+            return f"{count:.0f} {suffix}" if suffix == "B" else f"{count:.1f} {suffix}"
+        count /= 1024
+    raise AssertionError("unreachable")
+
+
+def plan_of(
+    chain: Chain,
+    images: Tensor,
+    config: InverseConfig,
+    rules: Sequence[Inverse] = (),
+    last: str | None = None,
+) -> Plan:
+    """The plan of inverting the chain for these images. Call it inside `preserved(model)`.
+
+    Merged units (merge="paper") are listed one by one: the merging depends on these sizes.
+    """
+    activations, _ = chain.forward(images)
+    end = last_map(chain.units, activations, last)
+    points = [images, *activations[:end]]
+    flops = [_flops(unit, x) for unit, x in zip(chain.units, points[:-1], strict=False)]
+    whole = sum(flops) + sum(
+        _flops(unit, x) for unit, x in zip(chain.units[end:], activations[end - 1 :], strict=False)
+    )
+    units = []
+    for i, unit in enumerate(chain.units[:end]):
+        rule = rule_for(unit.module, unit.name, rules) if i else None
+        x, y = points[i], points[i + 1]
+        units.append(
+            PlannedUnit(
+                layer=unit.name,
+                unit=unit.kind,
+                rule=rule.describe(unit.module) if rule else "not inverted (reads the image)",
+                inputs=x[0].numel(),
+                outputs=y[0].numel(),
+                memory=_memory(unit, x, y, rule.iterative) if rule else 0,
+                forwards=2 * flops[i] / max(whole, 1) if rule and rule.iterative else 0.0,
+                inverted=rule is not None,
+                notes=rule.notes(unit.module) if rule else "",
+            )
+        )
+    return Plan(units, len(images), config)
+
+
+def _flops(unit: Unit, x: Tensor) -> int:
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        unit(x)
+    return max(counter.get_total_flops(), x.numel())
+
+
+def _memory(unit: Unit, x: Tensor, y: Tensor, iterative: bool) -> int:
+    """Bytes: the solver keeps five vectors like the input and two like the output, and a local
+    affine map keeps the unit's own intermediate values twice (for J and for its transpose)."""
+    vectors = 5 * x.numel() + 2 * y.numel() if iterative else x.numel()
+    inner = 2 * _intermediate(unit, x) if iterative else 0
+    return (vectors + inner) * x.element_size()
+
+
+def _intermediate(unit: Unit, x: Tensor) -> int:
+    total = 0
+
+    def count(_: object, __: object, output: object) -> None:
+        nonlocal total
+        total += output.numel() if isinstance(output, Tensor) else 0
+
+    hooks = [
+        m.register_forward_hook(count) for m in unit.module.modules() if not list(m.children())
+    ]
+    try:
+        unit(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return total

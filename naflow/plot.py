@@ -1,0 +1,131 @@
+"""Attention maps as pictures: scaling, overlays, and strips of a flow from shallow to deep.
+
+Colour convention: every map is scaled by its own minimum and maximum, so a panel shows WHERE its
+layer looked. Equal colours in two panels do not mean equal values. The picture below is a pale
+grey; from the minimum to the maximum of the map, yellow, orange and dark red cover it more and
+more. A map that is the same everywhere carries no position and is drawn as its minimum.
+
+Everything here takes and gives numpy arrays; matplotlib is imported only when something is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from naflow.errors import BadInput
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = "YlOrRd"
+
+
+def minmax(attention: np.ndarray) -> np.ndarray:
+    """A map (h, w) scaled to [0, 1] by its own range; zeros where it is the same everywhere.
+
+    Raises BadInput for a map that is not two-dimensional or not finite.
+    """
+    attention = np.asarray(attention, np.float64)
+    if attention.ndim != 2:
+        raise BadInput(f"a map has shape {attention.shape}: one map (h, w) at a time is scaled.")
+    if not np.isfinite(attention).all():
+        raise BadInput("the map holds NaN or infinity: it cannot be scaled.")
+    low, high = attention.min(), attention.max()
+    return np.zeros_like(attention) if high == low else (attention - low) / (high - low)
+
+
+def enlarged(attention: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A map (h, w) resized bilinearly to (H, W), values at pixel centres and edges held."""
+    for axis, length in enumerate(size):
+        old = attention.shape[axis]
+        at = np.clip((np.arange(length) + 0.5) * old / length - 0.5, 0, old - 1)
+        low = np.floor(at).astype(int)
+        high = np.minimum(low + 1, old - 1)
+        share = (at - low).reshape([-1 if a == axis else 1 for a in range(2)])
+        attention = (
+            np.take(attention, low, axis) * (1 - share) + np.take(attention, high, axis) * share
+        )
+    return attention
+
+
+def overlay(
+    image: np.ndarray, attention: np.ndarray, strength: float = 0.85, colours: str = COLOURS
+) -> np.ndarray:
+    """The map (h, w) in colour over the image (H, W, 3) in [0, 1]; returns (H, W, 3) in [0, 1].
+
+    The image is turned to a pale grey, so that every colour seen is the map's; `strength` is how
+    much of it the map's maximum covers, and lower values cover less. Raises BadInput for other
+    shapes.
+    """
+    from matplotlib import colormaps
+
+    image = np.asarray(image, np.float64)
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise BadInput(f"the image has shape {image.shape}: (H, W, 3) is needed.")
+    level = enlarged(minmax(attention), image.shape[:2])
+    grey = 0.45 + 0.55 * (image @ [0.299, 0.587, 0.114])[..., None]
+    # The square root lets weak but present attention show.
+    cover = strength * np.sqrt(level)[..., None]
+    return np.clip((1 - cover) * grey + cover * colormaps[colours](level)[..., :3], 0, 1)
+
+
+def panel(ax: Axes, picture: np.ndarray, below: str = "") -> None:
+    """Draw a picture (H, W, 3) without axes, with a small caption below."""
+    ax.imshow(picture, interpolation="nearest")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    if below:
+        ax.set_xlabel(below, fontsize=6, labelpad=2)
+
+
+def strip(
+    axes: Sequence[Axes], image: np.ndarray, maps: Mapping[str, np.ndarray], name: str = ""
+) -> None:
+    """Draw one flow on a row of axes: a map (h, w) each, over the image (H, W, 3); `name` stands
+    on the left.
+
+    Raises BadInput unless there is one axis for each map.
+    """
+    if len(axes) != len(maps):
+        raise BadInput(f"{len(maps)} maps on {len(axes)} axes: one axis for each map is needed.")
+    for ax, attention in zip(axes, maps.values(), strict=True):
+        panel(ax, overlay(image, attention))
+    axes[0].set_ylabel(name.replace(" (", "\n("), fontsize=6, labelpad=2)
+
+
+def flow_figure(image: np.ndarray, flows: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
+    """A figure of one image (H, W, 3) in [0, 1]: one row a method, one column a layer, shallow to
+    deep.
+
+    flows  method -> layer -> map (h, w); every method has the same layers.
+    """
+    from matplotlib.figure import Figure
+
+    layers = list(next(iter(flows.values())))
+    figure = Figure(figsize=(0.8 * len(layers), 0.85 * len(flows)), layout="constrained")
+    grid = figure.subplots(len(flows), len(layers), squeeze=False)
+    for axes, (method, maps) in zip(grid, flows.items(), strict=True):
+        strip(axes, image, maps, method)
+    for ax, layer in zip(grid[0], layers, strict=True):
+        ax.set_title(layer, fontsize=6)
+    return figure
+
+
+def save(figure: Figure, path: str | Path, dpi: int = 200) -> None:
+    """Write a figure as .png, .pdf or .svg; the same figure always gives the same bytes."""
+    from matplotlib import rc_context
+
+    ending = str(path).rsplit(".", 1)[-1]
+    dates = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    if ending not in dates:
+        raise BadInput(f"{path}: a figure can be written as .png, .pdf or .svg.")
+    with rc_context({"svg.hashsalt": "naflow", "pdf.fonttype": 42}):
+        figure.savefig(path, dpi=dpi, metadata=dates[ending])

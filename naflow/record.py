@@ -1,0 +1,139 @@
+"""One forward and one reverse pass: activations and importance coefficients at every cut point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from naflow.chain import Chain
+from naflow.errors import BadInput, NotFinite, UnsupportedModel, near_names
+from naflow.scores import Score
+from naflow.units import Unit
+
+
+@dataclass(frozen=True)
+class Record:
+    """The forward pass up to the last feature map, cut point by cut point.
+
+    names[0] is "input" and activations[0] the images; names[l] is the output of units[l - 1].
+    activations and importance are (B, C, H, W) (any shape for a unit that is no feature map),
+    detached, on the model's device. importance[l] = dS/dx^l (Eqs 15, 16).
+    """
+
+    names: list[str]
+    units: list[Unit]
+    activations: list[Tensor]
+    importance: list[Tensor]
+    output: object
+    prediction: Tensor | None
+    score: Tensor
+
+    @property
+    def layers(self) -> list[str]:
+        """The cut points that are feature maps, (B, C, H, W), shallow to deep."""
+        pairs = zip(self.units, self.activations[1:], strict=True)
+        return [unit.name for unit, x in pairs if unit.feature_map and x.ndim == 4]
+
+    def index(self, layer: str) -> int:
+        """Position of a layer among names. Raises BadInput with the near names if unknown."""
+        if layer not in self.layers:
+            raise BadInput(f"There is no layer '{layer}'.{near_names(layer, self.layers)}")
+        return self.names.index(layer)
+
+
+def record(chain: Chain, images: Tensor, score: Score, last: str | None = None) -> Record:
+    """Run the model once and differentiate the score once: the cascade of Jacobians
+    alpha^{l-1} = (df_l/dx^{l-1})^T alpha^l for all layers is one reverse pass.
+
+    last: the deepest layer of the flow; by default the last feature map of more than one pixel.
+    Call it inside `preserved(model)`.
+
+    Raises BadInput for a score that is not (B,) or does not depend on the images; NotFinite,
+    naming layer and images, where an activation or gradient is NaN or infinite.
+    """
+    with torch.enable_grad():
+        images = images.detach().requires_grad_()
+        activations, output = chain.forward(images)
+        value = score(output)
+        _check_score(value, len(images))
+        end = last_map(chain.units, activations, last)
+        names = ["input"] + [unit.name for unit in chain.units[:end]]
+        points = [images, *activations[:end]]
+        for name, x in zip(names, points, strict=True):
+            _check_finite(x, f"The activation of layer '{name}'")
+        _check_finite(value, "The score")
+        if not value.requires_grad:
+            raise BadInput("The score does not depend on the images: nothing to explain.")
+        gradients = torch.autograd.grad(value.sum(), points, allow_unused=True)
+    importance = [
+        torch.zeros_like(x) if g is None else g for g, x in zip(gradients, points, strict=True)
+    ]
+    for name, gradient in zip(names, importance, strict=True):
+        _check_finite(gradient, f"The gradient at layer '{name}'")
+    _check_used(importance[-1], names[-1])
+    return Record(
+        names=names,
+        units=chain.units[:end],
+        activations=[x.detach() for x in points],
+        importance=importance,
+        output=output,
+        prediction=_prediction(output),
+        score=value.detach(),
+    )
+
+
+def last_map(units: list[Unit], activations: list[Tensor], last: str | None = None) -> int:
+    """The number of units up to `last`, or up to the last feature map of more than one pixel.
+
+    Raises BadInput for an unknown layer, UnsupportedModel where there is no feature map.
+    """
+    maps = {
+        unit.name: i
+        for i, (unit, x) in enumerate(zip(units, activations, strict=False), 1)
+        if unit.feature_map and x.ndim == 4
+    }
+    if last is not None:
+        if last not in maps:
+            raise BadInput(f"There is no layer '{last}'.{near_names(last, maps)}")
+        return maps[last]
+    if not maps:
+        raise UnsupportedModel(
+            "No layer of the model gives a feature map (B, C, H, W) through which all data flow: "
+            "there is nothing to draw. NAFlow explains convolutional networks."
+        )
+    wide = [i for i in maps.values() if activations[i - 1][0, 0].numel() > 1]
+    return (wide or list(maps.values()))[-1]
+
+
+def _check_score(value: object, batch: int) -> None:
+    if not isinstance(value, Tensor) or value.shape != (batch,):
+        shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise BadInput(
+            f"The score has shape {shape}: it must give one number an image, ({batch},)."
+        )
+
+
+def _check_finite(x: Tensor, what: str) -> None:
+    if not bool(x.isfinite().all()):
+        wrong = (~x.isfinite()).flatten(1).any(1) if x.ndim > 1 else ~x.isfinite()
+        raise NotFinite(f"{what} is NaN or infinite for images {wrong.nonzero()[:, 0].tolist()}.")
+
+
+def _check_used(importance: Tensor, layer: str) -> None:
+    unused = (importance == 0).flatten(1).all(1).nonzero()[:, 0].tolist()
+    if unused:
+        raise BadInput(
+            f"The score of images {unused} has zero gradient everywhere at '{layer}', the last "
+            "feature map: no neuron was used, so there is nothing to draw. Explain another score."
+        )
+
+
+def _prediction(output: object) -> Tensor | None:
+    """The class of the largest logit: (B,) for logits (B, K), (B, H, W) for a segmentation."""
+    if isinstance(output, dict):
+        output = output.get("out")
+    if isinstance(output, Tensor) and output.ndim in (2, 4) and output.shape[1] > 1:
+        return output.detach().argmax(1)
+    return None

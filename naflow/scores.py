@@ -1,0 +1,200 @@
+"""What is explained: one scalar a sample, computed from the model's output.
+
+A score is any callable from the model's output to a tensor of shape (B,). Those here check what
+they are given and say what is wrong. Equation numbers are those of the NAFlow paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from naflow.errors import BadInput, near_names
+
+Score = Callable[..., Tensor]
+SimilarityKind = Literal["cosine", "dot", "euclidean"]
+
+
+def _logits(output: object, needs: str) -> Tensor:
+    if not isinstance(output, Tensor):
+        raise BadInput(
+            f"The model returns a {type(output).__name__}, and {needs} needs a tensor: pass a "
+            "callable that picks one, as in score=lambda output: output['out'].mean((1, 2, 3))."
+        )
+    return output
+
+
+def _out_of_range(index: int, classes: int) -> BadInput:
+    return BadInput(f"Class {index} is out of range: the model has classes 0 to {classes - 1}.")
+
+
+@dataclass(frozen=True)
+class ClassLogit:
+    """S = the logit of a class (Eq. 1). index: one class for all images, one an image, or None
+    for the class that the model predicts.
+
+    Raises BadInput where the output is not (B, classes) or an index is out of range.
+    """
+
+    index: int | Sequence[int] | Tensor | None = None
+
+    def __call__(self, output: Tensor) -> Tensor:
+        logits = _logits(output, "ClassLogit")
+        if logits.ndim != 2:
+            raise BadInput(
+                f"ClassLogit needs logits of shape (B, classes), the model returns "
+                f"{tuple(logits.shape)}: use scores.PixelSet for a segmentation, "
+                "scores.ChannelContribution for an embedding, or a callable."
+            )
+        batch, classes = logits.shape
+        if self.index is None:
+            index = logits.argmax(1)
+        else:
+            index = torch.as_tensor(self.index, device=logits.device)
+            if index.is_floating_point() or index.ndim > 1 or index.numel() not in (1, batch):
+                raise BadInput(
+                    f"Class index {self.index!r}: give one integer, or one for each of the "
+                    f"{batch} images."
+                )
+            index = index.long().expand(batch)
+            wrong = index[(index < 0) | (index >= classes)]
+            if len(wrong):
+                raise _out_of_range(int(wrong[0]), classes)
+        return logits.gather(1, index[:, None])[:, 0]
+
+
+def _pair(output: object, reference: Tensor, kind: str, spatial_sum: bool) -> tuple[Tensor, Tensor]:
+    """The image's and the reference's embeddings, both (B, D) or (B, C, H*W) with spatial_sum."""
+    v = _logits(output, "a similarity score")
+    if kind not in ("cosine", "dot", "euclidean"):
+        raise BadInput(
+            f"There is no similarity {kind!r}.{near_names(kind, ['cosine', 'dot', 'euclidean'])}"
+        )
+    u = torch.as_tensor(reference, device=v.device).detach()
+    u = u[None] if u.ndim == v.ndim - 1 else u
+    if u.shape[1:] != v.shape[1:] or len(u) not in (1, len(v)):
+        raise BadInput(
+            f"The reference has shape {tuple(reference.shape)}, the model's embedding of the "
+            f"images {tuple(v.shape)}: give one reference of shape {tuple(v.shape[1:])}, or one "
+            "an image."
+        )
+    u = u.to(v.dtype).expand_as(v)
+    if spatial_sum and v.ndim < 3:
+        raise BadInput(
+            f"spatial_sum needs a feature map (B, C, ...), the model returns {tuple(v.shape)}."
+        )
+    first = 2 if spatial_sum else 1
+    for name, vector in (("image", v), ("reference", u)):
+        zero = (vector.flatten(1) == 0).all(1).nonzero()[:, 0].tolist()
+        if zero:
+            raise BadInput(
+                f"The embedding of {name} {zero} is all zero: its similarity to anything is "
+                "undefined."
+            )
+    return v.flatten(first), u.flatten(first)
+
+
+@dataclass(frozen=True)
+class ChannelContribution:
+    """S = sum_k w_k v_k (Eqs 17-21): each channel of the embedding v weighted by its share in the
+    similarity to a reference u (support image, memory-bank entry, retrieved image).
+
+    "cosine", "dot": w_k = |v_k u_k| / sum_j |v_j u_j|; the norms of a cosine cancel in the share.
+    "euclidean": w_k = (v_k - u_k)^2 / sum_j (v_j - u_j)^2, our reading: the share in the distance.
+    The weights are constants (detached) and sum to 1 for every image. spatial_sum: for embeddings
+    that are feature maps, shares are summed over space, one weight a channel.
+
+    reference: (D,), (B, D), (C, H, W) or (B, C, H, W). Raises BadInput for shapes that do not fit
+    and for a zero vector on either side.
+    """
+
+    reference: Tensor
+    similarity: SimilarityKind = "cosine"
+    spatial_sum: bool = False
+
+    def weights(self, output: Tensor) -> Tensor:
+        """The weights w, (B, D), or (B, C) with spatial_sum."""
+        v, u = _pair(output, self.reference, self.similarity, self.spatial_sum)
+        v = v.detach()
+        share = (v - u).square() if self.similarity == "euclidean" else (v * u).abs()
+        share = share.sum(2) if self.spatial_sum else share
+        total = share.sum(1, keepdim=True)
+        if (total == 0).any():
+            nothing = (total[:, 0] == 0).nonzero()[:, 0].tolist()
+            raise BadInput(
+                f"Images {nothing} share no channel with the reference (or equal it under "
+                "'euclidean'): no channel contributes."
+            )
+        return share / total
+
+    def __call__(self, output: Tensor) -> Tensor:
+        weights = self.weights(output)
+        v = output.flatten(2).sum(2) if self.spatial_sum else output.flatten(1)
+        return (weights * v).sum(1)
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """S = cos(v, u), v . u, or -|v - u|^2: the plain gradient, for comparison with
+    ChannelContribution.
+
+    Raises BadInput for shapes that do not fit and for a zero vector on either side.
+    """
+
+    reference: Tensor
+    similarity: SimilarityKind = "cosine"
+
+    def __call__(self, output: Tensor) -> Tensor:
+        v, u = _pair(output, self.reference, self.similarity, spatial_sum=False)
+        if self.similarity == "cosine":
+            return cosine_similarity(v, u, dim=1)
+        if self.similarity == "dot":
+            return (v * u).sum(1)
+        return -(v - u).square().sum(1)
+
+
+@dataclass(frozen=True)
+class PixelSet:
+    """S = the sum of a class's logits over a set of output pixels (semantic segmentation).
+
+    pixels: boolean (H, W) or (B, H, W) at the output's size; None: the pixels predicted as that
+    class. The model returns (B, classes, H, W), or a dict with such a tensor under "out".
+
+    Raises BadInput for an empty set (naming the images), a wrong size or class.
+    """
+
+    index: int
+    pixels: Tensor | None = None
+
+    def __call__(self, output: Tensor | dict[str, Tensor]) -> Tensor:
+        logits = output["out"] if isinstance(output, dict) and "out" in output else output
+        logits = _logits(logits, "PixelSet")
+        if logits.ndim != 4:
+            raise BadInput(
+                "PixelSet needs logits (B, classes, H, W), the model returns "
+                f"{tuple(logits.shape)}."
+            )
+        if not 0 <= self.index < logits.shape[1]:
+            raise _out_of_range(self.index, logits.shape[1])
+        if self.pixels is None:
+            chosen = logits.argmax(1) == self.index
+        else:
+            chosen = torch.as_tensor(self.pixels, device=logits.device).bool()
+            if chosen.shape[-2:] != logits.shape[-2:] or chosen.ndim not in (2, 3):
+                raise BadInput(
+                    f"The pixel set has shape {tuple(chosen.shape)}, the output "
+                    f"{tuple(logits.shape[-2:])} pixels: resize the mask to the output's size."
+                )
+            chosen = chosen.expand(len(logits), *chosen.shape[-2:])
+        empty = (~chosen.flatten(1).any(1)).nonzero()[:, 0].tolist()
+        if empty:
+            raise BadInput(
+                f"The pixel set of class {self.index} is empty in images {empty}: "
+                "nothing to explain."
+            )
+        return (logits[:, self.index] * chosen).flatten(1).sum(1)

@@ -1,0 +1,79 @@
+"""The Grad-CAM family against pytorch-grad-cam's raw maps, layer by layer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from naflow import scores
+from naflow.explainers import GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGradCAM
+
+METHODS = {
+    GradCAM: "GradCAM",
+    GradCAMPlusPlus: "GradCAMPlusPlus",
+    HiResCAM: "HiResCAM",
+    LayerCAM: "LayerCAM",
+    XGradCAM: "XGradCAM",
+}
+LAYERS = {
+    "resnet18": ["layer1.0", "layer2.1", "layer3.0", "layer4.1"],
+    "vgg11": ["features.0", "features.7", "features.10", "features.20"],
+}
+
+
+@pytest.fixture(scope="module", params=LAYERS)
+def network(request: pytest.FixtureRequest) -> tuple[nn.Module, list[str]]:
+    torch.manual_seed(1)
+    model = getattr(torchvision.models, request.param)(num_classes=7).eval()
+    for module in model.modules():
+        if getattr(module, "inplace", False):  # theirs would see the overwritten activation
+            module.inplace = False
+    return model, LAYERS[request.param]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("method", METHODS)
+def test_equals_pytorch_grad_cam(method: type, network: tuple[nn.Module, list[str]]) -> None:
+    import pytorch_grad_cam
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    model, layers = network
+    images = torch.randn(2, 3, 64, 64)
+    flow = method(model)(images, scores.ClassLogit([2, 5]))
+    theirs = getattr(pytorch_grad_cam, METHODS[method])
+    modules = [model.get_submodule(layer) for layer in layers]
+    with theirs(model=model, target_layers=modules) as cam:
+        cam.activations_and_grads(images)
+        cam.forward(images, [ClassifierOutputTarget(2), ClassifierOutputTarget(5)])
+        kept = cam.activations_and_grads
+        for layer, module, x, g in zip(
+            layers, modules, kept.activations, kept.gradients, strict=True
+        ):
+            x, g = x.detach().numpy(), g.detach().numpy()
+            raw = np.maximum(cam.get_cam_image(images, module, None, x, g, False), 0)
+            found = flow[layer].numpy()
+            assert np.abs(found - raw).max() <= 1e-5 * np.abs(raw).max(), layer
+
+
+def test_every_layer_from_one_reverse_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    original = torch.autograd.grad
+    monkeypatch.setattr(
+        torch.autograd, "grad", lambda *a, **k: calls.append(1) or original(*a, **k)
+    )
+    flow = GradCAM(torchvision.models.resnet18())(torch.randn(1, 3, 64, 64))
+    assert len(flow) == 20
+    assert len(calls) == 1
+
+
+def test_chosen_layers_and_kept_importance() -> None:
+    flow = LayerCAM(torchvision.models.resnet18())(
+        torch.randn(1, 3, 64, 64), layers=["layer2.0"], keep=("importance",)
+    )
+    assert flow.layers == ["layer2.0"]
+    assert flow.importance["layer2.0"].shape == (1, 128, 8, 8)
+    assert flow.method == "LayerCAM"
+    assert flow.stats == {}

@@ -1,0 +1,78 @@
+"""The model is left exactly as it was, also after an exception."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from networks import Residual
+from torch import nn
+
+from naflow import NAFlow
+from naflow.explainers import GradCAM
+
+
+def state_of(model: nn.Module) -> dict:
+    return {
+        "training": [m.training for m in model.modules()],
+        "inplace": [getattr(m, "inplace", None) for m in model.modules()],
+        "requires_grad": [p.requires_grad for p in model.parameters()],
+        "grad": [None if p.grad is None else p.grad.clone() for p in model.parameters()],
+        "values": [t.clone() for t in model.state_dict().values()],
+        "hooks": [
+            (len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks))
+            for m in model.modules()
+        ],
+    }
+
+
+def same(a: object, b: object) -> bool:
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, dict):
+        return all(same(a[k], b[k]) for k in a)
+    return a == b
+
+
+def explode(output: torch.Tensor) -> torch.Tensor:
+    raise RuntimeError("boom")
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("frozen", [True, False])
+@pytest.mark.parametrize("score", [None, explode])
+@pytest.mark.parametrize("kind", [NAFlow, GradCAM])
+def test_nothing_changes(training: bool, frozen: bool, score: object, kind: type) -> None:
+    model = Residual().train(training)
+    model.layer1[0].eval()  # a part that is frozen on purpose keeps its own state
+    for parameter in model.parameters():
+        parameter.requires_grad_(not frozen)
+        parameter.grad = torch.ones_like(parameter)
+    model.register_forward_hook(lambda m, a, y: None)
+    before, x = state_of(model), torch.randn(2, 3, 16, 16)
+    images = x.clone()
+    if score is None:
+        kind(model)(x)
+    else:
+        with pytest.raises(RuntimeError, match="boom"):
+            kind(model)(x, score)
+    assert same(state_of(model), before)
+    assert torch.equal(x, images)
+    assert not x.requires_grad
+
+
+def test_works_under_no_grad_and_inference_tensors_are_refused_or_work() -> None:
+    model, x = Residual(), torch.randn(2, 3, 16, 16)
+    expected = NAFlow(model)(x)
+    with torch.no_grad():
+        found = NAFlow(model)(x)
+    for layer in expected.layers:
+        assert torch.equal(found[layer], expected[layer])
+
+
+def test_train_and_eval_mode_give_the_same_flow() -> None:
+    model, x = Residual(), torch.randn(2, 3, 16, 16)
+    in_eval, in_train = NAFlow(model.eval())(x), NAFlow(model.train())(x)
+    assert torch.equal(in_eval.score, in_train.score)
+    assert torch.equal(in_eval["conv1"], in_train["conv1"])

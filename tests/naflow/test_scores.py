@@ -1,0 +1,120 @@
+"""Scores: their values, their weights, and what they say of bad input."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from naflow import BadInput, scores
+
+
+def test_class_logit_by_default_is_the_predicted_class() -> None:
+    logits = torch.tensor([[1.0, 3.0, 2.0], [5.0, 0.0, -1.0]])
+    assert scores.ClassLogit()(logits).tolist() == [3, 5]
+    assert scores.ClassLogit(2)(logits).tolist() == [2, -1]
+    assert scores.ClassLogit([0, 1])(logits).tolist() == [1, 0]
+    assert scores.ClassLogit(torch.tensor([0, 1]))(logits).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        (3, "Class 3 is out of range: the model has classes 0 to 2"),
+        (-1, "Class -1 is out of range"),
+        ([0, 1, 2], "one for each of the 2 images"),
+        (0.5, "one integer"),
+    ],
+)
+def test_class_index_is_checked(index: object, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        scores.ClassLogit(index)(torch.zeros(2, 3))
+
+
+def test_class_logit_needs_logits() -> None:
+    with pytest.raises(BadInput, match="PixelSet"):
+        scores.ClassLogit()(torch.zeros(2, 3, 4, 4))
+    with pytest.raises(BadInput, match="returns a dict"):
+        scores.ClassLogit()({"out": torch.zeros(2, 3)})
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**31), st.sampled_from(["cosine", "dot", "euclidean"]), st.booleans())
+def test_contribution_weights(seed: int, similarity: str, one_reference: bool) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    v = torch.randn(3, 5, generator=generator, requires_grad=True)
+    u = torch.randn((5,) if one_reference else (3, 5), generator=generator)
+    score = scores.ChannelContribution(u, similarity)
+    weights = score.weights(v)
+    assert torch.allclose(weights.sum(1), torch.ones(3), atol=1e-5)
+    assert (weights >= 0).all()
+    # Eq. 17-21: the gradient with respect to the embedding is the weights, which are constants
+    gradient = torch.autograd.grad(score(v).sum(), v)[0]
+    assert torch.allclose(gradient, weights, atol=1e-6)
+    for i in range(3):
+        for k in range(5):
+            a, b = v[i].detach(), u if one_reference else u[i]
+            share = (a - b) ** 2 if similarity == "euclidean" else (a * b).abs()
+            assert weights[i, k] == pytest.approx(float(share[k] / share.sum()), abs=1e-5)
+
+
+def test_contributions_summed_over_space() -> None:
+    v, u = torch.randn(2, 3, 4, 4), torch.randn(3, 4, 4)
+    score = scores.ChannelContribution(u, spatial_sum=True)
+    weights = score.weights(v)
+    share = (v * u).abs().sum((2, 3))
+    assert torch.allclose(weights, share / share.sum(1, keepdim=True))
+    assert torch.allclose(score(v), (weights * v.sum((2, 3))).sum(1), atol=1e-5)
+    whole = scores.ChannelContribution(u)
+    assert whole.weights(v).shape == (2, 48)
+
+
+def test_similarities() -> None:
+    v, u = torch.randn(4, 6), torch.randn(6)
+    cosine = (v @ u) / (v.norm(dim=1) * u.norm())
+    assert torch.allclose(scores.Similarity(u)(v), cosine, atol=1e-6)
+    assert torch.allclose(scores.Similarity(u, "dot")(v), v @ u, atol=1e-6)
+    assert torch.allclose(scores.Similarity(u, "euclidean")(v), -((v - u) ** 2).sum(1), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [scores.Similarity, scores.ChannelContribution])
+def test_similarities_are_checked(kind: type) -> None:
+    v = torch.randn(2, 6)
+    with pytest.raises(BadInput, match=r"reference has shape \(5,\).*\(6,\)"):
+        kind(torch.randn(5))(v)
+    with pytest.raises(BadInput, match=r"embedding of reference .* all zero"):
+        kind(torch.zeros(6))(v)
+    with pytest.raises(BadInput, match=r"embedding of image \[1\] is all zero"):
+        kind(torch.randn(6))(torch.stack([v[0], torch.zeros(6)]))
+    with pytest.raises(BadInput, match=r"no similarity 'cosin'.*'cosine'"):
+        kind(torch.randn(6), "cosin")(v)
+
+
+def test_orthogonal_supports_share_no_channel() -> None:
+    with pytest.raises(BadInput, match=r"Images \[0\] share no channel"):
+        scores.ChannelContribution(torch.tensor([0.0, 1.0]))(torch.tensor([[1.0, 0.0]]))
+
+
+def test_pixel_set() -> None:
+    logits = torch.randn(2, 3, 4, 5)
+    logits[:, 1, 0, 0] = 10
+    found = scores.PixelSet(1)(logits)
+    predicted = logits.argmax(1) == 1
+    assert torch.allclose(found, (logits[:, 1] * predicted).sum((1, 2)))
+    mask = torch.zeros(4, 5, dtype=torch.bool)
+    mask[1, 2] = True
+    assert torch.allclose(scores.PixelSet(2, mask)({"out": logits}), logits[:, 2, 1, 2])
+
+
+def test_pixel_set_is_checked() -> None:
+    logits = torch.zeros(2, 3, 4, 4)
+    logits[:, 0] = 1
+    with pytest.raises(BadInput, match=r"class 1 is empty in images \[0, 1\]"):
+        scores.PixelSet(1)(logits)
+    with pytest.raises(BadInput, match="resize the mask"):
+        scores.PixelSet(1, torch.ones(8, 8))(logits)
+    with pytest.raises(BadInput, match="Class 3 is out of range"):
+        scores.PixelSet(3)(logits)
+    with pytest.raises(BadInput, match="PixelSet needs logits"):
+        scores.PixelSet(0)(torch.zeros(2, 3))
