@@ -119,7 +119,7 @@ def flow_figure(image: np.ndarray, flows: Mapping[str, Mapping[str, np.ndarray]]
     return figure
 
 
-def save(figure: Figure, path: str | Path, dpi: int = 200) -> None:
+def save(figure: Figure, path: str | Path, dpi: int = 160) -> None:
     """Write a figure as .png, .pdf or .svg; the same figure always gives the same bytes."""
     from matplotlib import rc_context
 

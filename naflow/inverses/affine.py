@@ -17,7 +17,6 @@ from naflow.linalg import (
     LinearOperator,
     RowSelection,
     Solution,
-    largest_singular_value,
     lsmr,
 )
 
@@ -96,14 +95,11 @@ def least_squares(
         # The authors' dropped equations keep their right-hand side: a constant that no x changes,
         # but by which their solver judges when to stop.
         target = target if config.in_place else wanted
-    damping: Tensor | float = 0.0
-    if config.damping > 0:
-        damping = config.damping * largest_singular_value(operator, target)
     solution = lsmr(
         operator,
         target,
         start=start,
-        damping=damping,
+        relative_damping=config.damping,
         tol=config.tol,
         max_iterations=config.max_iterations or min(unit.input[0].numel(), unit.output[0].numel()),
     )

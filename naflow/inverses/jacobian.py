@@ -84,6 +84,8 @@ class _Linearizer(fx.Interpreter):
         self.steps.append((node, inputs, tangent))
 
     def _tangent(self, node: fx.Node, inputs: list[fx.Node]) -> Tangent:
+        """A closure over this node's values alone: one that held the recorder would keep every
+        value of the unit alive in a cycle."""
         if node.op == "call_module":
             module = self.fetch_attr(str(node.target))
             known = _module_tangent(module, self.env[inputs[0]]) if len(inputs) == 1 else None
@@ -92,27 +94,35 @@ class _Linearizer(fx.Interpreter):
         elif node.target is operator.getitem:
             index = node.args[1]
             return lambda t: t[index]
-        elif node.target in _LINEAR_IN_ALL and len(inputs) == len(node.all_input_nodes):
-            return lambda *t: self._evaluate(node, dict(zip(inputs, t, strict=True)))
+        function = self._function(node, inputs)
+        if node.target in _LINEAR_IN_ALL and len(inputs) == len(node.all_input_nodes):
+            return function
         primals = tuple(self.env[i] for i in inputs)
+        return lambda *tangents: torch.func.jvp(function, primals, tangents)[1]
 
-        def jvp(*tangents: object) -> object:
-            def f(*values: object) -> object:
-                return self._evaluate(node, dict(zip(inputs, values, strict=True)))
+    def _function(self, node: fx.Node, inputs: list[fx.Node]) -> Callable[..., Any]:
+        """The node's operation as a function of its active inputs, the others as recorded."""
+        if node.op == "call_module":
+            operation = self.fetch_attr(str(node.target))
+        elif node.op == "call_method":
+            name = str(node.target)
 
-            return torch.func.jvp(f, primals, tangents)[1]
+            def operation(owner: Any, *args: Any, **kwargs: Any) -> Any:
+                return getattr(owner, name)(*args, **kwargs)
+        else:
+            operation = node.target
 
-        return jvp
+        def recorded(n: fx.Node) -> Any:
+            return n if n in inputs else self.env[n]
 
-    def _evaluate(self, node: fx.Node, values: dict[fx.Node, object]) -> object:
-        """The node's operation with the given values in place of its recorded inputs."""
+        fixed_args, fixed_kwargs = (fx.map_arg(a, recorded) for a in (node.args, node.kwargs))
 
-        def look_up(n: fx.Node) -> Any:
-            return values[n] if n in values else self.env[n]
+        def function(*values: Any) -> Any:
+            given = dict(zip(inputs, values, strict=True))
+            args, kwargs = (fx.map_arg(a, given.__getitem__) for a in (fixed_args, fixed_kwargs))
+            return operation(*args, **kwargs)
 
-        args = fx.map_arg(node.args, look_up)
-        kwargs = fx.map_arg(node.kwargs, look_up)
-        return getattr(self, node.op)(node.target, args, kwargs)
+        return function
 
 
 def _differentiable(value: object) -> bool:

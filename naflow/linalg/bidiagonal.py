@@ -1,5 +1,7 @@
 """Golub-Kahan bidiagonalisation: the two products a step on which LSMR and the spectrum stand."""
 
+from collections import deque
+
 from torch import Tensor
 from torch.linalg import vector_norm
 
@@ -26,17 +28,36 @@ class Bidiagonalisation:
     """A V_k = U_{k+1} B_k with orthonormal U, V and lower bidiagonal B_k, for each sample.
 
     After k steps `alpha` (B,) is B[k+1, k+1], `beta` (B,) is B[k+1, k] (before the first step the
-    norm of the starting vector), and `u` (B, *out), `v` (B, *in) are the newest basis vectors.
-    Only these two are kept. Golub & Kahan 1965; Fong & Saunders 2011, section 2.1.
+    norm of the starting vector), and `v` (B, *in) is the newest basis vector. Only the newest are
+    kept, but for the steps that `look_ahead` took. Golub & Kahan 1965; Fong & Saunders 2011,
+    section 2.1.
     """
 
     def __init__(self, operator: LinearOperator, start: Tensor) -> None:
         self.operator = operator
-        self.u, self.beta = unit(start)
-        self.v, self.alpha = unit(operator.rmv(self.u))
+        self._u, self.beta = unit(start)
+        self.v, self.alpha = unit(operator.rmv(self._u))
+        self._last = (self.v, self.alpha)  # of the process itself, which may be ahead
+        self._ahead: deque[tuple[Tensor, Tensor, Tensor]] = deque()
 
     def step(self) -> None:
-        """One more column of B: a product with A and one with A^T."""
-        u, v = self.u, self.v
-        self.u, self.beta = unit(self.operator.mv(v) - across(self.alpha, u) * u)
-        self.v, self.alpha = unit(self.operator.rmv(self.u) - across(self.beta, v) * v)
+        """One more column of B: a product with A and one with A^T, or a step taken before."""
+        self.v, self.alpha, self.beta = self._ahead.popleft() if self._ahead else self._advance()
+
+    def look_ahead(self, steps: int) -> Tensor:
+        """B[1 .. steps + 1, 1 .. steps + 1], (B, steps + 1, steps + 1), before any step is taken;
+        the steps that follow cost nothing until these are used up."""
+        small = self.beta.new_zeros(self.beta.shape[0], steps + 1, steps + 1)
+        small[:, 0, 0] = self.alpha
+        for k in range(1, steps + 1):
+            v, alpha, beta = self._advance()
+            small[:, k, k - 1], small[:, k, k] = beta, alpha
+            self._ahead.append((v, alpha, beta))
+        return small
+
+    def _advance(self) -> tuple[Tensor, Tensor, Tensor]:
+        v, alpha = self._last
+        self._u, beta = unit(self.operator.mv(v) - across(alpha, self._u) * self._u)
+        v, alpha = unit(self.operator.rmv(self._u) - across(beta, v) * v)
+        self._last = (v, alpha)
+        return v, alpha, beta

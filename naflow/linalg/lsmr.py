@@ -12,6 +12,7 @@ from torch import Tensor
 from .bidiagonal import Bidiagonalisation, across, norm
 from .operators import LinearOperator
 from .solution import Solution, Stop
+from .spectrum import largest_singular_value
 
 
 def attainable(tol: float, dtype: torch.dtype) -> float:
@@ -30,6 +31,7 @@ def lsmr(
     *,
     start: Tensor | None = None,
     damping: float | Tensor = 0.0,
+    relative_damping: float = 0.0,
     tol: float = 1e-8,
     condition_limit: float = 1e8,
     max_iterations: int | None = None,
@@ -88,6 +90,8 @@ def lsmr(
         b_norm = norm(target)
         zero, one = torch.zeros_like(beta), torch.ones_like(beta)
         lam = one * damping
+        if relative_damping:
+            lam = lam + relative_damping * largest_singular_value(process)
 
         # Every sample still at ITERATION_LIMIT is running.
         stop = torch.full_like(beta, Stop.ITERATION_LIMIT, dtype=torch.int64)

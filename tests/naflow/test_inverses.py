@@ -13,7 +13,7 @@ from torch import nn
 from naflow.config import InverseConfig
 from naflow.errors import UnsupportedModel
 from naflow.inverses import RULES, ForwardUnit, Inverse, closed_form, rule_for
-from naflow.linalg import Jacobian, Matrix, Stop, largest_singular_value
+from naflow.linalg import Bidiagonalisation, Jacobian, Matrix, Stop, largest_singular_value
 from naflow.testing import check_inverse
 
 UNDAMPED = InverseConfig(damping=0.0, drop_abandoned=False, tol=1e-12, max_iterations=None)
@@ -120,9 +120,9 @@ def test_least_squares_equals_dense(name: str, anchor: str, damping: float, trun
         matrix = dense[i][rows]
         right = (target[i].flatten() - offset[i])[rows]
         a = x[i].flatten() if anchor == "forward" else torch.zeros_like(x[i].flatten())
-        rows_only, t = dense[i] * rows[:, None], torch.zeros(len(dense[i])).double()
-        t[rows] = right
-        scale = largest_singular_value(Matrix(rows_only[None]), t[None])[0]
+        selected, t = dense[i] * rows[:, None], torch.zeros(len(dense[i])).double()
+        t[rows] = right - matrix @ a
+        scale = largest_singular_value(Bidiagonalisation(Matrix(selected[None]), t[None]))[0]
         ridge = damping * scale * torch.eye(matrix.shape[1]).double()
         stacked = torch.cat([matrix, ridge])
         residual = torch.cat([right - matrix @ a, torch.zeros(matrix.shape[1]).double()])

@@ -1,0 +1,36 @@
+# make figures   draw every figure (dvc repro), from nothing
+# make test      run the tests
+# make lint      ruff and the type checker
+# make lock      resolve the dependencies anew into requirements.lock
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+BIN := .venv/bin
+UV := env -u PIP_FIND_LINKS $(BIN)/uv pip
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export DVC_SITE_CACHE_DIR := $(CURDIR)/.dvc/tmp/site
+export UV_COMPILE_BYTECODE := 1
+export UV_LINK_MODE := copy
+
+.PHONY: figures test lint lock setup
+figures: setup
+	dvc repro
+
+test: setup
+	pytest
+
+lint: setup
+	ruff check .
+	ruff format --check .
+	ty check naflow pipeline bench
+
+setup: .venv/.done
+.venv/.done: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q uv
+	$(UV) install -q --python $(BIN)/python --require-hashes -r requirements.lock
+	$(UV) install -q --python $(BIN)/python --no-deps -e .
+	touch $@
+
+lock:
+	$(UV) compile -q pyproject.toml --all-extras --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate -o requirements.lock

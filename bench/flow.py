@@ -1,0 +1,160 @@
+"""Cost of one flow in forward-pass equivalents, and its peak memory, per model and method.
+
+    python -m bench.flow [--models resnet18 vgg16] [--size 224] [--batch 1] [--threads 2]
+
+One forward-pass equivalent is one no-grad forward pass of the same model on the same images and
+device. Runs are interleaved and the median ratio is reported. Memory is the peak of live tensors
+above what was there before, against one forward and reverse pass to the images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import statistics
+import time
+import weakref
+from collections.abc import Callable, Iterable
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+from naflow import NAFlow
+from naflow.explainers import GradCAM
+
+METHODS = {
+    "Grad-CAM": GradCAM,
+    "NAFlow damped": NAFlow,
+    "NAFlow proximal": lambda model: NAFlow(model, "proximal"),
+}
+
+
+def main() -> None:
+    """Print the table."""
+    options = _options()
+    torch.set_num_threads(options.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    where = torch.cuda.get_device_name() if device.type == "cuda" else f"{options.threads} threads"
+    print(f"torch {torch.__version__}, {where}, batch {options.batch}, {options.size} px")
+    print(
+        f"{'model':<14} {'method':<16} {'forwards':>9} {'seconds':>8} {'memory':>9} "
+        f"{'of fwd+bwd':>10} {'iterations':>10} {'worst residual':>14}"
+    )
+    for name in options.models:
+        torch.manual_seed(0)
+        model = _seen_data(getattr(torchvision.models, name)()).to(device).eval()
+        images = torch.randn(options.batch, 3, options.size, options.size, device=device)
+        _compare(name, model, images, options.repeats)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Cost of a flow in forward passes.")
+    parser.add_argument("--models", nargs="+", default=["resnet18", "vgg16"])
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=5)
+    return parser.parse_args()
+
+
+def _seen_data(model: nn.Module) -> nn.Module:
+    """Batch norms with the statistics of a few random images: activations of a sane scale."""
+    model.train()
+    with torch.no_grad():
+        for _ in range(3):
+            model(torch.randn(8, 3, 96, 96))
+    return model
+
+
+def _compare(name: str, model: nn.Module, images: Tensor, repeats: int) -> None:
+    explainers = {method: make(model) for method, make in METHODS.items()}
+    ratios: dict[str, list[float]] = {method: [] for method in METHODS}
+    seconds: dict[str, list[float]] = {method: [] for method in METHODS}
+
+    def forward() -> None:
+        with torch.no_grad():
+            model(images)
+
+    flows = {method: explainer(images) for method, explainer in explainers.items()}  # warm-up
+    for _ in range(repeats):
+        for method, explainer in explainers.items():
+            unit = statistics.median(_seconds(forward, images) for _ in range(3))
+            seconds[method].append(_seconds(lambda e=explainer: e(images), images))
+            ratios[method].append(seconds[method][-1] / unit)
+    base = _peak(lambda: _forward_and_reverse(model, images), model, images)
+    for method, flow in flows.items():
+        peak = _peak(lambda e=explainers[method]: e(images), model, images)
+        solved = flow.stats.values()
+        iterations = sum(int(s.iterations.max()) for s in solved)
+        residual = max((float(s.residual.max()) for s in solved), default=0.0)
+        print(
+            f"{name:<14} {method:<16} {statistics.median(ratios[method]):>9.1f} "
+            f"{statistics.median(seconds[method]):>8.2f} {peak / 2**20:>5.0f} MiB "
+            f"{peak / base:>10.2f} {iterations:>10} {residual:>14.2g}",
+            flush=True,
+        )
+
+
+def _seconds(run: Callable, images: Tensor) -> float:
+    _wait(images)
+    start = time.perf_counter()
+    run()
+    _wait(images)
+    return time.perf_counter() - start
+
+
+def _wait(images: Tensor) -> None:
+    if images.is_cuda:
+        torch.cuda.synchronize()
+
+
+def _forward_and_reverse(model: nn.Module, images: Tensor) -> Tensor:
+    images = images.clone().requires_grad_()
+    return torch.autograd.grad(model(images).max(1).values.sum(), images)[0]
+
+
+class _LiveTensors(TorchDispatchMode):
+    """Bytes of the storages that operations make, and the peak of those alive together.
+
+    given: tensors that were there before, the weights and the images, which do not count.
+    """
+
+    def __init__(self, given: Iterable[Tensor]) -> None:
+        super().__init__()
+        self.given = {tensor.untyped_storage()._cdata for tensor in given}
+        self.alive: dict[int, int] = {}
+        self.peak = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # noqa: ANN001, ANN204
+        result = func(*args, **(kwargs or {}))
+        for value in tree_iter(result):
+            if isinstance(value, Tensor):
+                self._watch(value)
+        return result
+
+    def _watch(self, value: Tensor) -> None:
+        storage = value.untyped_storage()
+        key = storage._cdata
+        if key not in self.alive and key not in self.given:
+            self.alive[key] = storage.nbytes()
+            weakref.finalize(storage, self.alive.pop, key, None)
+            self.peak = max(self.peak, sum(self.alive.values()))
+
+
+def _peak(run: Callable, model: nn.Module, images: Tensor) -> int:
+    gc.collect()
+    if images.is_cuda:
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        run()
+        return torch.cuda.max_memory_allocated() - before
+    with _LiveTensors([images, *model.parameters(), *model.buffers()]) as live:
+        run()
+    return live.peak
+
+
+if __name__ == "__main__":
+    main()
