@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,7 +52,7 @@ class Flow:
     maps: dict[str, Tensor]
     score: Tensor
     prediction: Tensor | None
-    output: object
+    output: Any
     method: str
     stats: dict[str, LayerStats] = field(default_factory=dict)
     importance: dict[str, Tensor] = field(default_factory=dict)

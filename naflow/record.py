@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ class Record:
     units: list[Unit]
     activations: list[Tensor]
     importance: list[Tensor]
-    output: object
+    output: Any
     prediction: Tensor | None
     score: Tensor
 

@@ -102,27 +102,33 @@ class _Linearizer(fx.Interpreter):
 
     def _function(self, node: fx.Node, inputs: list[fx.Node]) -> Callable[..., Any]:
         """The node's operation as a function of its active inputs, the others as recorded."""
+        target: Any = node.target
         if node.op == "call_module":
-            operation = self.fetch_attr(str(node.target))
+            operation = self.fetch_attr(target)
         elif node.op == "call_method":
-            name = str(node.target)
-
-            def operation(owner: Any, *args: Any, **kwargs: Any) -> Any:
-                return getattr(owner, name)(*args, **kwargs)
+            operation = _method(target)
         else:
-            operation = node.target
+            operation = target
 
         def recorded(n: fx.Node) -> Any:
             return n if n in inputs else self.env[n]
 
-        fixed_args, fixed_kwargs = (fx.map_arg(a, recorded) for a in (node.args, node.kwargs))
+        fixed_args, fixed_kwargs = (
+            fx.map_arg(node.args, recorded),
+            fx.map_arg(node.kwargs, recorded),
+        )
 
         def function(*values: Any) -> Any:
             given = dict(zip(inputs, values, strict=True))
-            args, kwargs = (fx.map_arg(a, given.__getitem__) for a in (fixed_args, fixed_kwargs))
+            args = fx.map_arg(fixed_args, given.__getitem__)
+            kwargs = fx.map_arg(fixed_kwargs, given.__getitem__)
             return operation(*args, **kwargs)
 
         return function
+
+
+def _method(name: str) -> Callable[..., Any]:
+    return lambda owner, *args, **kwargs: getattr(owner, name)(*args, **kwargs)
 
 
 def _differentiable(value: object) -> bool:

@@ -57,6 +57,9 @@ def lsmr(
         (B, *in); None is zero.
     damping
         >= 0, in the units of A's singular values; one number or (B,).
+    relative_damping
+        >= 0, added to damping, in units of ||A||_2 as `largest_singular_value` sees it from
+        b - A start (a close lower bound; its steps are not lost).
     tol
         Relative; of the residual ||r|| and of the gradient ||A^T r|| (the paper's BTOL and ATOL),
         raised to `attainable(tol, dtype)`.
