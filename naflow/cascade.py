@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from naflow.config import InverseConfig, resolve
-from naflow.errors import NotFinite
+from naflow.errors import BadInput, NotFinite
 from naflow.explainer import Explainer
 from naflow.flow import Flow, LayerStats
 from naflow.inverses import ForwardUnit, Identity, Inverse, Rectifier, rule_for
+from naflow.inverses.jacobian import UnitJacobian
 from naflow.linalg import Solution, Stop
 from naflow.merge import merged_as_paper
 from naflow.plan import Plan, plan_of
@@ -70,45 +71,54 @@ class NAFlow(Explainer):
     def explain(self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]) -> Flow:
         """The cascade: x~^L = x^L, then x~^{l-1} = A(f_l^{-1}(x~^l)), and one map a layer."""
         config = self.config
-        wanted = set(layers or record.layers)
         if config.merge == "paper":
+            if record.inner:
+                raise BadInput("detail= looks into single blocks: it needs merge='never'.")
             record = merged_as_paper(record)
         if config.in_place:
             record = _overwritten(record)
+        for layer in layers or ():
+            record.at(layer)  # merging may have lost it
+        wanted = set(layers or record.layers)
         bpfm = record.activations[-1]
-        found = {record.names[-1]: bpfm}
-        solved: dict[str, tuple[str, Solution | None]] = {record.names[-1]: ("", None)}
-        shallowest = min((record.names.index(n) for n in wanted if n in record.names), default=1)
-        for l in range(len(record.units) - 1, shallowest - 1, -1):  # noqa: E741 (as in the paper)
-            name, module = record.names[l], record.units[l].module
-            rule = self._rule(module, record.names[l + 1])
-            unit = ForwardUnit(
-                module,
+        found = {record.names[-1]: _Found(bpfm, "", None)}
+        depth, shallowest = len(record.units), _shallowest(record, wanted)
+        for l in range(depth - 1, shallowest - 1, -1):  # noqa: E741 (as in the paper)
+            name, unit = record.names[l], record.units[l]
+            rule = self._rule(unit.module, unit.name)
+            forward = ForwardUnit(
+                unit.module,
                 record.activations[l],
                 record.activations[l + 1],
                 _kept(record, l + 1, config),
             )
-            solution = rule(unit, bpfm, config)
+            solution = rule(forward, bpfm, config)
             bpfm = solution.value * (record.importance[l] != 0)
-            _check_finite(bpfm, name, record.names[l + 1])
-            if name in record.layers:
-                found[name] = bpfm
-                solved[name] = (rule.describe(module), solution)
+            _check_finite(bpfm, name, unit.name)
+            found[name] = _Found(bpfm, rule.describe(unit.module), solution)
+            for inner, value in _inside(record, l, bpfm).items():
+                found[inner] = _Found(value, f"through {unit.name}", solution)
             if self.progress is not None:
-                self.progress(name, len(record.units) - l, len(record.units) - shallowest)
-        order = [name for name in record.layers if name in found and name in wanted]
-        importance = dict(zip(record.names, record.importance, strict=True))
-        activation = dict(zip(record.names, record.activations, strict=True))
+                self.progress(name, depth - l, depth - shallowest)
+        return self._flow(
+            record, found, [n for n in record.layers if n in found and n in wanted], keep
+        )
+
+    def _flow(
+        self, record: Record, found: dict[str, _Found], order: list[str], keep: Sequence[str]
+    ) -> Flow:
+        x = {name: record.at(name)[0] for name in order}
+        alpha = {name: record.at(name)[1] for name in order}
         return Flow(
             layers=order,
-            maps={n: attention_map(importance[n], found[n], config.reduce) for n in order},
+            maps={n: attention_map(alpha[n], found[n].bpfm, self.config.reduce) for n in order},
             score=record.score,
             prediction=record.prediction,
             output=record.output,
             method=self.name,
-            stats={n: _stats(*solved[n], found[n], activation[n], importance[n]) for n in order},
-            importance={n: importance[n] for n in order} if "importance" in keep else {},
-            bpfm={n: found[n] for n in order} if "bpfm" in keep else {},
+            stats={n: _stats(found[n], x[n], alpha[n]) for n in order},
+            importance=alpha if "importance" in keep else {},
+            bpfm={n: found[n].bpfm for n in order} if "bpfm" in keep else {},
         )
 
     def _rule(self, module: nn.Module, name: str) -> Inverse:
@@ -118,6 +128,38 @@ class NAFlow(Explainer):
 
 
 _OVERWRITES, _PASSES = Rectifier(), Identity()
+
+
+@dataclass(frozen=True)
+class _Found:
+    """One layer's BPFM and how it was found; no solution at the deepest layer, where x~ = x."""
+
+    bpfm: Tensor
+    rule: str
+    solution: Solution | None
+
+
+def _shallowest(record: Record, wanted: set[str]) -> int:
+    """The shallowest unit that must be inverted: never the first, which reads the images."""
+    opened = enumerate(record.inner.get(unit.name, {}) for unit in record.units)
+    inside = [position for position, maps in opened if wanted & maps.keys()]
+    at = [position for position, name in enumerate(record.names) if name in wanted]
+    return max(1, min([*inside, *at]))
+
+
+def _inside(record: Record, l: int, bpfm: Tensor) -> dict[str, Tensor]:  # noqa: E741
+    """The BPFMs inside a block: its local affine map, applied to the BPFM x~ at its input, gives
+    v + J_v (x~ - x) at an inner map v; what is abandoned there is set to zero."""
+    unit, x = record.units[l], record.activations[l]
+    maps = record.inner.get(unit.name)
+    if not maps or not isinstance(unit.module, fx.GraphModule):
+        return {}
+    moved = UnitJacobian(unit.module, x).inside(bpfm - x)
+    return {
+        unit.inner[node]: (maps[unit.inner[node]][0] + moved[node])
+        * (maps[unit.inner[node]][1] != 0)
+        for node in unit.inner
+    }
 
 
 def attention_map(importance: Tensor, bpfm: Tensor, reduce: str) -> Tensor:
@@ -157,21 +199,19 @@ def _check_finite(bpfm: Tensor, layer: str, above: str) -> None:
         )
 
 
-def _stats(
-    rule: str, solution: Solution | None, bpfm: Tensor, x: Tensor, importance: Tensor
-) -> LayerStats:
-    batch = len(bpfm)
+def _stats(found: _Found, x: Tensor, importance: Tensor) -> LayerStats:
+    batch = len(x)
     size = x.flatten(1).norm(dim=1)
-    ratio = torch.where(size > 0, bpfm.flatten(1).norm(dim=1) / size, 0.0)
+    ratio = torch.where(size > 0, found.bpfm.flatten(1).norm(dim=1) / size, 0.0)
     abandoned = (importance == 0).flatten(1).double().mean(1)
-    if solution is None:  # the deepest layer: x~ is x
+    if found.solution is None:
         none = torch.zeros(batch)
         iterations, residual, codes = none.long(), none, [int(Stop.CLOSED_FORM)] * batch
     else:
-        iterations, residual = solution.iterations.cpu(), solution.residual.cpu()
-        codes = solution.stop.tolist()
+        iterations, residual = found.solution.iterations.cpu(), found.solution.residual.cpu()
+        codes = found.solution.stop.tolist()
     return LayerStats(
-        rule=rule,
+        rule=found.rule,
         iterations=iterations,
         residual=residual,
         stop=[Stop(code) for code in codes],

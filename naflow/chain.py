@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
-from naflow.errors import BadInput, UnsupportedModel
+from naflow.errors import BadInput, UnsupportedModel, near_names
 from naflow.inputs import check_images
-from naflow.units import units_by_name, units_of_graph
+from naflow.units import units_of_graph
+from naflow.units_by_name import units_by_name
 
 
 class Chain:
@@ -33,19 +35,40 @@ class Chain:
                 f"{error}"
             ) from error
 
-    def forward(self, images: Tensor) -> tuple[list[Tensor], object]:
-        """The activation after every unit, (B, ...) each, and the model's output."""
+    def forward(
+        self, images: Tensor, opened: Collection[str] = ()
+    ) -> tuple[list[Tensor], dict[str, dict[str, Tensor]], Any]:
+        """The activation after every unit, (B, ...) each; of the units named in `opened`, the
+        feature maps inside, unit -> name -> (B, C, H, W); and the model's output."""
         if self.by_name:
-            return self._forward_by_name(images)
-        activations: list[Tensor] = []
-        x: object = images
+            activations, output = self._forward_by_name(images)
+            return activations, {}, output
+        activations, inner = [], {}
+        x: Any = images
         for unit in self.units:
-            x = unit.module(x)
+            if unit.name in opened:
+                x, inner[unit.name] = unit.inside(x)
+            else:
+                x = unit.module(x)
             if isinstance(x, Tensor):
                 activations.append(x)
-        return activations, x
+        return activations, inner, x
 
-    def _forward_by_name(self, images: Tensor) -> tuple[list[Tensor], object]:
+    def opened(self, detail: bool | Sequence[str]) -> list[str]:
+        """The units to look into: all that have an inside (True), or those of the modules named,
+        as in ["layer1.0"]. Raises BadInput for a name without an inside."""
+        blocks = {unit.name: unit for unit in self.units if unit.inner}
+        if isinstance(detail, bool):
+            return list(blocks) if detail else []
+        found = []
+        for name in detail:
+            of_module = [block for block in blocks if f"{block}.".startswith(f"{name}.")]
+            if not of_module:
+                raise BadInput(f"detail: '{name}' has no inside.{near_names(name, blocks)}")
+            found += of_module
+        return found
+
+    def _forward_by_name(self, images: Tensor) -> tuple[list[Tensor], Any]:
         made: dict[str, Tensor] = {}
         versions: dict[str, int] = {}
 

@@ -47,12 +47,14 @@ class Explainer(ABC):
         score: Score | None = None,
         *,
         layers: Sequence[str] | None = None,
+        detail: bool | Sequence[str] = False,
         keep: Sequence[str] = (),
     ) -> Flow:
         """Explain a batch of images (B, C, H, W).
 
         score   what is explained, see naflow.scores; by default the predicted class's logit
         layers  the layers wanted, by name; by default every one
+        detail  also the feature maps inside blocks: True for all of them, or modules' names
         keep    "bpfm", "importance": tensors to return beside the maps
 
         Raises BadInput for images, a score or names that cannot be used, UnsupportedModel for a
@@ -63,9 +65,9 @@ class Explainer(ABC):
                 raise BadInput(f"keep={name!r} is not known.{near_names(name, _KEEP)}")
         with preserved(self.model):
             chain = self._chains.chain(images)
-            recorded = record(chain, images, score or ClassLogit(), self.last)
+            recorded = record(chain, images, score or ClassLogit(), self.last, detail)
             for layer in layers or ():
-                recorded.index(layer)
+                recorded.at(layer)
             return self.explain(recorded, layers, keep)
 
     @abstractmethod

@@ -108,7 +108,7 @@ def plan_of(
 
     Merged units (merge="paper") are listed one by one: the merging depends on these sizes.
     """
-    activations, _ = chain.forward(images)
+    activations, _, _ = chain.forward(images)
     end = last_map(chain.units, activations, last)
     points = [images, *activations[:end]]
     flops = [_flops(unit, x) for unit, x in zip(chain.units, points[:-1], strict=False)]

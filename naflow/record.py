@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from naflow.chain import Chain
 from naflow.errors import BadInput, NotFinite, UnsupportedModel, near_names
-from naflow.scores import Score
+from naflow.scores import ChannelContribution, Score, Similarity
 from naflow.units import Unit
 
 
@@ -20,7 +22,8 @@ class Record:
 
     names[0] is "input" and activations[0] the images; names[l] is the output of units[l - 1].
     activations and importance are (B, C, H, W) (any shape for a unit that is no feature map),
-    detached, on the model's device. importance[l] = dS/dx^l (Eqs 15, 16).
+    detached, on the model's device. importance[l] = dS/dx^l (Eqs 15, 16). inner holds the same
+    two of the feature maps inside a block: unit -> name -> (activation, importance).
     """
 
     names: list[str]
@@ -30,58 +33,80 @@ class Record:
     output: Any
     prediction: Tensor | None
     score: Tensor
+    inner: dict[str, dict[str, tuple[Tensor, Tensor]]] = field(default_factory=dict)
 
     @property
     def layers(self) -> list[str]:
-        """The cut points that are feature maps, (B, C, H, W), shallow to deep."""
-        pairs = zip(self.units, self.activations[1:], strict=True)
-        return [unit.name for unit, x in pairs if unit.feature_map and x.ndim == 4]
+        """The feature maps, (B, C, H, W), shallow to deep, those inside a block before its own."""
+        found: list[str] = []
+        for unit, x in zip(self.units, self.activations[1:], strict=True):
+            found += self.inner.get(unit.name, {})
+            if unit.feature_map and x.ndim == 4:
+                found.append(unit.name)
+        return found
 
-    def index(self, layer: str) -> int:
-        """Position of a layer among names. Raises BadInput with the near names if unknown."""
+    def at(self, layer: str) -> tuple[Tensor, Tensor]:
+        """A layer's activation and importance. Raises BadInput with the near names if unknown."""
+        for maps in self.inner.values():
+            if layer in maps:
+                return maps[layer]
         if layer not in self.layers:
             raise BadInput(f"There is no layer '{layer}'.{near_names(layer, self.layers)}")
-        return self.names.index(layer)
+        index = self.names.index(layer)
+        return self.activations[index], self.importance[index]
 
 
-def record(chain: Chain, images: Tensor, score: Score, last: str | None = None) -> Record:
+def record(
+    chain: Chain,
+    images: Tensor,
+    score: Score,
+    last: str | None = None,
+    detail: bool | Sequence[str] = False,
+) -> Record:
     """Run the model once and differentiate the score once: the cascade of Jacobians
     alpha^{l-1} = (df_l/dx^{l-1})^T alpha^l for all layers is one reverse pass.
 
     last: the deepest layer of the flow; by default the last feature map of more than one pixel.
-    Call it inside `preserved(model)`.
+    detail: the blocks to look into. Call it inside `preserved(model)`.
 
     Raises BadInput for a score that is not (B,) or does not depend on the images; NotFinite,
     naming layer and images, where an activation or gradient is NaN or infinite.
     """
     with torch.enable_grad():
         images = images.detach().requires_grad_()
-        activations, output = chain.forward(images)
+        activations, inner, output = chain.forward(images, chain.opened(detail))
         value = score(output)
         _check_score(value, len(images))
         end = last_map(chain.units, activations, last)
         names = ["input"] + [unit.name for unit in chain.units[:end]]
-        points = [images, *activations[:end]]
-        for name, x in zip(names, points, strict=True):
+        inner = {name: inner[name] for name in names if name in inner}
+        points = dict(zip(names, [images, *activations[:end]], strict=True))
+        for maps in inner.values():
+            points |= maps
+        for name, x in points.items():
             _check_finite(x, f"The activation of layer '{name}'")
         _check_finite(value, "The score")
         if not value.requires_grad:
             raise BadInput("The score does not depend on the images: nothing to explain.")
-        gradients = torch.autograd.grad(value.sum(), points, allow_unused=True)
-    importance = [
-        torch.zeros_like(x) if g is None else g for g, x in zip(gradients, points, strict=True)
-    ]
-    for name, gradient in zip(names, importance, strict=True):
+        gradients = torch.autograd.grad(
+            value.sum(), list(points.values()), allow_unused=True, materialize_grads=True
+        )
+    importance = dict(zip(points, gradients, strict=True))
+    for name, gradient in importance.items():
         _check_finite(gradient, f"The gradient at layer '{name}'")
-    _check_used(importance[-1], names[-1])
+    _check_used(importance[names[-1]], names[-1])
     return Record(
         names=names,
         units=chain.units[:end],
-        activations=[x.detach() for x in points],
-        importance=importance,
-        output=output,
-        prediction=_prediction(output),
+        activations=[points[name].detach() for name in names],
+        importance=[importance[name] for name in names],
+        output=tree_map(lambda v: v.detach() if isinstance(v, Tensor) else v, output),
+        prediction=_prediction(output, score),
         score=value.detach(),
+        inner={
+            unit: {name: (x.detach(), importance[name]) for name, x in maps.items()}
+            for unit, maps in inner.items()
+        },
     )
 
 
@@ -131,8 +156,11 @@ def _check_used(importance: Tensor, layer: str) -> None:
         )
 
 
-def _prediction(output: object) -> Tensor | None:
-    """The class of the largest logit: (B,) for logits (B, K), (B, H, W) for a segmentation."""
+def _prediction(output: Any, score: Score) -> Tensor | None:
+    """The class of the largest logit: (B,) for logits (B, K), (B, H, W) for a segmentation; None
+    for an embedding, whose channels are no classes."""
+    if isinstance(score, (ChannelContribution, Similarity)):
+        return None
     if isinstance(output, dict):
         output = output.get("out")
     if isinstance(output, Tensor) and output.ndim in (2, 4) and output.shape[1] > 1:

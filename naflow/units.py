@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
-from naflow.errors import BadInput, UnsupportedModel, near_names
+from naflow.errors import UnsupportedModel
 from naflow.trace import Graph, Node, as_module, function_name, pure_module, trace
 
 
@@ -22,15 +21,24 @@ class Unit:
     feature_map: whether a 4-d output is (B, C, H, W), and not (B, H, W, C) as inside a
     channels-last layer norm. A unit of one operation carries that operation's own module, so that
     an inverse rule can recognise it; any other (a residual block, say) is an fx.GraphModule over
-    the model's modules.
+    the model's modules, and inner names the feature maps on its branches: node of the module's
+    graph -> name, in order.
     """
 
     name: str
     module: nn.Module
     feature_map: bool = True
+    inner: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.module(x)
+
+    def inside(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The unit's output, and the feature maps on its branches by name, (B, C, H, W)."""
+        if not isinstance(self.module, fx.GraphModule):
+            return self(x), {}
+        watcher = _Watcher(self.module, self.inner)
+        return watcher.run(x), watcher.found
 
     @property
     def kind(self) -> str:
@@ -56,20 +64,42 @@ def units_of_graph(model: nn.Module, images: Tensor) -> list[Unit]:
     modules = dict(model.named_modules())
     _refuse_attention(graph, modules, names)
     values = _Recorder(model, graph).run_recorded(images.clone())
-    cuts = _cut_points(graph, values, len(images))
+    data = _data(graph, values)
+    cuts = [n for n in _cut_points(graph, data) if n.op == "output" or _whole(values[n], images)]
     if len(cuts) < 2:
         raise UnsupportedModel(f"{type(model).__name__} has no cut points: nothing to invert.")
     order = {node: i for i, node in enumerate(graph.nodes)}
     axes = _axes(graph, modules)
+    maps = {
+        node: names[node]
+        for node in graph.nodes
+        if node in data and axes[node] == _IMAGE_AXES and _whole(values[node], images, ndim=4)
+    }
     units = []
     for start, end in pairwise(cuts):
-        module = _unit_module(model, modules, graph, start, end, values, order)
+        module, copies = _unit_module(model, modules, graph, start, end, values, order)
         name = "output" if end.op == "output" else names[end]
-        units.append(Unit(name, module, axes[end] == _IMAGE_AXES))
+        inner = {copy.name: maps[node] for node, copy in copies.items() if node in maps}
+        units.append(Unit(name, module, axes[end] == _IMAGE_AXES, inner))
     if units[-1].kind == "block of 0 operations":
         units.pop()  # the output is the last cut point itself
     _check_same_output(model, units, images)
     return units
+
+
+class _Watcher(fx.Interpreter):
+    """Runs a unit and keeps the values of the nodes that have a name."""
+
+    def __init__(self, unit: fx.GraphModule, names: dict[str, str]) -> None:
+        super().__init__(unit)
+        self.names = names
+        self.found: dict[str, Tensor] = {}
+
+    def run_node(self, n: Node) -> Any:
+        value = super().run_node(n)
+        if n.name in self.names:
+            self.found[self.names[n.name]] = value
+        return value
 
 
 class _Recorder(fx.Interpreter):
@@ -101,24 +131,34 @@ def _carries_tensor(value: object) -> bool:
     return isinstance(value, Tensor)
 
 
-def _cut_points(graph: Graph, values: dict[Node, object], batch: int) -> list[Node]:
-    order = {node: i for i, node in enumerate(graph.nodes)}
-    data: set[Node] = set()  # values that carry the images' data (a size does not)
+def _data(graph: Graph, values: dict[Node, object]) -> set[Node]:
+    """The values that carry the images' data (a size does not)."""
+    data: set[Node] = set()
     for node in graph.nodes:
         from_images = node.op == "placeholder" or any(n in data for n in node.all_input_nodes)
         if from_images and _carries_tensor(values[node]):
             data.add(node)
+    return data
+
+
+def _cut_points(graph: Graph, data: set[Node]) -> list[Node]:
+    """The nodes that no earlier edge reaches past."""
+    order = {node: i for i, node in enumerate(graph.nodes)}
     cuts, reach = [], 0
     for node in graph.nodes:
         if node not in data:
             continue
-        value = values[node]
-        whole = isinstance(value, Tensor) and value.is_floating_point()
-        whole = whole and value.ndim > 0 and value.shape[0] == batch
-        if order[node] >= reach and (whole or node.op == "output"):
+        if order[node] >= reach:
             cuts.append(node)
         reach = max([reach, *(order[user] for user in node.users if user in data)])
     return cuts
+
+
+def _whole(value: object, images: Tensor, ndim: int | None = None) -> bool:
+    """Whether a value is one float tensor with a row an image (and so many axes)."""
+    if not isinstance(value, Tensor) or not value.is_floating_point() or value.ndim == 0:
+        return False
+    return len(value) == len(images) and ndim in (None, value.ndim)
 
 
 _IMAGE_AXES = (0, 1, 2, 3)
@@ -149,8 +189,8 @@ def _unit_module(
     end: Node,
     values: dict[Node, object],
     order: dict[Node, int],
-) -> nn.Module:
-    """The module that computes `end` from `start`."""
+) -> tuple[nn.Module, dict[Node, Node]]:
+    """The module that computes `end` from `start`, and for each value between them its node."""
     needed: set[Node] = set()
     constants: dict[Node, Any] = {}  # sizes read before `start`: the same for this image shape
     stack = [end]
@@ -166,7 +206,7 @@ def _unit_module(
     if needed == {end} and not constants:
         single = as_module(end, modules)
         if single is not None:
-            return single
+            return single, {}
     unit = fx.Graph()
     copies: dict[Node, Any] = {**constants, start: unit.placeholder("x")}
     for node in graph.nodes:
@@ -176,7 +216,7 @@ def _unit_module(
     unit.output(result)
     module = fx.GraphModule(_attributes(model, unit), unit, class_name="Unit")
     module.training = False
-    return module
+    return module, {node: copies[node] for node in copies if node in needed and node is not end}
 
 
 def _attributes(model: nn.Module, unit: Graph) -> dict[str, object]:
@@ -245,54 +285,3 @@ def _feeds_product(node: Node, depth: int = 3) -> bool:
         if depth and _feeds_product(user, depth - 1):
             return True
     return False
-
-
-# --- units by hand -------------------------------------------------------------------------------
-
-
-def units_by_name(model: nn.Module, names: Sequence[str], images: Tensor) -> list[Unit]:
-    """A chain of named modules for a model that fx cannot follow, shallow to deep.
-
-    Each module must be fed by the one before it; the first by the images; what comes after the
-    last is the head. This is checked on the images. Call it inside `preserved(model)`.
-
-    Raises BadInput for an unknown name, UnsupportedModel where two modules do not follow each
-    other or a module runs more than once.
-    """
-    modules = dict(model.named_modules())
-    for name in names:
-        if name not in modules or not name:
-            raise BadInput(f"The model has no module '{name}'.{near_names(name, modules)}")
-    if not names:
-        raise BadInput("units=[] names no module: give at least one.")
-    fed: dict[str, Tensor] = {}
-    made: dict[str, Tensor] = {}
-
-    def keep(name: str) -> Callable:
-        def hook(_: nn.Module, args: tuple, output: object) -> None:
-            if name in made:
-                raise UnsupportedModel(f"Module '{name}' runs more than once in a forward pass.")
-            if len(args) != 1 or not isinstance(args[0], Tensor) or not isinstance(output, Tensor):
-                raise UnsupportedModel(f"Module '{name}' does not map one tensor to one tensor.")
-            fed[name], made[name] = args[0], output
-
-        return hook
-
-    hooks = [modules[name].register_forward_hook(keep(name)) for name in names]
-    try:
-        with torch.no_grad():
-            model(images.clone())
-    finally:
-        for hook in hooks:
-            hook.remove()
-    before, source = images, "the images"
-    for name in names:
-        if name not in made:
-            raise UnsupportedModel(f"Module '{name}' does not run in the model's forward pass.")
-        if fed[name].shape != before.shape or not torch.equal(fed[name], before):
-            raise UnsupportedModel(
-                f"Module '{name}' is not fed by {source}: something between them belongs to no "
-                "named module. Name a module that contains both, or leave one out."
-            )
-        before, source = made[name], f"'{name}'"
-    return [Unit(name, modules[name]) for name in names]

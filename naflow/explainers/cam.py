@@ -27,17 +27,15 @@ class CAM(Explainer):
 
     def explain(self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]) -> Flow:
         order = [name for name in record.layers if layers is None or name in layers]
-        at = {name: record.index(name) for name in order}
-        x = {name: record.activations[i] for name, i in at.items()}
-        g = {name: record.importance[i] for name, i in at.items()}
+        at = {name: record.at(name) for name in order}
         return Flow(
             layers=order,
-            maps={name: self.attention_map(x[name], g[name]) for name in order},
+            maps={name: self.attention_map(x, g) for name, (x, g) in at.items()},
             score=record.score,
             prediction=record.prediction,
             output=record.output,
             method=self.name,
-            importance=g if "importance" in keep else {},
+            importance={name: g for name, (_, g) in at.items()} if "importance" in keep else {},
         )
 
 

@@ -46,11 +46,18 @@ class UnitJacobian(LinearOperator):
         super().__init__(x.shape, self.value.shape, x.dtype, x.device)
 
     def mv(self, v: Tensor) -> Tensor:
+        return self._tangents(v)[self._steps[-1][0]]
+
+    def inside(self, v: Tensor) -> dict[str, Any]:
+        """J_w v for every value w inside the unit, by the name of its node."""
+        return {node.name: tangent for node, tangent in self._tangents(v).items()}
+
+    def _tangents(self, v: Tensor) -> dict[fx.Node, Any]:
         tangents: dict[fx.Node, Any] = {}
         with torch.no_grad():
             for node, inputs, tangent in self._steps:
                 tangents[node] = v if tangent is None else tangent(*(tangents[i] for i in inputs))
-        return tangents[self._steps[-1][0]]
+        return tangents
 
     def rmv(self, u: Tensor) -> Tensor:
         return torch.autograd.grad(self._y, self._x, u, retain_graph=True)[0]

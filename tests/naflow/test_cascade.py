@@ -194,3 +194,70 @@ def test_unknown_names(model: nn.Module, images: torch.Tensor) -> None:
 def test_config_object_is_a_preset(model: nn.Module, images: torch.Tensor) -> None:
     by_name, by_config = NAFlow(model, "damped")(images), NAFlow(model, InverseConfig())(images)
     assert torch.equal(by_name["conv1"], by_config["conv1"])
+
+
+INSIDE = ["layer1.0.conv1", "layer1.0.bn1", "layer1.0.relu", "layer1.0.conv2", "layer1.0.bn2"]
+
+
+def test_detail_looks_into_blocks(model: nn.Module, images: torch.Tensor) -> None:
+    flow = NAFlow(model)(images, detail=["layer1.0"], keep=("bpfm", "importance"))
+    assert flow.layers == [*LAYERS[:4], *INSIDE, *LAYERS[4:]]
+    plain = NAFlow(model)(images)
+    assert all(torch.equal(flow[layer], plain[layer]) for layer in LAYERS)
+    assert HiResCAM(model)(images, detail=["layer1.0"]).layers == flow.layers
+    assert len(NAFlow(model)(images, detail=True)) == len(LAYERS) + 2 * len(INSIDE)
+    for layer in INSIDE:
+        unused = flow.importance[layer] == 0
+        assert not flow.bpfm[layer][unused].any()
+    # the block's own inverse decides: its first convolution applied to the BPFM before it
+    block = model.eval().layer1[0]
+    with torch.no_grad():
+        expected = block.conv1(flow.bpfm["maxpool"]) * (flow.importance["layer1.0.conv1"] != 0)
+    assert torch.allclose(flow.bpfm["layer1.0.conv1"], expected, atol=1e-5)
+
+
+def test_detail_of_the_forward_point_is_the_forward_pass(model: nn.Module) -> None:
+    """An inverse that returns the forward activation gives HiResCAM inside its blocks too."""
+    images = torch.randn(2, 3, 16, 16)
+    settings = {"anchor": "forward", "damping": float("inf")}
+    flow, null = (
+        NAFlow(model, **settings)(images, detail=True),
+        HiResCAM(model)(images, detail=True),
+    )
+    for layer in INSIDE:
+        assert torch.allclose(flow[layer], null[layer], atol=1e-6), layer
+
+
+def test_importance_inside_a_block_is_the_gradient(model: nn.Module, images: torch.Tensor) -> None:
+    flow = HiResCAM(model)(images, detail=True, keep=("importance",), layers=["layer1.1.bn1"])
+    made = {}
+    model.eval().layer1[1].relu.inplace = False
+    hook = model.layer1[1].bn1.register_forward_hook(lambda m, a, y: made.update(y=y))
+    score = model(images).max(1).values.sum()
+    hook.remove()
+    expected = torch.autograd.grad(score, made["y"])[0]
+    assert torch.allclose(flow.importance["layer1.1.bn1"], expected, atol=1e-7)
+
+
+def test_detail_is_checked(model: nn.Module, images: torch.Tensor) -> None:
+    with pytest.raises(BadInput, match=r"'layer2' has no inside.*'layer1"):
+        NAFlow(model)(images, detail=["layer2"])
+    with pytest.raises(BadInput, match="merge='never'"):
+        NAFlow(model, "paper")(images, detail=True)
+
+
+def test_a_module_used_twice_gets_two_names(images: torch.Tensor) -> None:
+    relu = nn.ReLU()
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), relu, nn.Conv2d(4, 4, 3), relu,
+                          nn.AdaptiveAvgPool2d(1), nn.Flatten())  # fmt: skip
+    flow = NAFlow(model)(images)
+    assert flow.layers == ["0", "1", "2", "1#2"]
+    assert not torch.equal(flow["1"][:, :5, :5], flow["1#2"][:, :5, :5])
+
+
+def test_an_embedding_has_no_predicted_class(images: torch.Tensor) -> None:
+    model = randomised(Residual(classes=8))
+    flow = NAFlow(model)(images, scores.ChannelContribution(torch.randn(8)))
+    assert flow.prediction is None
+    assert flow.output.shape == (3, 8)
+    assert not flow.output.requires_grad

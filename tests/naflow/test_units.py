@@ -10,7 +10,8 @@ from torch import nn
 from naflow import BadInput, NAFlow, UnsupportedModel
 from naflow.explainers import HiResCAM
 from naflow.preserve import preserved
-from naflow.units import units_by_name, units_of_graph
+from naflow.units import units_of_graph
+from naflow.units_by_name import units_by_name
 
 
 def units(model: nn.Module, size: int = 16):

@@ -1,0 +1,63 @@
+"""Random views of a batch, computed as tensors on whatever device the batch lies on."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far a training view may lie from its picture; zeros leave it as it is.
+
+    zoom, shift  share of the picture's side
+    turn         degrees, either way
+    flip         mirrored half the time
+    colour       each channel's gain and offset, as a share of its range
+    shuffle      share of the views whose colour channels change places
+    """
+
+    zoom: float = 0.15
+    shift: float = 0.1
+    turn: float = 0.0
+    flip: bool = True
+    colour: float = 0.2
+    shuffle: float = 0.0
+
+    def __call__(self, images: Tensor, size: int, generator: Generator) -> Tensor:
+        """Views (B, 3, size, size) in [0, 1] of uint8 images (B, 3, H, W).
+
+        All chance comes from `generator` (on the CPU), so a seed means the same on every device.
+        """
+        images = images.float() / 255
+        if size != images.shape[-1]:
+            images = F.interpolate(
+                images, (size, size), mode="bilinear", antialias=True, align_corners=False
+            )
+        grid = F.affine_grid(
+            self._placement(len(images), generator).to(images.device), list(images.shape), False
+        )
+        views = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+        return self._tinted(views, generator)
+
+    def _placement(self, count: int, generator: Generator) -> Tensor:
+        """Affine matrices (B, 2, 3) in the convention of `affine_grid`."""
+
+        def between(limit: float, *shape: int) -> Tensor:
+            return (2 * torch.rand(*shape, generator=generator) - 1) * limit
+
+        scale, turn = 1 + between(self.zoom, count), torch.deg2rad(between(self.turn, count))
+        mirror = 1 - 2 * (torch.rand(count, generator=generator) < 0.5 * self.flip).float()
+        cos, sin = scale * turn.cos(), scale * turn.sin()
+        matrix = torch.stack([mirror * cos, -sin, mirror * sin, cos], dim=1).view(count, 2, 2)
+        return torch.cat([matrix, between(2 * self.shift, count, 2, 1)], dim=2)
+
+    def _tinted(self, views: Tensor, generator: Generator) -> Tensor:
+        count = len(views)
+        gain, offset = (2 * torch.rand(2, count, 3, 1, 1, generator=generator) - 1) * self.colour
+        order = torch.rand(count, 3, generator=generator).argsort(1)
+        kept = torch.rand(count, 1, generator=generator) >= self.shuffle
+        order = torch.where(kept, torch.arange(3), order).to(views.device)
+        views = views[torch.arange(count, device=views.device)[:, None], order]
+        return (views * (1 + gain.to(views.device)) + offset.to(views.device)).clamp(0, 1)

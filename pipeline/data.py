@@ -1,0 +1,87 @@
+"""Stage `data`: draw the embedded scenes and write them as any folder of photographs is laid out.
+
+    python -m pipeline.data scenes.root=data/shapes
+
+Writes images/*.png, masks/*.png and index.csv, whose columns every folder of pictures may use.
+"""
+
+import csv
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from omegaconf import DictConfig
+from PIL import Image
+from tqdm import tqdm
+
+from naflow.errors import BadInput, near_names
+from pipeline.app import stage
+from pipeline.shapes import scene
+from pipeline.silhouettes import SILHOUETTES
+
+COLUMNS = [
+    *("id", "image", "mask", "class", "class_id", "split", "class_split"),
+    *("x0", "y0", "x1", "y1"),
+]
+
+
+@stage
+def main(cfg: DictConfig) -> None:
+    """Draw every scene that conf/scenes.yaml asks for; the folder appears whole or not at all."""
+    root = Path(cfg.scenes.root)
+    if root.exists() and any(root.iterdir()) and not (root / "index.csv").exists():
+        raise BadInput(
+            f"{root} holds other files than scenes: empty it, or give another scenes.root."
+        )
+    partial = root.with_name(root.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    write(partial, cfg.scenes, quiet=cfg.quiet)
+    shutil.rmtree(root, ignore_errors=True)
+    partial.rename(root)
+
+
+def write(root: Path, scenes: DictConfig, quiet: bool | None = None) -> None:
+    """Draw the scenes into `root`. Scene number n depends on the seed and n alone."""
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    todo = list(planned(scenes))
+    rows = []
+    for number, row in enumerate(tqdm(todo, desc="scenes", disable=quiet)):
+        drawn = scene(row["class"], scenes.size, np.random.default_rng([scenes.seed, number]))
+        Image.fromarray(drawn.image).save(root / row["image"], compress_level=4)
+        Image.fromarray(drawn.mask).save(root / row["mask"])
+        rows.append(row | dict(zip(("x0", "y0", "x1", "y1"), drawn.box, strict=True)))
+    with open(root / "index.csv", "w", newline="") as file:
+        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+
+
+def planned(scenes: DictConfig) -> Iterator[dict]:
+    """The rows of index.csv without their boxes. Raises BadInput for an unknown silhouette."""
+    class_id = 0
+    for class_split, names in scenes.classes.items():
+        for name in names:
+            if name not in SILHOUETTES:
+                raise BadInput(
+                    f"conf/scenes.yaml: there is no silhouette {name!r}."
+                    f"{near_names(name, SILHOUETTES)}"
+                )
+            for split, count in scenes.count[class_split].items():
+                for number in range(count):
+                    key = f"{name}_{split}_{number:03d}"
+                    yield {
+                        "id": key,
+                        "image": f"images/{key}.png",
+                        "mask": f"masks/{key}.png",
+                        "class": name,
+                        "class_id": class_id,
+                        "split": split,
+                        "class_split": class_split,
+                    }
+            class_id += 1
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""Networks whose published weights were trained with other padding than torchvision's."""
+
+from collections import OrderedDict
+
+import torchvision
+from torch import nn
+
+
+def mobilenet_v2_same(num_classes: int) -> nn.Module:
+    """MobileNet v2 whose strided convolutions pad right and below, as TensorFlow's "SAME" does.
+
+    Parameter names are torchvision's, so a state dict of either loads into both.
+    """
+    network = torchvision.models.mobilenet_v2(num_classes=num_classes)
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.Sequential) and _strided(child):
+                child[0].padding = (0, 0)
+                padded = [("pad", nn.ZeroPad2d((0, 1, 0, 1))), *child.named_children()]
+                setattr(parent, name, nn.Sequential(OrderedDict(padded)))
+    return network
+
+
+def _strided(layers: nn.Sequential) -> bool:
+    first = next(layers.children())
+    return isinstance(first, nn.Conv2d) and first.stride == (2, 2) and first.padding == (1, 1)

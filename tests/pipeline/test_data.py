@@ -1,0 +1,63 @@
+"""The folder that stage `data` writes."""
+
+import hashlib
+
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+from PIL import Image
+
+from naflow.errors import BadInput
+from pipeline.data import COLUMNS, planned, write
+
+
+def digest(root):
+    files = sorted(p for p in root.rglob("*") if p.is_file())
+    return {
+        p.relative_to(root).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files
+    }
+
+
+SETTINGS = {
+    "size": 32,
+    "seed": 3,
+    "classes": {"base": ["disc"]},
+    "count": {"base": {"train": 2, "test": 1}},
+}
+
+
+def test_format(scenes):
+    table = pd.read_csv(scenes / "index.csv")
+    assert list(table.columns) == COLUMNS
+    assert len(table) == 2 * 11 + 2
+    assert table.id.is_unique
+    assert set(table.groupby("class_split")["class"].unique().loc["base"]) == {"disc", "cross"}
+    assert table.groupby("class").class_id.nunique().eq(1).all()
+    for row in table.itertuples():
+        with Image.open(scenes / row.image) as image, Image.open(scenes / row.mask) as mask:
+            assert image.size == mask.size == (32, 32)
+            assert (image.mode, mask.mode) == ("RGB", "L")
+        assert 0 <= row.x0 < row.x1 <= 32
+        assert 0 <= row.y0 < row.y1 <= 32
+
+
+def test_same_seed_same_bytes(tmp_path):
+    write(tmp_path / "a", OmegaConf.create(SETTINGS), quiet=True)
+    write(tmp_path / "b", OmegaConf.create(SETTINGS), quiet=True)
+    write(tmp_path / "c", OmegaConf.create(SETTINGS | {"seed": 4}), quiet=True)
+    assert digest(tmp_path / "a") == digest(tmp_path / "b") != digest(tmp_path / "c")
+
+
+def test_unknown_silhouette_is_named_with_near_ones():
+    settings = OmegaConf.create(SETTINGS | {"classes": {"base": ["dics"]}})
+    with pytest.raises(BadInput, match=r"no silhouette 'dics'.*'disc'"):
+        list(planned(settings))
+
+
+def test_shipped_configuration_has_disjoint_class_splits_and_few_enough_files(config):
+    scenes = config().scenes
+    names = [name for part in scenes.classes.values() for name in part]
+    assert len(names) == len(set(names)) == 24
+    rows = list(planned(scenes))
+    assert 2 * len(rows) < 6000
+    assert sum(row["class_split"] == "base" and row["split"] == "test" for row in rows) >= 200
