@@ -12,6 +12,7 @@ from torch.nn.functional import interpolate
 
 from naflow.errors import BadInput, near_names
 from naflow.linalg import Stop
+from naflow.table import aligned
 
 
 @dataclass(frozen=True)
@@ -86,13 +87,7 @@ class Flow:
     def table(self) -> str:
         """The solve statistics as text, one line a layer, the worst image of the batch shown."""
         heads = ("layer", "rule", "iterations", "residual", "|x~|/|x|", "abandoned", "stop")
-        rows = [heads, *(self._cells(layer) for layer in self.stats)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-        return "\n".join(lines)
+        return aligned([heads, *(self._cells(layer) for layer in self.stats)])
 
     def _cells(self, layer: str) -> tuple[str, ...]:
         stats = self.stats[layer]

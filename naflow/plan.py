@@ -13,6 +13,7 @@ from naflow.chain import Chain
 from naflow.config import InverseConfig
 from naflow.inverses import Inverse, rule_for
 from naflow.record import last_map
+from naflow.table import aligned
 from naflow.units import Unit
 
 
@@ -29,7 +30,6 @@ class PlannedUnit:
     memory: int
     forwards: float
     inverted: bool
-    notes: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,24 +57,13 @@ class Plan:
         return sum(unit.forwards * self.iterations(unit) for unit in self.units)
 
     def __str__(self) -> str:
-        widths = (26, 24, 32, 21, 9, 9, 9)
         heads = ("layer", "unit", "rule", "inputs x outputs", "memory", "forwards", "at most")
-        rows = [heads, *(self._cells(unit) for unit in self.units)]
-        lines = [
-            "  ".join(
-                cell.ljust(w) if i < 3 else cell.rjust(w)
-                for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-            )
-            for row in rows
-        ]
-        lines.insert(1, "-" * len(lines[0]))
-        lines += [f"note: {unit.layer}: {unit.notes}." for unit in self.units if unit.notes]
-        lines.append(
+        return (
+            f"{aligned([heads, *map(self._cells, self.units)])}\n"
             f"{self.batch} image(s): at most {self.forwards:,.0f} forward passes and "
             f"{_bytes(self.memory)} for the largest unit. 'forwards' is the cost of one solver "
             "iteration; most solves stop long before 'at most'."
         )
-        return "\n".join(lines)
 
     def _cells(self, unit: PlannedUnit) -> tuple[str, ...]:
         most = self.iterations(unit)
@@ -129,7 +118,6 @@ def plan_of(
                 memory=_memory(unit, x, y, rule.iterative) if rule else 0,
                 forwards=2 * flops[i] / max(whole, 1) if rule and rule.iterative else 0.0,
                 inverted=rule is not None,
-                notes=rule.notes(unit.module) if rule else "",
             )
         )
     return Plan(units, len(images), config)

@@ -47,12 +47,8 @@ class Inverse(ABC):
     def __call__(self, unit: ForwardUnit, target: Tensor, config: InverseConfig) -> Solution:
         """x~ from target = z~, the BPFM of the unit's output, (B, *out) -> (B, *in)."""
 
-    def notes(self, module: nn.Module) -> str:
-        """What a reader of the plan should know about this very module; "" for nothing."""
-        return ""
-
     def describe(self, module: nn.Module) -> str:
-        """The rule's line in the plan."""
+        """The rule's line in the plan, for this very module."""
         return self.description
 
 

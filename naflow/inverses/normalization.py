@@ -21,9 +21,10 @@ class BatchNorm(Inverse):
         layer is no function of one image, and no rule matches it."""
         return isinstance(module, self.families) and module.running_mean is not None
 
-    def notes(self, module: nn.Module) -> str:
+    def describe(self, module: nn.Module) -> str:
         dead = int((module.weight == 0).sum()) if isinstance(module.weight, Tensor) else 0
-        return f"{dead} of {module.num_features} channels have gamma = 0: abandoned" if dead else ""
+        said = f" ({dead} of {module.num_features} have gamma = 0: abandoned)" if dead else ""
+        return self.description + said
 
     def __call__(self, unit: ForwardUnit, target: Tensor, config: InverseConfig) -> Solution:
         norm = unit.module

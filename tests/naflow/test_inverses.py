@@ -181,7 +181,7 @@ def test_batch_norm_gamma_zero_is_abandoned() -> None:
     value = rule(ForwardUnit(norm, x, y), y, UNDAMPED).value
     assert torch.equal(value[:, 1], torch.zeros(2, 4, 4))
     assert torch.allclose(value[:, [0, 2]], x[:, [0, 2]], atol=1e-5)
-    assert "1 of 3 channels" in rule.notes(norm)
+    assert "1 of 3 have gamma = 0" in rule.describe(norm)
 
 
 def test_batch_statistics_are_refused_by_name() -> None:
