@@ -1,10 +1,21 @@
 """NAFlow: where a CNN looked, layer by layer, on its way to a decision."""
 
+from importlib import import_module
+from types import ModuleType
+
 from naflow import explainers, scores
 from naflow.cascade import NAFlow
 from naflow.config import PRESETS, InverseConfig
 from naflow.errors import BadInput, NAFlowError, NotFinite, UnsupportedModel
 from naflow.flow import Flow, LayerStats
+
+
+def __getattr__(name: str) -> ModuleType:
+    """naflow.models, imported when first asked for."""
+    if name == "models":
+        return import_module("naflow.models")
+    raise AttributeError(f"module 'naflow' has no attribute {name!r}")
+
 
 __version__ = "0.1.0"
 
@@ -19,5 +30,6 @@ __all__ = [
     "NotFinite",
     "UnsupportedModel",
     "explainers",
+    "models",
     "scores",
 ]

@@ -1,0 +1,70 @@
+"""What is known of one network before it is built: its paper, weights, input and check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Input:
+    """Pixels as the network wants them: (RGB in [0, 1] - mean) / std, of shape (B, 3, size, size).
+
+    transform: how its authors bring a picture to that size when they measure accuracy.
+    """
+
+    size: int = 224
+    transform: str = "resize the shorter side to 256, crop the middle 224"
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A published file. size in bytes and sha256 are None where nobody has published them."""
+
+    address: str
+    size: int | None = None
+    sha256: str | None = None
+    note: str = ""
+
+    def __str__(self) -> str:
+        facts = [f"{self.size:,} bytes" if self.size else "", self.note]
+        return f"{self.address} ({', '.join(filter(None, facts)) or 'size and hash unknown'})"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """One entry of the registry.
+
+    network     where it is built: the dotted name of a function
+    parameters  how many numbers training found (buffers not counted)
+    weights     published files, the paper's own first; () where it has to be trained
+    gate        the number that shows that weights are the right ones, by the source's own protocol
+    note        what a reader would otherwise stumble over
+    """
+
+    name: str
+    title: str
+    task: str
+    paper: str
+    network: str
+    parameters: int
+    licence: str
+    gate: str
+    weights: tuple[Weights, ...] = ()
+    input: Input = field(default_factory=Input)
+    note: str = ""
+
+    def __str__(self) -> str:
+        rows = [
+            ("task", self.task),
+            ("paper", self.paper),
+            ("parameters", f"{self.parameters:,}"),
+            *[("weights", str(weights)) for weights in self.weights or ["none published"]],
+            ("licence", self.licence),
+            ("gate", self.gate),
+            ("input", f"{self.input.size} px; {self.input.transform}"),
+            ("note", self.note),
+        ]
+        lines = [f"{self.name}: {self.title}"]
+        return "\n".join(lines + [f"  {head:<11} {text}" for head, text in rows if text])

@@ -1,0 +1,154 @@
+"""Networks by name: what there is, how one is built, and how weights come into it."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from naflow.errors import BadInput, near_names
+from naflow.models import checkpoint, lemniscate, published
+from naflow.models.card import ModelCard
+from naflow.models.cards import CARDS
+from naflow.table import aligned
+
+
+def list_models() -> list[str]:
+    """The names that `create` knows."""
+    return list(CARDS)
+
+
+def card(name: str) -> ModelCard:
+    """What is known of a network; print it. Raises BadInput with near names for an unknown one."""
+    if name not in CARDS:
+        raise BadInput(f"There is no model {name!r}.{near_names(name, CARDS)}")
+    return CARDS[name]
+
+
+def table() -> str:
+    """All networks, one a line."""
+    rows = [("name", "network", "parameters", "weights", "gate")]
+    for entry in CARDS.values():
+        weights = "published" if entry.weights else "to be trained"
+        rows.append((entry.name, entry.title, f"{entry.parameters:,}", weights, entry.gate))
+    return aligned(rows)
+
+
+def create(name: str, weights: str | Path | None = None, **settings: object) -> nn.Module:
+    """A network in evaluation mode, with random weights or those of a file.
+
+    weights   a .safetensors file of this library, or a checkpoint as its authors publish it; it
+              has to fit exactly
+    settings  those of the network's function, as in classes=200, slope=0.0, flatten=False; by
+              default those that the file tells
+
+    Raises BadInput for an unknown name or setting, without torchvision, and for a file that is
+    missing, damaged, holds code or does not fit.
+    """
+    return _create(name, weights, settings)[0]
+
+
+def _create(
+    name: str, weights: str | Path | None, settings: dict[str, object]
+) -> tuple[nn.Module, dict[str, object]]:
+    """The network, and the settings that it was built with."""
+    card(name)
+    if weights is None:
+        return _build(name, settings).eval(), settings
+    path = Path(weights)
+    state, told = _read(path, name)
+    settings = told | settings
+    network = _build(name, settings)
+    _check_fit(path, name, network, state)
+    network.load_state_dict(state)
+    return network.eval(), settings
+
+
+def _read(path: Path, name: str) -> tuple[dict[str, Tensor], dict[str, object]]:
+    if path.suffix != ".safetensors":
+        return published.read(path, name)
+    state, words = checkpoint.load_safetensors(path)
+    if words.get("model", name) != name:
+        raise BadInput(f"{path} holds weights of {words['model']}, not of {name}.")
+    return state, json.loads(words.get("settings", "{}"))
+
+
+def convert(name: str, source: str | Path, target: str | Path, **settings: object) -> None:
+    """Write a published checkpoint as safetensors, once: afterwards nothing is unpickled.
+
+    The file remembers the network's name, its settings and the sha256 of the source. Raises
+    BadInput as `create` does, and for a target that is no .safetensors file.
+    """
+    network, settings = _create(name, source, settings)
+    with Path(source).open("rb") as file:
+        origin = hashlib.file_digest(file, "sha256").hexdigest()
+    words = {"model": name, "settings": json.dumps(settings), "source_sha256": origin}
+    checkpoint.save_safetensors(Path(target), network.state_dict(), words)
+
+
+def memory_bank(source: str | Path) -> Tensor:
+    """The memory bank of an NPID checkpoint: one unit vector for each training image, (N, 128), in
+    the order of the sorted class folders and, within each, of the sorted file names.
+
+    Raises BadInput where the file is missing, damaged, or names code beyond NPID's own.
+    """
+    return lemniscate.read(Path(source)).memory
+
+
+def _function(name: str) -> Callable[..., nn.Module]:
+    """The function that builds a network; its file is imported only now."""
+    file, function = card(name).network.rsplit(".", 1)
+    try:
+        return getattr(import_module(file), function)
+    except ModuleNotFoundError as error:
+        if error.name != "torchvision":
+            raise
+        raise BadInput(
+            f"{name} is built from torchvision, which is not installed: "
+            "pip install 'naflow[pipeline]'."
+        ) from None
+
+
+def _build(name: str, settings: dict[str, object]) -> nn.Module:
+    build = _function(name)
+    known = list(inspect.signature(build).parameters)
+    for setting in settings:
+        if setting not in known:
+            raise BadInput(f"{name} has no setting {setting!r}.{near_names(setting, known)}")
+    return build(**settings)
+
+
+def _check_fit(path: Path, name: str, network: nn.Module, state: dict[str, Tensor]) -> None:
+    own = network.state_dict()
+    missing = [key for key in own if key not in state]
+    unexpected = [key for key in state if key not in own]
+    misshapen = [
+        f"{key} ({tuple(state[key].shape)}, not {tuple(own[key].shape)})"
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+    faults = (
+        _some("it lacks", missing),
+        _some("it has, beyond the model's,", unexpected),
+        _some("of another shape are", misshapen),
+    )
+    if not any(faults):
+        return
+    if len(missing) == len(own):
+        way_out = f"It is the file of another network: create one of {', '.join(CARDS)}."
+    else:
+        settings = ", ".join(inspect.signature(_function(name)).parameters)
+        way_out = f"Build {name} with the settings it was trained with ({settings})."
+    raise BadInput(f"{path} does not fit {name}: {'; '.join(filter(None, faults))}. {way_out}")
+
+
+def _some(what: str, names: list[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{what} {', '.join(names[:3])}{more}"
