@@ -1,5 +1,26 @@
 """Every other method behind the same call: (images, score) -> Flow."""
 
 from naflow.explainers.cam import CAM, GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGradCAM
+from naflow.explainers.contrastive import CLRP, SGLRP
+from naflow.explainers.lrp import LRP, RelevanceFlow
+from naflow.explainers.relevance_cam import RelevanceCAM
+from naflow.explainers.rules import Rules
+from naflow.explainers.segmentation import SegGradCAM, SegHiResGradCAM, SegXResCAM
 
-__all__ = ["CAM", "GradCAM", "GradCAMPlusPlus", "HiResCAM", "LayerCAM", "XGradCAM"]
+__all__ = [
+    "CAM",
+    "CLRP",
+    "LRP",
+    "SGLRP",
+    "GradCAM",
+    "GradCAMPlusPlus",
+    "HiResCAM",
+    "LayerCAM",
+    "RelevanceCAM",
+    "RelevanceFlow",
+    "Rules",
+    "SegGradCAM",
+    "SegHiResGradCAM",
+    "SegXResCAM",
+    "XGradCAM",
+]

@@ -1,0 +1,214 @@
+"""Layer-wise relevance propagation, for all layers from one forward and one reverse pass.
+
+Where relevance starts (research marks: [P] paper, [C] authors' code, [A] assumed here):
+
+    classes      1 at the explained class and what `contrast` says at the others. The scale of a
+                 start is one number an image, and so is that of its maps; the logit as scale
+                 (Bach et al. 2015) would flip every sign where it is negative
+    segmentation the same at every pixel of the set [A]
+    embeddings   the similarity is read as a last linear layer: its terms c_k (v_k u_k / |v||u| for
+                 a cosine, v_k dS/dv_k in general) over sum_k |c_k|; `others`, other references,
+                 take the part of the other classes [A]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from naflow.errors import BadInput, near_names
+from naflow.explainers.cam import CAM
+from naflow.explainers.propagation import RelevanceChain
+from naflow.explainers.rules import Rules
+from naflow.flow import Flow
+from naflow.preserve import preserved
+from naflow.record import record
+from naflow.scores import ChannelContribution, ClassLogit, PixelSet, Score, Similarity
+
+_KEEP = ("bpfm", "importance")
+
+
+@dataclass(frozen=True, repr=False)
+class RelevanceFlow(Flow):
+    """A flow of relevance; `importance`, with keep=("importance",), is the relevance R itself.
+
+    conservation  layer -> (B,) 1 + (sum R - sum R_start) / sum |R_start|: 1 where every bit of the
+                  start has arrived; the ratio of the sums for a start that is nowhere negative
+    """
+
+    conservation: dict[str, Tensor] = field(default_factory=dict)
+
+
+class LRP(CAM):
+    """Raw signed maps sum_k R_k: Bach et al., PLoS ONE 2015.
+
+    rules   which rule every layer follows, see Rules
+    others  embeddings (M, D) or (M, C, H, W) of other references (other classes' support images,
+            other gallery images), for a score that compares with a reference
+
+    Raises BadInput where no relevance starts, or none arrives at the deepest layer.
+    """
+
+    name = "LRP"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        rules: Rules | None = None,
+        others: Tensor | None = None,
+        units: Sequence[str] | None = None,
+        last: str | None = None,
+    ) -> None:
+        super().__init__(model, units=units, last=last)
+        self.rules = Rules() if rules is None else rules
+        self.others = others
+
+    def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
+        return g.sum(1)
+
+    def contrast(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Relevance at the start, of the logits' shape (B, N, ...); target is 1 at the explained
+        class and 0 at the others. By default the target itself: the others take no part."""
+        return target
+
+    def terms(self, contributions: Tensor) -> Tensor:
+        """The terms (B, N, D) of a similarity, scaled to shares of it."""
+        return _of_total(contributions, contributions.abs())
+
+    def rules_for(self, score: Score) -> Rules:
+        """The rules of a call, where they depend on what is explained."""
+        return self.rules
+
+    def __call__(
+        self,
+        images: Tensor,
+        score: Score | None = None,
+        *,
+        layers: Sequence[str] | None = None,
+        detail: bool | Sequence[str] = False,
+        keep: Sequence[str] = (),
+    ) -> RelevanceFlow:
+        for name in keep:
+            if name not in _KEEP:
+                raise BadInput(f"keep={name!r} is not known.{near_names(name, _KEEP)}")
+        explained = score or ClassLogit()
+        starts: list[Tensor] = []
+
+        def started(output: Any) -> Tensor:
+            """The score, whose gradient at the output is the relevance at the start."""
+            value, z = explained(output), output_tensor(output)
+            if not isinstance(value, Tensor) or value.ndim != 1 or not value.requires_grad:
+                return value  # record says what is wrong
+            starts.append(self._start(explained, value, z).detach())
+            self._check_start(starts[0])
+            return _Start.apply(z, value.detach(), starts[0])
+
+        with preserved(self.model):
+            chain = RelevanceChain(self._chains.chain(images), self.rules_for(explained))
+            recorded = record(chain, images, started, self.last, detail)
+            for layer in layers or ():
+                recorded.at(layer)
+            flow = self.explain(recorded, layers, ("importance",))
+        sums = {name: _sum(r) for name, r in flow.importance.items()}
+        start, size = _sum(starts[0]), _sum(starts[0].abs())
+        kept: dict[str, Any] = vars(flow) | {
+            "importance": flow.importance if "importance" in keep else {}
+        }
+        return RelevanceFlow(
+            **kept,
+            conservation={name: (1 + (r - start) / size).float() for name, r in sums.items()},
+        )
+
+    def _start(self, score: Score, value: Tensor, z: Tensor) -> Tensor:
+        (slope,) = torch.autograd.grad(value.sum(), z, retain_graph=True, allow_unused=True)
+        if slope is None:
+            raise BadInput("The score does not depend on the output's tensor: nothing to explain.")
+        z = z.detach()
+        if isinstance(score, (ClassLogit, PixelSet)):
+            if self.others is not None:
+                raise BadInput("others= is for similarities: a classifier has its other classes.")
+            pixels = slope.sum(1, keepdim=True)  # 1 where a pixel is explained
+            index = slope.flatten(2).sum(2) if slope.ndim > 2 else slope
+            target = torch.zeros_like(z)
+            target[torch.arange(len(z)), index.argmax(1)] = 1
+            return self.contrast(z, target) * pixels
+        terms = [_contributions(score, z, slope)]
+        terms += [_contributions(s, z, None) for s in _other_scores(score, self.others)]
+        contributions = torch.stack(terms, 1).flatten(2)
+        logits = contributions.sum(2)
+        target = torch.zeros_like(logits)
+        target[:, 0] = 1
+        weights = self.contrast(logits, target)
+        return (weights[:, :, None] * self.terms(contributions)).sum(1).view_as(z)
+
+    def _check_start(self, start: Tensor) -> None:
+        nothing = (start == 0).flatten(1).all(1).nonzero()[:, 0].tolist()
+        if nothing:
+            raise BadInput(
+                f"{self.name}: no relevance starts at the output for images {nothing}, as nothing "
+                "there speaks for the score or against it. Explain another score."
+            )
+
+
+class _Start(torch.autograd.Function):
+    """The score (B,) as a function of the output z; its gradient there is the start's relevance."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, value: Tensor, start: Tensor) -> Tensor:
+        ctx.save_for_backward(start)
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (start,) = ctx.saved_tensors
+        return start * gradient[0].view(-1, *[1] * (start.ndim - 1)), None, None
+
+
+def output_tensor(output: object) -> Tensor:
+    """The tensor at which relevance starts. Raises BadInput where the output holds no such one."""
+    z = output.get("out") if isinstance(output, dict) else output
+    if not isinstance(z, Tensor):
+        raise BadInput(
+            f"The model returns a {type(output).__name__}: relevance starts at one tensor, the "
+            "output itself or its entry 'out'."
+        )
+    return z
+
+
+def _contributions(score: Score, z: Tensor, slope: Tensor | None) -> Tensor:
+    """What every entry of the embedding z (B, ...) adds to the score; slope: dS/dz, if known."""
+    if isinstance(score, Similarity) and score.similarity != "dot":
+        u = torch.as_tensor(score.reference, device=z.device).detach().to(z.dtype).expand_as(z)
+        if score.similarity == "euclidean":
+            return -(z - u).square()
+        norms = z.flatten(1).norm(dim=1) * u.flatten(1).norm(dim=1)
+        return z * u / norms.view(-1, *[1] * (z.ndim - 1))
+    if slope is None:
+        with torch.enable_grad():
+            leaf = z.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(score(leaf).sum(), leaf)
+    return z * slope
+
+
+def _other_scores(score: Score, others: Tensor | None) -> list[Score]:
+    if others is None:
+        return []
+    if not isinstance(score, (Similarity, ChannelContribution)):
+        raise BadInput("others= needs a score with a reference: Similarity, ChannelContribution.")
+    return [replace(score, reference=other) for other in others]
+
+
+def _of_total(x: Tensor, size: Tensor) -> Tensor:
+    """X over the sum of size along the last axis, and 0 where that is 0."""
+    total = size.sum(-1, keepdim=True)
+    return torch.where(total == 0, 0.0, x / total)
+
+
+def _sum(x: Tensor) -> Tensor:
+    """(B,), in double precision: the sum of millions of relevances is compared with another."""
+    return x.double().flatten(1).sum(1)

@@ -1,0 +1,25 @@
+"""Relevance-CAM: channels weighted by their relevance."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from naflow.explainers.lrp import LRP
+
+
+class RelevanceCAM(LRP):
+    """ReLU(sum_k mean_ij(R_k) x_k): Lee et al., CVPR 2021.
+
+    The start is 1 at the class and -1/N at the others, as in the authors' code [C]; the paper has
+    z_t and -z_t / (N - 1) [secondary source]. Rules [C]: z+, z^B at the first layer with each
+    image's own bounds. The authors' code has no ReLU on the map; `LRP` gives signed relevance.
+    Without other classes (an embedding without others=) it is the relevance of the score alone.
+    """
+
+    name = "Relevance-CAM"
+
+    def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
+        return (g.mean((2, 3), keepdim=True) * x).sum(1).relu()
+
+    def contrast(self, logits: Tensor, target: Tensor) -> Tensor:
+        return target - (1 - target) / logits.shape[1]
