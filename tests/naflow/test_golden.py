@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -143,3 +144,36 @@ def _elementwise(data: dict, case: str) -> nn.Module | None:
             getattr(norm, name).data.copy_(torch.from_numpy(data[f"{case}/{name}"]))
         return norm
     return None
+
+
+@pytest.mark.parametrize(("offset", "exact"), [("zero", "dir64"), ("local", "dir64_affine")])
+def test_single_merged_unit(offset: str, exact: str) -> None:
+    """conv-ReLU-conv inverted as one, with the authors' offset f(0) and with the local one. Their
+    own solve is float32 and stopped at its limit: the exact solution is the one to meet."""
+    data, case = _singles(), "complex_4to10to5_8"
+    first, second = nn.Conv2d(4, 10, 3, padding=1), nn.Conv2d(10, 5, 3, padding=1)
+    for conv, i in ((first, 0), (second, 2)):
+        conv.weight.data = torch.from_numpy(data[f"{case}/w{i}"])
+        conv.bias.data = torch.from_numpy(data[f"{case}/b{i}"])
+    unit = nn.Sequential(first, nn.ReLU(), second).double()
+    x = torch.from_numpy(data[f"{case}/x"]).double()
+    y = unit(x).detach()
+    config = replace(PRESETS["plain"], offset=offset, tol=1e-13, max_iterations=4000)
+    for kind in ("fwd", "relu"):
+        target = torch.from_numpy(data[f"{case}/xt_{kind}"]).double()
+        expected = torch.from_numpy(data[f"{case}/{exact}/bpfm_pre_{kind}"])
+        found = rule_for(unit, case)(ForwardUnit(unit, x, y), target, config).value
+        assert (found - expected).norm() / expected.norm() <= 1e-5, kind
+
+
+def test_single_relu_in_place() -> None:
+    """An in-place ReLU hides its input: the reference masks by the gradient behind it alone."""
+    data, case = _singles(), "relu_inplace_True"
+    target = torch.from_numpy(data[f"{case}/xt_rand"])
+    used = torch.from_numpy(data[f"{case}/grad_in"]) != 0
+    assert torch.equal(target * used, torch.from_numpy(data[f"{case}/bpfm_rand"]))
+    model = nn.Sequential(nn.Conv2d(3, 5, 1), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1),
+                          nn.Flatten())  # fmt: skip
+    flow = NAFlow(model, "paper")(torch.randn(1, 3, 8, 8), keep=("bpfm", "importance"))
+    passed = flow.bpfm["1"] * (flow.importance["1"] != 0)
+    assert torch.equal(flow.bpfm["0"], passed)
