@@ -17,6 +17,13 @@ from naflow.scores import ClassLogit, Score
 _KEEP = ("bpfm", "importance")
 
 
+def check_keep(keep: Sequence[str]) -> None:
+    """Raise BadInput, with the near names, for a tensor that no flow keeps."""
+    for name in keep:
+        if name not in _KEEP:
+            raise BadInput(f"keep={name!r} is not known.{near_names(name, _KEEP)}")
+
+
 class Explainer(ABC):
     """A method that draws one attention map for every layer of a model.
 
@@ -60,9 +67,7 @@ class Explainer(ABC):
         Raises BadInput for images, a score or names that cannot be used, UnsupportedModel for a
         model that cannot be cut into units, NotFinite where a NaN or infinity appears.
         """
-        for name in keep:
-            if name not in _KEEP:
-                raise BadInput(f"keep={name!r} is not known.{near_names(name, _KEEP)}")
+        check_keep(keep)
         with preserved(self.model):
             chain = self._chains.chain(images)
             recorded = record(chain, images, score or ClassLogit(), self.last, detail)

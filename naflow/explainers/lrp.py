@@ -20,7 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from naflow.errors import BadInput, near_names
+from naflow.errors import BadInput
+from naflow.explainer import check_keep
 from naflow.explainers.cam import CAM
 from naflow.explainers.propagation import RelevanceChain
 from naflow.explainers.rules import Rules
@@ -28,8 +29,6 @@ from naflow.flow import Flow
 from naflow.preserve import preserved
 from naflow.record import record
 from naflow.scores import ChannelContribution, ClassLogit, PixelSet, Score, Similarity
-
-_KEEP = ("bpfm", "importance")
 
 
 @dataclass(frozen=True, repr=False)
@@ -93,9 +92,7 @@ class LRP(CAM):
         detail: bool | Sequence[str] = False,
         keep: Sequence[str] = (),
     ) -> RelevanceFlow:
-        for name in keep:
-            if name not in _KEEP:
-                raise BadInput(f"keep={name!r} is not known.{near_names(name, _KEEP)}")
+        check_keep(keep)
         explained = score or ClassLogit()
         starts: list[Tensor] = []
 
