@@ -9,6 +9,7 @@ from torch import nn
 
 from naflow import NAFlow
 from naflow.explainers import GradCAM
+from naflow.preserve import full_precision
 
 
 def state_of(model: nn.Module) -> dict:
@@ -62,7 +63,7 @@ def test_nothing_changes(training: bool, frozen: bool, score: object, kind: type
     assert not x.requires_grad
 
 
-def test_works_under_no_grad_and_inference_tensors_are_refused_or_work() -> None:
+def test_works_under_no_grad() -> None:
     model, x = Residual(), torch.randn(2, 3, 16, 16)
     expected = NAFlow(model)(x)
     with torch.no_grad():
@@ -76,3 +77,19 @@ def test_train_and_eval_mode_give_the_same_flow() -> None:
     in_eval, in_train = NAFlow(model.eval())(x), NAFlow(model.train())(x)
     assert torch.equal(in_eval.score, in_train.score)
     assert torch.equal(in_eval["conv1"], in_train["conv1"])
+
+
+def test_full_precision_is_undone_also_after_an_exception() -> None:
+    switches = torch.backends.cudnn.conv, torch.backends.cuda.matmul
+    found = [switch.fp32_precision for switch in switches]
+    try:
+        torch.backends.cudnn.conv.fp32_precision = "tf32"
+        with full_precision():
+            assert [switch.fp32_precision for switch in switches] == ["ieee", "ieee"]
+        with pytest.raises(RuntimeError, match="boom"), full_precision():
+            explode(torch.zeros(1))
+        assert torch.backends.cudnn.conv.fp32_precision == "tf32"
+        assert torch.backends.cuda.matmul.fp32_precision == found[1]
+    finally:
+        for switch, precision in zip(switches, found, strict=True):
+            switch.fp32_precision = precision
