@@ -1,17 +1,21 @@
 """Every other method behind the same call: (images, score) -> Flow."""
 
 from naflow.explainers.cam import CAM, GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGradCAM
+from naflow.explainers.cf_cam import CFCAM, CFCAMFlow
 from naflow.explainers.contrastive import CLRP, SGLRP
 from naflow.explainers.lrp import LRP, RelevanceFlow
+from naflow.explainers.masked import image_masks
 from naflow.explainers.relevance_cam import RelevanceCAM
 from naflow.explainers.rules import Rules
 from naflow.explainers.segmentation import SegGradCAM, SegHiResGradCAM, SegXResCAM
 
 __all__ = [
     "CAM",
+    "CFCAM",
     "CLRP",
     "LRP",
     "SGLRP",
+    "CFCAMFlow",
     "GradCAM",
     "GradCAMPlusPlus",
     "HiResCAM",
@@ -23,4 +27,5 @@ __all__ = [
     "SegHiResGradCAM",
     "SegXResCAM",
     "XGradCAM",
+    "image_masks",
 ]

@@ -95,6 +95,6 @@ def other_classes(logits: Tensor, method: str) -> int:
     if logits.shape[1] < 2:
         raise BadInput(
             f"{method} contrasts with other classes, and there is none: give others=, embeddings "
-            "of other references, or use CLRP(variant=2), which needs none."
+            "of other references, or use variant=2, which needs none."
         )
     return logits.shape[1] - 1
