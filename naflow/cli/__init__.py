@@ -1,0 +1,47 @@
+"""The command line: naflow models, naflow plan, naflow explain.
+
+Exit codes: 0 done; 1 some photos could not be explained, the others are; 2 what was asked for
+cannot be done; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from torch import OutOfMemoryError
+
+from naflow.cli import explain, listing
+from naflow.cli.arguments import parser
+from naflow.errors import NAFlowError
+
+COMMANDS = {"models": listing.models, "plan": listing.plan, "explain": explain.explain}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code. What the user can mend is one sentence on stderr.
+
+    argv: the words after the program's name; by default those of the process.
+    """
+    try:
+        arguments = parser().parse_args(argv)
+        code = COMMANDS[arguments.command](arguments)
+        sys.stdout.flush()
+        return code
+    except NAFlowError as error:
+        return _refused(str(error))
+    except OutOfMemoryError:
+        return _refused("The GPU's memory ran out: use a smaller --batch, or --device cpu.")
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # who reads our output has seen enough, as in `naflow models | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        return _refused(f"{error.filename or 'A file'}: {error.strerror or error}.")
+
+
+def _refused(sentence: str) -> int:
+    sys.stderr.write(f"naflow: {sentence}\n")
+    return 2

@@ -1,0 +1,84 @@
+"""`naflow explain`: every photo by every method, as pictures, maps and a manifest."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from naflow import __version__
+from naflow.cascade import NAFlow
+from naflow.cli.files import need, sha256
+from naflow.cli.manifest import Manifest
+from naflow.cli.methods import explainers
+from naflow.cli.photos import photo_paths
+from naflow.cli.progress import Progress
+from naflow.cli.run import Run
+from naflow.cli.subject import Subject, subject
+from naflow.errors import BadInput, near_names
+from naflow.explainer import Explainer
+from naflow.scores import ChannelContribution, ClassLogit
+
+
+def explain(arguments: Namespace) -> int:
+    """Explain the photos that are not done yet. Returns 1 where some could not be, else 0.
+
+    Raises BadInput for whatever cannot be used, before any photo is explained.
+    """
+    need("PIL", "matplotlib")
+    paths = photo_paths(arguments.photos)
+    asked = subject(arguments)
+    progress = Progress(len(paths), arguments.quiet)
+    methods = explainers(arguments.method, asked.network, arguments.preset, progress.layer)
+    _check_layers(asked, arguments.layers)
+    manifest = Manifest(arguments.out, _head(arguments, asked, methods))
+    run = Run(asked, methods, arguments.layers, manifest, progress)
+    run.all(paths, arguments.batch)
+    if manifest.failed:
+        failed = "\n  ".join(manifest.failed)
+        sys.stderr.write(f"naflow: not everything could be explained:\n  {failed}\n")
+    return 1 if manifest.failed else 0
+
+
+def _check_layers(asked: Subject, layers: Sequence[str] | None) -> None:
+    """Raise BadInput for layers that are not there, UnsupportedModel for a model without any."""
+    image = torch.zeros(1, 3, asked.input.size, asked.input.size, device=asked.device)
+    known = [unit.layer for unit in NAFlow(asked.network).plan(image).units]
+    for layer in layers or ():
+        if layer not in known:
+            raise BadInput(f"--layers: there is no layer {layer!r}.{near_names(layer, known)}")
+
+
+def _head(
+    arguments: Namespace, asked: Subject, methods: Mapping[str, Explainer]
+) -> dict[str, dict[str, Any]]:
+    """What decides the results beside the photos: two runs with the same head can be one."""
+    settings: dict[str, Any] = {
+        "model": arguments.model,
+        "weights": asked.weights,
+        "classes": asked.classes,
+        "methods": sorted(methods),
+        "layers": sorted(set(arguments.layers)) if arguments.layers else "all",
+        "device": asked.device.type,
+        "input": {
+            "size": asked.input.size,
+            "cut": "the largest square in the middle",
+            "mean": asked.input.mean,
+            "std": asked.input.std,
+        },
+    }
+    if isinstance(asked.score, ClassLogit):
+        settings["target"] = "predicted" if asked.score.index is None else asked.score.index
+    if isinstance(asked.score, ChannelContribution):
+        settings["reference"] = sha256(arguments.reference)
+    naflow = methods.get("naflow")
+    if isinstance(naflow, NAFlow):
+        knobs = {name: str(value) for name, value in asdict(naflow.config).items()}
+        settings["preset"] = {"name": naflow.preset, "knobs": knobs}
+    versions = {name: version(name) for name in ("torch", "numpy", "pillow", "matplotlib")}
+    return {"versions": {"naflow": __version__, **versions}, "settings": settings}

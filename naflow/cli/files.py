@@ -1,0 +1,58 @@
+"""Files that are whole or not there, what identifies them, and packages that may be missing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+
+from naflow.errors import BadInput
+
+#: What is imported -> what is installed.
+_PACKAGES = {"PIL": "pillow"}
+
+
+@contextmanager
+def replacing(path: Path) -> Generator[Path]:
+    """A path beside `path` to write to; it becomes `path` when the block has ended well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """The sha256 of a file's content, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def shown(path: Path) -> str:
+    """A path as text that can be printed, also where its bytes are no text."""
+    return path.as_posix().encode("utf-8", "backslashreplace").decode()
+
+
+def need(*modules: str) -> None:
+    """Raise BadInput, naming the extra to install, where a package is missing."""
+    for module in modules:
+        try:
+            import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
+            package = _PACKAGES.get(module, module)
+            raise BadInput(
+                f"This needs {package}, which is not installed: pip install 'naflow[cli]'."
+            ) from None
+
+
+def reason(error: Exception) -> str:
+    """An exception that is not ours, in a few words."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,0 +1,99 @@
+"""One photo explained by one method: its maps, pictures, and what the manifest says of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from naflow import plot
+from naflow.cli import pictures
+from naflow.cli.files import replacing
+from naflow.flow import Flow
+from naflow.scores import ClassLogit, Score
+
+_TOP = 5
+
+
+@dataclass(frozen=True)
+class Result:
+    """Image number `row` of a flow. square: the (H, W, 3) uint8 that the network saw.
+
+    classes  class names in order, None where none are known
+    """
+
+    flow: Flow
+    row: int
+    square: np.ndarray
+    score: Score
+    classes: list[str] | None
+
+    @property
+    def maps(self) -> dict[str, np.ndarray]:
+        """The raw map (h, w) of each layer."""
+        return {layer: found[self.row].cpu().numpy() for layer, found in self.flow}
+
+    def predictions(self) -> list[dict[str, Any]]:
+        """The most probable classes, the most probable first; [] for an embedding."""
+        if self.flow.prediction is None:
+            return []
+        confidence = self.flow.output[self.row].softmax(0).cpu()
+        order = confidence.argsort(descending=True, stable=True)[:_TOP]
+        return [self._class(int(i)) | {"confidence": rounded(confidence[i])} for i in order]
+
+    def explained(self) -> dict[str, Any]:
+        """The class that is explained, or {} for an embedding, and its score."""
+        found: dict[str, Any] = {"score": rounded(self.flow.score[self.row])}
+        if not isinstance(self.score, ClassLogit):
+            return found
+        chosen = self.score.index
+        index = chosen if isinstance(chosen, int) else int(self.flow.output[self.row].argmax())
+        return self._class(index) | found
+
+    def _class(self, index: int) -> dict[str, Any]:
+        return {"index": index, "name": self.classes[index] if self.classes else None}
+
+    def statistics(self) -> dict[str, dict[str, Any]]:
+        """How well each layer was found, layer -> what LayerStats holds; {} where none is."""
+        return {
+            layer: {
+                "rule": stats.rule,
+                "iterations": int(stats.iterations[self.row]),
+                "residual": rounded(stats.residual[self.row]),
+                "stop": stats.stop[self.row].name.lower(),
+                "norm_ratio": rounded(stats.norm_ratio[self.row]),
+                "abandoned": rounded(stats.abandoned[self.row]),
+            }
+            for layer, stats in self.flow.stats.items()
+        }
+
+    def write(self, folder: Path, within: str, title: str) -> dict[str, Any]:
+        """Write maps.npz, strip.png and an overlay a layer to folder/within; what there is to say
+        of them, for the manifest."""
+        files, maps = [f"{within}/maps.npz", f"{within}/strip.png"], self.maps
+        with replacing(folder / files[0]) as partial, partial.open("wb") as file:
+            np.savez(file, allow_pickle=False, **maps)
+        image = self.square / 255
+        overlays = {layer: plot.overlay(image, found) for layer, found in maps.items()}
+        with replacing(folder / files[1]) as partial:
+            pictures.strip(partial, image, overlays, title)
+        for number, (layer, overlay) in enumerate(overlays.items(), 1):
+            name = re.sub(r"[^\w.#-]", "_", layer)
+            files.append(f"{within}/{number:02d}-{name}.png")
+            with replacing(folder / files[-1]) as partial:
+                pictures.png(partial, overlay)
+        return {
+            "explained": self.explained(),
+            "layers": list(maps),
+            "statistics": self.statistics(),
+            "files": files,
+        }
+
+
+def rounded(value: Tensor) -> float:
+    """A number to six digits: more a float32 does not have."""
+    return float(f"{float(value):.6g}")

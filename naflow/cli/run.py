@@ -1,0 +1,125 @@
+"""Photos batch by batch, and what could not be done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from naflow.cli.files import shown
+from naflow.cli.manifest import Manifest
+from naflow.cli.photos import PhotoFile, square
+from naflow.cli.progress import Progress
+from naflow.cli.results import Result
+from naflow.cli.subject import Subject
+from naflow.errors import BadInput, NotFinite
+from naflow.explainer import Explainer
+
+_PAUSE = 2.0  # seconds between two writings of the manifest
+
+
+@dataclass(frozen=True)
+class _Photo:
+    file: PhotoFile
+    square: np.ndarray
+
+
+@dataclass(frozen=True)
+class Run:
+    """methods by their names on the command line; layers None: all of them."""
+
+    asked: Subject
+    methods: Mapping[str, Explainer]
+    layers: Sequence[str] | None
+    manifest: Manifest
+    progress: Progress
+
+    def all(self, paths: Sequence[Path], batch: int) -> None:
+        """Explain the photos that are not done, `batch` at once, and keep the manifest up to date,
+        also where the run is interrupted."""
+        self.manifest.write()  # a folder that cannot be written to is found out now
+        written = monotonic()
+        try:
+            for start in range(0, len(paths), batch):
+                self._batch(start, paths[start : start + batch])
+                if monotonic() - written > _PAUSE:
+                    self.manifest.write()
+                    written = monotonic()
+        finally:
+            self.progress.clear()
+            self.manifest.write()
+
+    def _batch(self, start: int, paths: Sequence[Path]) -> None:
+        """A batch is done again whole: the last digits of a map may depend on its neighbours."""
+        files = [file for path in paths if (file := self._read(path))]
+        if all(self.manifest.done(file.key) for file in files):
+            return
+        photos = [photo for file in files if (photo := self._decoded(file))]
+        results: dict[str, dict[str, Result]] = {photo.file.key: {} for photo in photos}
+        for name in self.methods:
+            if photos:
+                self.progress.at(start, shown(Path(photos[0].file.path.name)), name)
+                for photo, result in self._explained(name, photos):
+                    results[photo.file.key][name] = result
+        for photo in photos:
+            self._keep(photo, results[photo.file.key])
+
+    def _read(self, path: Path) -> PhotoFile | None:
+        try:
+            return PhotoFile(path, path.read_bytes())
+        except OSError as error:
+            self.manifest.failed.append(f"{shown(path)} cannot be read ({error.strerror}).")
+            return None
+
+    def _decoded(self, file: PhotoFile) -> _Photo | None:
+        try:
+            return _Photo(file, square(file, self.asked.input.size))
+        except BadInput as error:
+            self.manifest.failed.append(str(error))
+            return None
+
+    def _explained(self, name: str, photos: Sequence[_Photo]) -> list[tuple[_Photo, Result]]:
+        """Each photo's result. One that cannot be explained does not take the others with it."""
+        images = self.asked.images([photo.square for photo in photos])
+        score, classes = self.asked.score, self.asked.classes
+        try:
+            flow = self.methods[name](images, score, layers=self.layers)
+        except (BadInput, NotFinite) as error:
+            if len(photos) > 1:
+                return [pair for photo in photos for pair in self._explained(name, [photo])]
+            self.manifest.failed.append(f"{shown(photos[0].file.path)}, {name}: {error}")
+            return []
+        return [
+            (photo, Result(flow, row, photo.square, score, classes))
+            for row, photo in enumerate(photos)
+        ]
+
+    def _keep(self, photo: _Photo, results: Mapping[str, Result]) -> None:
+        """Write a photo's files, then its entry: an entry stands for files that are there."""
+        file = photo.file
+        entry: dict[str, Any] = {"file": shown(file.path), "sha256": file.sha256, "methods": {}}
+        for name, result in results.items():
+            entry["predictions"] = result.predictions()
+            model = self.manifest.head["settings"]["model"]
+            title = f"{shown(Path(file.path.name))}, {model}, {result.flow.method}{_said(result)}"
+            entry["methods"][name] = result.write(self.manifest.folder, f"{file.key}/{name}", title)
+        if results:
+            self.manifest.photos[file.key] = entry
+            said = _said(next(iter(results.values())))
+            self.progress.say(f"{entry['file']}{said} -> {shown(self.manifest.folder / file.key)}")
+
+
+def _said(result: Result) -> str:
+    """What is explained, in a few words."""
+    explained, predictions = result.explained(), result.predictions()
+    if "index" not in explained:
+        return f": score {explained['score']:.3g}"
+    said = f": {explained['name'] or 'class ' + str(explained['index'])}"
+    for prediction in predictions:
+        if prediction["index"] == explained["index"]:
+            said += f" ({prediction['confidence']:.0%})"
+    return said

@@ -1,0 +1,152 @@
+"""What is explained: a network with its weights, its input, its classes, and the question."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from naflow.cli import photos
+from naflow.cli.files import reason, sha256, shown
+from naflow.cli.labels import class_index, class_names, read
+from naflow.cli.sources import Source, fingerprint, source
+from naflow.errors import BadInput
+from naflow.models import Input
+from naflow.preserve import preserved
+from naflow.scores import ChannelContribution, ClassLogit, Score
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network on its device, pixels as it wants them, and what is asked of it.
+
+    weights  the file's name (None: none given) and the sha256 of its content; without a file, of
+             the numbers that the network has
+    classes  class names in order, None where none are known
+    """
+
+    network: nn.Module
+    input: Input
+    score: Score
+    weights: dict[str, str | None]
+    classes: list[str] | None
+    device: torch.device
+
+    def images(self, squares: list[np.ndarray]) -> Tensor:
+        """Squares (H, W, 3) uint8 as the network's input (B, 3, H, W), on its device."""
+        return photos.normalised(squares, self.input.mean, self.input.std).to(self.device)
+
+
+def subject(arguments: Namespace) -> Subject:
+    """What the arguments of `naflow explain` describe.
+
+    Raises BadInput for whatever of them cannot be used, before any photo is explained.
+    """
+    _check_question(arguments)
+    origin, device = source(arguments.model), device_called(arguments.device)
+    wanted = input_of(origin, arguments)
+    _check_weights(arguments, origin)
+    labels = None if arguments.labels is None else read(arguments.labels)
+    network = origin.network(arguments.weights, len(labels) if labels else None).to(device)
+    weights: dict[str, str | None] = {"file": None, "sha256": fingerprint(network)}
+    if arguments.weights is not None:
+        weights = {"file": shown(Path(arguments.weights.name)), "sha256": sha256(arguments.weights)}
+    probe = _probe(arguments.reference, wanted.size)
+    output = _output(network, photos.normalised([probe], wanted.mean, wanted.std).to(device))
+    if arguments.reference is not None:
+        return Subject(network, wanted, ChannelContribution(output), weights, None, device)
+    count = _classes(output, origin, arguments.model)
+    names = class_names(labels, arguments.weights, origin.categories, count)
+    target = arguments.target
+    index = None if target is None else class_index(target, names, count)
+    return Subject(network, wanted, ClassLogit(index), weights, names, device)
+
+
+def input_of(origin: Source, arguments: Namespace) -> Input:
+    """The pixels that the network wants, with what the arguments change of them.
+
+    Raises BadInput for a deviation that is not positive.
+    """
+    std = tuple(arguments.std or origin.input.std)
+    if not all(value > 0 for value in std):
+        raise BadInput(f"--std {' '.join(map(str, std))}: three numbers above 0 are needed.")
+    mean = tuple(arguments.mean or origin.input.mean)
+    return Input(arguments.size or origin.input.size, origin.input.transform, mean, std)
+
+
+def device_called(name: str) -> torch.device:
+    """The device behind --device. Raises BadInput for a GPU that is not there."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise BadInput("--device cuda: PyTorch finds no GPU here; use --device cpu.")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def _check_question(arguments: Namespace) -> None:
+    if arguments.reference is not None:
+        for option in ("target", "labels"):
+            if getattr(arguments, option) is not None:
+                raise BadInput(
+                    f"--{option} is of classes, --reference of embeddings: give one of the two."
+                )
+        if not arguments.reference.is_file():
+            raise BadInput(f"--reference {arguments.reference}: there is no such photo.")
+
+
+def _check_weights(arguments: Namespace, origin: Source) -> None:
+    model = arguments.model
+    if arguments.weights is not None:
+        if arguments.random_weights:
+            raise BadInput("--weights and --random-weights exclude each other: give one.")
+        if not arguments.weights.is_file():
+            raise BadInput(f"--weights {arguments.weights}: there is no such file.")
+    elif arguments.random_weights:
+        sys.stderr.write(f"naflow: RANDOM WEIGHTS: maps and classes of {model} mean nothing.\n")
+    elif not origin.has_weights:
+        known = "" if ":" in model else f" (`naflow models {model}` says where there are some)"
+        raise BadInput(
+            f"{model} has no weights yet: give --weights FILE{known}, or --random-weights."
+        )
+
+
+def _probe(reference: Path | None, size: int) -> np.ndarray:
+    """The reference as a square, or a black one: the network's output is of the same shape."""
+    if reference is None:
+        return np.zeros((size, size, 3), np.uint8)
+    return photos.square(photos.PhotoFile(reference, reference.read_bytes()), size)
+
+
+def _classes(output: Tensor, origin: Source, model: str) -> int:
+    """The number of classes. Raises BadInput where the output is no logits (1, classes)."""
+    if origin.embedding:
+        raise BadInput(f"{model} gives an embedding, no classes: give --reference PHOTO.")
+    if output.ndim != 2:
+        raise BadInput(
+            f"The network returns {tuple(output.shape)}, which are no classes: give --reference "
+            "PHOTO if it is an embedding, or use the library, which has scores for more."
+        )
+    return output.shape[1]
+
+
+def _output(network: nn.Module, images: Tensor) -> Tensor:
+    """The network's answer to one image. Raises BadInput where it has none, or no tensor."""
+    try:
+        with preserved(network), torch.no_grad():
+            output = network(images)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # the user's own code can raise anything
+        shape = tuple(images.shape)
+        raise BadInput(f"The network cannot take images {shape} ({reason(error)}).") from None
+    if not isinstance(output, Tensor):
+        raise BadInput(
+            f"The network returns a {type(output).__name__}, not a tensor: use the library, which "
+            "takes any callable as score."
+        )
+    return output
