@@ -1,0 +1,46 @@
+"""The lock file of weights: what was downloaded where nobody has published a hash.
+
+A JSON object of model name -> {file, size, sha256, address}, under version control: the first
+download of a file decides, and whoever downloads it later gets the same file or an error.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from naflow.errors import BadInput
+from pipeline.atomic import write_json
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file: its name, its size in bytes, its sha256, and the published address it is from."""
+
+    file: str
+    size: int
+    sha256: str
+    address: str
+
+
+def read(path: str | Path) -> dict[str, Entry]:
+    """The entries by model name; none where there is no such file. Raises BadInput if damaged."""
+    path = Path(path)
+    if not path.exists():
+        return {}
+    try:
+        return {name: Entry(**entry) for name, entry in json.loads(path.read_text()).items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BadInput(
+            f"{path} is no lock file of weights ({error}). Restore it from version control."
+        ) from None
+
+
+def record(path: str | Path, name: str, entry: Entry) -> None:
+    """Add the entry of model `name`, or replace it; several processes may do so at once."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        entries = read(path) | {name: entry}
+        write_json(path, {name: asdict(entry) for name, entry in entries.items()})
