@@ -11,6 +11,8 @@ from torch import Generator, Tensor
 class Augmentation:
     """How far a training view may lie from its picture; zeros leave it as it is.
 
+    crop         the smallest share of the picture's area that a view may show, from anywhere in it;
+                 1: the whole picture
     zoom, shift  share of the picture's side
     turn         degrees, either way
     flip         mirrored half the time
@@ -18,6 +20,7 @@ class Augmentation:
     shuffle      share of the views whose colour channels change places
     """
 
+    crop: float = 1.0
     zoom: float = 0.15
     shift: float = 0.1
     turn: float = 0.0
@@ -31,13 +34,14 @@ class Augmentation:
         All chance comes from `generator` (on the CPU), so a seed means the same on every device.
         """
         images = images.float() / 255
-        if size != images.shape[-1]:
+        # As fine as the smallest crop needs, and no finer: the grid itself does not smooth.
+        fine = min(round(size / self.crop**0.5), images.shape[-1]) if self.crop < 1 else size
+        if fine != images.shape[-1]:
             images = F.interpolate(
-                images, (size, size), mode="bilinear", antialias=True, align_corners=False
+                images, (fine, fine), mode="bilinear", antialias=True, align_corners=False
             )
-        grid = F.affine_grid(
-            self._placement(len(images), generator).to(images.device), list(images.shape), False
-        )
+        placement = self._placement(len(images), generator).to(images.device)
+        grid = F.affine_grid(placement, [len(images), 3, size, size], False)
         views = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
         return self._tinted(views, generator)
 
@@ -48,10 +52,15 @@ class Augmentation:
             return (2 * torch.rand(*shape, generator=generator) - 1) * limit
 
         scale, turn = 1 + between(self.zoom, count), torch.deg2rad(between(self.turn, count))
+        shift = between(2 * self.shift, count, 2, 1)
+        if self.crop < 1:
+            area = self.crop + (1 - self.crop) * torch.rand(count, generator=generator)
+            scale = scale * area.sqrt()
+            shift = shift + (1 - area.sqrt())[:, None, None] * between(1.0, count, 2, 1)
         mirror = 1 - 2 * (torch.rand(count, generator=generator) < 0.5 * self.flip).float()
         cos, sin = scale * turn.cos(), scale * turn.sin()
         matrix = torch.stack([mirror * cos, -sin, mirror * sin, cos], dim=1).view(count, 2, 2)
-        return torch.cat([matrix, between(2 * self.shift, count, 2, 1)], dim=2)
+        return torch.cat([matrix, shift], dim=2)
 
     def _tinted(self, views: Tensor, generator: Generator) -> Tensor:
         count = len(views)

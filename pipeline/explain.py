@@ -21,10 +21,11 @@ from tqdm import tqdm
 
 import naflow
 from naflow import Flow
+from naflow.errors import BadInput
 from naflow.plot import overlay
 from pipeline import device, maps, weights
 from pipeline.app import stage
-from pipeline.images import Picture
+from pipeline.images import Part, Picture
 from pipeline.pixels import normalised, read
 from pipeline.tracking import tracked
 
@@ -38,13 +39,19 @@ def main(cfg: DictConfig) -> None:
 
 def explain(cfg: DictConfig, method: str, model: str) -> Path:
     """Write the maps of `cfg.method` on `cfg.model` to results/images/method/model; returns it."""
+    if cfg.model.task != weights.CLASSIFICATION:
+        raise BadInput(
+            f"{cfg.model.name} gives an embedding, not classes. Explain it in Python by its "
+            "likeness to another picture: scores.ChannelContribution(reference)."
+        )
     device.seeded(cfg.seed)
     where = device.chosen(cfg.device)
     images = instantiate(cfg.images)
-    classifier = weights.load(cfg.model, where)
-    pictures = in_turn(images.split("test"), cfg.explain.pictures)
-    pixels = read(pictures, classifier.classes, cfg.model.input.size, images.fit, quiet=True)
-    explainer = instantiate(cfg.method, classifier.network)
+    loaded = weights.load(cfg.model, where)
+    present, chosen = images.part(Part(**cfg.explain.part))
+    pictures, classes = in_turn(chosen, cfg.explain.pictures), loaded.classes or present
+    pixels = read(pictures, classes, cfg.model.input.size, cfg.model.input.fit, quiet=True)
+    explainer = instantiate(cfg.method, loaded.network)
     mark = fingerprint(cfg, pixels.images.numpy())
     folder = Path(cfg.results) / images.name / method / model
     maps.begin(folder)
@@ -61,7 +68,7 @@ def explain(cfg: DictConfig, method: str, model: str) -> Path:
             )
             for key, image, row in zip(pixels.ids[part], batch, rows(flow), strict=True):
                 run.picture("flow", strip(image.permute(1, 2, 0).numpy(), row), caption=key)
-    maps.finish(folder, len(starts), manifest(cfg, explainer.name, classifier.classes))
+    maps.finish(folder, len(starts), manifest(cfg, explainer.name, classes))
     return folder
 
 

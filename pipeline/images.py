@@ -5,14 +5,20 @@ expensive work. The pixels are read by pipeline.pixels.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import pandas as pd
+from torch import Tensor
 
 from naflow.errors import BadInput, near_names
 
+Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels
+FITS = ("crop", "centre", "stretch", "box")
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 
@@ -21,6 +27,7 @@ class Picture:
     """One row: where its files are, what it shows, and which split it is for.
 
     `box` is x0, y0, x1, y1 in pixels of the file. `mask` and `box` are None where there is none.
+    `group` is that of its class: groups share no class, as few-shot learning and retrieval need it.
     """
 
     id: str
@@ -28,7 +35,20 @@ class Picture:
     label: str
     split: str
     mask: Path | None = None
-    box: tuple[float, float, float, float] | None = None
+    box: Box | None = None
+    group: str = "base"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some pictures of a folder: those of a group of classes and of a split; None means all.
+
+    each  at most so many pictures of a class, the first ones
+    """
+
+    group: str | None = None
+    split: str | None = None
+    each: int | None = None
 
 
 class Folder:
@@ -36,13 +56,15 @@ class Folder:
 
     root     the folder
     index    a CSV file, its path relative to root; None: one folder a class
-    columns  names of the index's columns: id, image, mask, label, split, box (four names).
-             Only image and label must exist; ids are then the image paths
+    columns  names of the index's columns: id, image, mask, label, split, group, box (four names).
+             Only image and label must exist; ids are then the image paths, and every class is in
+             the group "base"
     select   column -> value: other rows are left out
     splits   our split (train, val, test) -> its name in the index, None for no such split. Pictures
              without a split column are dealt out by their id: 70 % train, 10 % val, 20 % test
     classes  the class names in order; None: all labels of the selected rows, sorted
-    fit      how a picture becomes a square: "crop" or "stretch" (see pipeline.pixels)
+    groups   group -> its classes, where no column tells; the other classes are in "base"
+    fit      how a picture becomes a square: one of FITS (see pipeline.pixels.square)
 
     Raises BadInput, naming the file, row or column, for whatever cannot be used.
     """
@@ -56,6 +78,7 @@ class Folder:
         select: Mapping[str, object] | None = None,
         splits: Mapping[str, str | None] | None = None,
         classes: Sequence[str] | None = None,
+        groups: Mapping[str, Sequence[str]] | None = None,
         fit: str = "crop",
     ) -> None:
         self.root, self.name, self.fit = Path(root), name, fit
@@ -63,8 +86,7 @@ class Folder:
             raise BadInput(
                 f"images.root={root}: there is no such folder. Make it, or give the right path."
             )
-        if fit not in ("crop", "stretch"):
-            raise BadInput(f"images.fit={fit!r}: it must be 'crop' or 'stretch'.")
+        check_fit(fit)
         self.splits = dict(splits or {"train": "train", "val": "val", "test": "test"})
         if index is None:
             self.pictures = _from_class_folders(self.root)
@@ -81,6 +103,43 @@ class Folder:
                 f"{near_names(unknown[0], self.classes)}"
             )
 
+        self.pictures = _grouped(self.pictures, dict(groups or {}), self.classes)
+
+    def part(self, part: Part) -> tuple[list[str], list[Picture]]:
+        """The classes and the pictures of a part. Raises BadInput when there are none."""
+        folder = self if part.group is None else self.group(part.group)
+        pictures = folder.pictures if part.split is None else folder.split(part.split)
+        if part.each is not None:
+            place: Counter[str] = Counter()
+            first = []
+            for picture in pictures:
+                place[picture.label] += 1
+                if place[picture.label] <= part.each:
+                    first.append(picture)
+            pictures = first
+        return folder.classes, pictures
+
+    def group(self, name: str) -> Self:
+        """The same folder with the classes of one group alone. Raises BadInput when it has none."""
+        part = copy(self)
+        part.pictures = [picture for picture in self.pictures if picture.group == name]
+        if not part.pictures:
+            groups = sorted({picture.group for picture in self.pictures})
+            raise BadInput(
+                f"{self.root}: no class is in group {name!r} (the groups here are "
+                f"{', '.join(groups)}). Name the index's column of groups in images.columns.group."
+            )
+        present = {picture.label for picture in part.pictures}
+        part.classes = [label for label in self.classes if label in present]
+        return part
+
+    def bank_labels(self) -> Tensor:
+        """The classes of the vectors of a published memory bank. Raises BadInput: none knows."""
+        raise BadInput(
+            f"{self.root}: nothing tells the classes of a published memory bank's vectors; only "
+            "images=imagenet does. Name pictures instead: recipe.verify.known."
+        )
+
     def split(self, name: str) -> list[Picture]:
         """The pictures of our split `name`. Raises BadInput when there are none."""
         theirs = self.splits.get(name)
@@ -94,6 +153,26 @@ class Folder:
                 f"the splits here are {found}."
             )
         return chosen
+
+
+def _grouped(
+    pictures: list[Picture], groups: dict[str, Sequence[str]], classes: Sequence[str]
+) -> list[Picture]:
+    group_of = {label: name for name, labels in groups.items() for label in labels}
+    for label, name in group_of.items():
+        if label not in classes:
+            raise BadInput(
+                f"images.groups.{name}: there is no class {label!r}.{near_names(label, classes)}"
+            )
+    return [replace(one, group=group_of.get(one.label, one.group)) for one in pictures]
+
+
+def check_fit(fit: str) -> None:
+    """Raises BadInput for a way to fit that there is not."""
+    if fit not in FITS:
+        raise BadInput(
+            f"fit={fit!r}: it is no way to make a picture square.{near_names(fit, FITS)}"
+        )
 
 
 def _from_class_folders(root: Path) -> list[Picture]:
@@ -169,10 +248,11 @@ def _picture(row: pd.Series, where: str, root: Path, columns: dict) -> Picture:
     key = cell("id", "id") or image
     split = cell("split", "split") or dealt(key)
     box = _box([row.get(name, "") for name in columns.get("box", ())], where)
-    return Picture(key, root / image, label, split, root / mask if mask else None, box)
+    group = cell("group", "group") or "base"
+    return Picture(key, root / image, label, split, root / mask if mask else None, box, group)
 
 
-def _box(cells: list[str], where: str) -> tuple[float, float, float, float] | None:
+def _box(cells: list[str], where: str) -> Box | None:
     if not any(cells):
         return None
     try:

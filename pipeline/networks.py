@@ -6,12 +6,12 @@ import torchvision
 from torch import nn
 
 
-def mobilenet_v2_same(num_classes: int) -> nn.Module:
+def mobilenet_v2_same(classes: int) -> nn.Module:
     """MobileNet v2 whose strided convolutions pad right and below, as TensorFlow's "SAME" does.
 
     Parameter names are torchvision's, so a state dict of either loads into both.
     """
-    network = torchvision.models.mobilenet_v2(num_classes=num_classes)
+    network = torchvision.models.mobilenet_v2(num_classes=classes)
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.Sequential) and _strided(child):

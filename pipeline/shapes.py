@@ -14,7 +14,7 @@ from pipeline.silhouettes import SILHOUETTES, Polygon
 from pipeline.textures import Rng, colour, texture
 
 FINE = 4  # outlines are drawn this many times larger, then reduced: smooth edges
-AREA = (0.08, 0.28)  # the object's share of the scene
+AREA = (0.2, 0.42)  # the object's share of the scene
 REACH = 0.44  # no object reaches further from its middle than this share of the scene's side
 MUTED, VIVID = (0.05, 0.5), (0.35, 0.9)  # saturation of the surroundings and of the object
 TURN = 25.0  # degrees, either way: an arrow stays an arrow to the right

@@ -1,25 +1,33 @@
-"""Stage `train`: train a classifier on a folder of pictures, check it, write its weights.
+"""Stage `train`: give a network weights by its recipe, on a folder of pictures.
 
 python -m pipeline.train model=resnet18 images=shapes
+
+A recipe (conf/recipe) is a start and one or more steps, each an objective with its schedule. A run
+that was killed goes on from its last finished epoch, and ends with the same weights.
 """
 
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from naflow.errors import BadInput
 from pipeline import device, weights
 from pipeline.app import stage
 from pipeline.atomic import write_json
 from pipeline.augment import Augmentation
-from pipeline.images import Folder
+from pipeline.curriculum import Curriculum
+from pipeline.images import Part
+from pipeline.objectives import Objective
 from pipeline.pixels import Pixels, read
-from pipeline.training import Phase, Schedule, Trainer, predictions
+from pipeline.tracking import Run, tracked
+from pipeline.training import Phase, Schedule, Trainer
 
 
 @stage
@@ -29,82 +37,89 @@ def main(cfg: DictConfig) -> None:
 
 
 def train(cfg: DictConfig) -> None:
-    """Train, measure and check. Weights are written only when they are as good as required."""
-    if "train" not in cfg.model:
+    """Run the recipe; write the weights, and the losses beside them."""
+    if "steps" not in cfg.recipe:
         raise BadInput(
-            "This model comes with published weights: its file in conf/model has no train section."
+            f"There is no recipe to train {cfg.model.name} on {cfg.images.name!r}. Name one of "
+            "conf/recipe, as in recipe=shapes/resnet18, or write one."
         )
-    folder = instantiate(cfg.images)
-    splits = [name for name in ("train", "val", "test") if folder.splits.get(name) is not None]
-    pictures = {name: folder.split(name) for name in splits}
-    pixels = {
-        name: read(chosen, folder.classes, cfg.model.input.size, folder.fit, cfg.quiet)
-        for name, chosen in pictures.items()
-    }
-    path = Path(cfg.model.weights)
-    network = trained(cfg, folder, pixels["train"], path.with_suffix(".checkpoint"))
-    metrics = {"seed": cfg.seed, "versions": device.versions()}
-    for name in splits[1:]:
-        metrics[name] = measured(network, pixels[name], folder.classes, cfg)
-    write_json(path.with_suffix(".json"), metrics)
-    check(metrics, cfg, folder.name)
-    weights.save(path, network, folder.classes)
-    path.with_suffix(".checkpoint").unlink()
+    folder, recipe = instantiate(cfg.images), cfg.recipe
+    classes, pictures = folder.part(Part(**recipe.learns))
+    network = begun(cfg, classes)
+    path, losses = Path(cfg.model.weights), {}
+    with tracked(cfg.tracking, f"{folder.name}-train-{cfg.model.name}", cfg) as run:
+        for name, step in recipe.steps.items():
+            pixels = read(pictures, classes, step.pixels, step.fit, cfg.quiet)
+            size = step.schedule.phases[-1]["size"]
+            objective = instantiate(
+                step.objective, network=network, labels=pixels.labels, size=size
+            )
+            losses[name] = trainer(cfg, name, objective, fingerprint(cfg, pixels), run)(pixels)
+    names = classes if cfg.model.task == weights.CLASSIFICATION else None
+    weights.save(path, cfg.model.name, network, names)
+    write_json(path.with_suffix(".losses.json"), losses)
+    for name in recipe.steps:
+        checkpoint(cfg, name).unlink()
 
 
-def trained(cfg: DictConfig, folder: Folder, pixels: Pixels, checkpoint: Path) -> nn.Module:
-    """The network after the whole schedule, on its device."""
+def checkpoint(cfg: DictConfig, step: str) -> Path:
+    """Where a step of the recipe keeps what it has reached."""
+    return Path(cfg.model.weights).with_suffix(f".{step}.checkpoint")
+
+
+def begun(cfg: DictConfig, classes: list[str]) -> nn.Module:
+    """The network as training finds it: fresh, or with what the recipe starts from."""
     device.seeded(cfg.seed)
-    network = instantiate(cfg.model.network, num_classes=len(folder.classes))
-    network = network.to(device.chosen(cfg.device), memory_format=torch.channels_last)
-    schedule = dict(cfg.model.train.schedule)
-    phases = [Phase(**phase) for phase in schedule.pop("phases")]
+    settings = {"classes": len(classes)} if cfg.model.task == weights.CLASSIFICATION else {}
+    network = instantiate(cfg.model.network, **settings)
+    if cfg.recipe.start is None:
+        calmed(network)
+    else:
+        weights.begin_from(network, Path(cfg.recipe.start.weights), cfg.recipe.start.without)
+    return network
+
+
+def calmed(network: nn.Module) -> None:
+    """Let every residual block begin as its shortcut alone, so that deep networks learn at once.
+
+    Goyal et al., 2017, arXiv 1706.02677, Section 5.1: the last batch norm of a block begins at 0.
+    """
+    for module in network.modules():
+        if isinstance(module, (BasicBlock, Bottleneck)):
+            last: Any = module.bn3 if isinstance(module, Bottleneck) else module.bn2
+            nn.init.zeros_(last.weight)
+
+
+def trainer(cfg: DictConfig, name: str, objective: Objective, mark: str, run: Run) -> Trainer:
+    """What trains step `name` of the recipe."""
+    settings: Any = OmegaConf.to_container(cfg.recipe.steps[name], resolve=True)
+    phases = [Phase(**phase) for phase in settings["schedule"].pop("phases")]
+    curriculum = settings.get("curriculum")
     return Trainer(
-        network,
-        Schedule(phases, **schedule),
-        Augmentation(**cfg.model.train.augmentation),
+        objective.to(device.chosen(cfg.device)).to(memory_format=torch.channels_last),
+        Schedule(phases, **settings["schedule"]),
+        Augmentation(**settings["augmentation"]),
         cfg.model.input.mean,
         cfg.model.input.std,
         cfg.seed,
-        checkpoint,
-        fingerprint(cfg, pixels),
-        cfg.quiet,
-    )(pixels)
+        checkpoint(cfg, name),
+        mark,
+        curriculum=None if curriculum is None else Curriculum(**curriculum),
+        quiet=cfg.quiet,
+        note=run.numbers,
+    )
 
 
 def fingerprint(cfg: DictConfig, pixels: Pixels) -> str:
-    """What a checkpoint must agree on to be gone on from: model, schedule, seed and pictures."""
-    model = OmegaConf.to_container(cfg.model, resolve=True)
-    digest = hashlib.sha256(json.dumps([model, cfg.seed, pixels.ids], sort_keys=True).encode())
+    """What a checkpoint must agree on to be gone on from: model, recipe, seed, start, pictures."""
+    settings: Any = OmegaConf.to_container(cfg, resolve=True)
+    chosen = [settings["model"], settings["recipe"], cfg.seed, pixels.ids]
+    digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode())
+    if cfg.recipe.start is not None:
+        digest.update(Path(cfg.recipe.start.weights).read_bytes())
     digest.update(pixels.images.numpy().data)
     digest.update(pixels.labels.numpy().data)
     return digest.hexdigest()
-
-
-def measured(network: nn.Module, pixels: Pixels, classes: list[str], cfg: DictConfig) -> dict:
-    """Accuracy over all pictures and for each class that has any, and the number of pictures."""
-    right = predictions(network, pixels, cfg.model.input.mean, cfg.model.input.std) == pixels.labels
-    of_class = {name: right[pixels.labels == number] for number, name in enumerate(classes)}
-    return {
-        "accuracy": round(right.float().mean().item(), 4),
-        "pictures": len(right),
-        "classes": {
-            name: round(part.float().mean().item(), 4)
-            for name, part in of_class.items()
-            if len(part)
-        },
-    }
-
-
-def check(metrics: dict, cfg: DictConfig, images: str) -> None:
-    """Raises BadInput, with both numbers, when the test accuracy is below what is required."""
-    reached, required = metrics["test"]["accuracy"], cfg.model.train.required
-    if reached < required:
-        raise BadInput(
-            f"accuracy {reached:.3f} on the {metrics['test']['pictures']} test pictures of "
-            f"{images!r} is below the required {required:.3f}: train longer "
-            "(model.train.schedule), or require less (model.train.required)."
-        )
 
 
 if __name__ == "__main__":

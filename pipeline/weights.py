@@ -1,95 +1,101 @@
 """Networks and their weights: build from the configuration, load from a file, save to one."""
 
-import json
-import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from naflow.errors import BadInput
-from pipeline.atomic import replacing
+from naflow.models import checkpoint
+
+CLASSIFICATION = "classification"  # the task (conf/model) whose outputs are classes
 
 
 @dataclass(frozen=True)
-class Classifier:
-    """A network in eval mode and the names of its outputs, in order."""
+class Loaded:
+    """A network in eval mode, and the names of its outputs in order where they are classes."""
 
     network: nn.Module
-    classes: list[str]
+    classes: list[str] | None
 
 
-def save(path: Path, network: nn.Module, classes: list[str]) -> None:
-    """Write float32 weights and class names as one safetensors file, whole or not at all."""
-    state = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()
-    }
-    with replacing(path) as partial:
-        save_file(state, partial, metadata={"classes": json.dumps(classes)})
+def save(path: Path, model: str, network: nn.Module, classes: Sequence[str] | None) -> None:
+    """Write weights and class names as one safetensors file, whole or not at all.
+
+    The file is one that `naflow.models.create(model, path)` reads, too.
+    """
+    settings = {} if classes is None else {"classes": len(classes)}
+    about = {"model": model, "settings": settings, "classes": classes and list(classes)}
+    checkpoint.save_safetensors(path, network.state_dict(), about)
 
 
-def load(model: DictConfig, device: torch.device) -> Classifier:
-    """The classifier that conf/model describes, with its weights, in eval mode.
+def load(model: DictConfig, device: torch.device) -> Loaded:
+    """The network that conf/model describes, with its weights, in eval mode.
 
     Reads .safetensors, and .pt or .pth files of a state dict (never unpickling code). Raises
     BadInput for a file that is missing, damaged or made for another network, and for a wrong
     number of names.
     """
-    path = Path(model.weights)
-    if not path.is_file():
-        raise BadInput(
-            f"model.weights={path}: there is no such file. "
-            "Train it (python -m pipeline.train) or give its path."
-        )
-    state, classes = _read(path)
+    state, settings, classes = _read(Path(model.weights))
     if model.labels is not None:
         classes = _names(Path(model.labels))
-    if classes is None:
-        raise BadInput(
-            f"{path} does not name its classes: give model.labels, a text file of one name a line."
-        )
-    network = instantiate(model.network, num_classes=len(classes))
+        settings |= {"classes": len(classes)}
+    network = instantiate(model.network, **settings)
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip()
         raise BadInput(
-            f"{path} does not fit {model.network._target_} with {len(classes)} classes: {first}"
+            f"{model.weights} does not fit {model.name} with {settings or 'its own settings'}: "
+            f"{first}"
         ) from None
-    return Classifier(network.to(device).eval(), classes)
+    return Loaded(network.to(device).eval(), classes)
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], list[str] | None]:
-    """Weights in float32, and the class names where the file holds them."""
-    try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt") as file:
-                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                names = (file.metadata() or {}).get("classes")
-        else:
-            state, names = torch.load(path, weights_only=True, map_location="cpu"), None
-        state = {
-            name: value.float() if value.is_floating_point() else value
-            for name, value in state.items()
-        }
-    except (
-        SafetensorError,
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        OSError,
-        ValueError,
-        AttributeError,
-    ) as error:
+def begin_from(network: nn.Module, path: Path, without: Sequence[str]) -> None:
+    """Give a network the weights of a file, in all but the modules named in `without`, wherever
+    they are, as in ["fc", "cbam"].
+
+    Raises BadInput when the file is missing or anything else of the two does not fit.
+    """
+
+    def kept(name: str) -> bool:
+        return not set(name.split(".")).intersection(without)
+
+    state = {name: value for name, value in _read(path)[0].items() if kept(name)}
+    own = {name for name in network.state_dict() if kept(name)}
+    differing = sorted(own.symmetric_difference(state))
+    if differing:
         raise BadInput(
-            f"{path} is damaged or no file of weights ({str(error).splitlines()[0]})."
-        ) from None
-    return state, json.loads(names) if names else None
+            f"{path} is no start for this network: {differing[0]!r} is only in one of them. "
+            "Name the modules to leave out in recipe.start.without."
+        )
+    network.load_state_dict(state, strict=False)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict, list[str] | None]:
+    """Weights in float32, the network's settings, and the class names where the file has them."""
+    if not path.is_file():
+        raise BadInput(
+            f"model.weights={path}: there is no such file. "
+            "Train it (python -m pipeline.train), fetch it (python -m pipeline.fetch) "
+            "or give its path."
+        )
+    about: dict = {}
+    if path.suffix == ".safetensors":
+        state, about = checkpoint.load_safetensors(path)
+    else:
+        state = checkpoint.load(path)
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise BadInput(f"{path} holds no plain state dict: convert it with naflow.models.convert.")
+    tensors = {
+        name: value.float() if value.is_floating_point() else value for name, value in state.items()
+    }
+    return tensors, about.get("settings", {}), about.get("classes")
 
 
 def _names(path: Path) -> list[str]:

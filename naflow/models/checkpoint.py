@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import warnings
@@ -30,6 +31,9 @@ _NUMPY: list[Any] = [
 ]
 
 
+ABOUT = "naflow"  # the entry of a safetensors file that holds what is told of its tensors
+
+
 def require(path: Path) -> None:
     """Raise BadInput where there is no such file."""
     if not path.is_file():
@@ -55,8 +59,8 @@ def load(path: Path) -> object:
         raise BadInput(f"{path} is damaged or no file of weights ({_reason(error)}).") from None
 
 
-def load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and the words about them.
+def load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors, and what is told of them, {} where nothing is.
 
     Raises BadInput for a file that is missing or damaged, or without the package.
     """
@@ -68,13 +72,15 @@ def load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return state, file.metadata() or {}
-    except (SafetensorError, OSError) as error:
+            return state, json.loads((file.metadata() or {}).get(ABOUT, "{}"))
+    except (SafetensorError, OSError, ValueError) as error:
         raise BadInput(f"{path} is damaged or no safetensors file ({_reason(error)}).") from None
 
 
-def save_safetensors(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write tensors and a few words about them, whole or not at all.
+def save_safetensors(path: Path, state: Mapping[str, Tensor], about: Mapping[str, object]) -> None:
+    """Write tensors and something about them, as JSON has it, whole or not at all.
+
+    The same content gives the same bytes.
 
     Raises BadInput for another ending than .safetensors, or without the package.
     """
@@ -88,7 +94,8 @@ def save_safetensors(path: Path, state: Mapping[str, Tensor], metadata: Mapping[
     partial = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-        save_file(tensors, partial, dict(metadata))
+        # One entry only: the format does not fix the order of several.
+        save_file(tensors, partial, {ABOUT: json.dumps(about, sort_keys=True)})
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -72,10 +71,10 @@ def _create(
 def _read(path: Path, name: str) -> tuple[dict[str, Tensor], dict[str, object]]:
     if path.suffix != ".safetensors":
         return published.read(path, name)
-    state, words = checkpoint.load_safetensors(path)
-    if words.get("model", name) != name:
-        raise BadInput(f"{path} holds weights of {words['model']}, not of {name}.")
-    return state, json.loads(words.get("settings", "{}"))
+    state, about = checkpoint.load_safetensors(path)
+    if about.get("model", name) != name:
+        raise BadInput(f"{path} holds weights of {about['model']}, not of {name}.")
+    return state, about.get("settings", {})
 
 
 def convert(name: str, source: str | Path, target: str | Path, **settings: object) -> None:
@@ -87,8 +86,8 @@ def convert(name: str, source: str | Path, target: str | Path, **settings: objec
     network, settings = _create(name, source, settings)
     with Path(source).open("rb") as file:
         origin = hashlib.file_digest(file, "sha256").hexdigest()
-    words = {"model": name, "settings": json.dumps(settings), "source_sha256": origin}
-    checkpoint.save_safetensors(Path(target), network.state_dict(), words)
+    about = {"model": name, "settings": settings, "source_sha256": origin}
+    checkpoint.save_safetensors(Path(target), network.state_dict(), about)
 
 
 def memory_bank(source: str | Path) -> Tensor:

@@ -55,12 +55,12 @@ def draw(
         else _known(pictures, first.ids, "picture")
     )
     of_id = {picture.id: picture for picture in images.pictures}
-    size = first.manifest["settings"]["model"]["input"]["size"]
+    shown = first.manifest["settings"]["model"]["input"]
     pixels = read(
         [of_id[key] for key in _known(ids, of_id, "picture")],
         images.classes,
-        size,
-        images.fit,
+        shown["size"],
+        shown["fit"],
         quiet=True,
     )
 

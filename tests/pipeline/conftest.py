@@ -6,6 +6,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
+from small_recipe import steps
 
 from pipeline.app import CONF
 from pipeline.data import write
@@ -57,12 +58,10 @@ def config(scenes, tmp_path):
             f"model.weights={tmp_path}/weights.safetensors",
         ]
         trained = [
-            "model.input.size=32",
-            "model.train.schedule.phases=[{size: 32, epochs: 1}]",
-            "model.train.schedule.batch=6",
-            "model.train.required=0",
+            "recipe.size=32",
+            *steps("classification"),
         ]
-        if not any(item.startswith("model=") for item in overrides):
+        if not any(item.startswith(("model=", "images=", "recipe=")) for item in overrides):
             small += trained
         with initialize_config_dir(str(CONF), version_base="1.3"):
             return compose("config", [*small, *overrides])

@@ -1,14 +1,17 @@
 """Every configuration composes and builds what it names."""
 
 import pytest
+import torch
 from hydra.errors import MissingConfigException
 from hydra.utils import instantiate
 from torch import nn
 from torchvision.models import resnet18
 
 from naflow.flow import Flow
+from naflow.models import list_models
 from pipeline.app import CONF
 from pipeline.augment import Augmentation
+from pipeline.curriculum import Curriculum
 from pipeline.training import Phase, Schedule
 
 
@@ -27,18 +30,38 @@ def test_methods(config, name):
 @pytest.mark.parametrize("name", names("model"))
 def test_models(config, name):
     model = config(f"model={name}", "model.labels=labels.txt").model
-    assert isinstance(instantiate(model.network, num_classes=3), nn.Module)
+    assert model.name == name
+    settings = {"classes": 3} if model.task == "classification" else {}
+    assert isinstance(instantiate(model.network, **settings), nn.Module)
     assert len(model.input.mean) == len(model.input.std) == 3
     assert model.input.size > 0
-    if "train" in model:
-        schedule = dict(model.train.schedule)
+
+
+RECIPES = sorted(path.relative_to(CONF / "recipe") for path in (CONF / "recipe").glob("*/*.yaml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=str)
+def test_recipes(config, path):
+    cfg = config(f"model={path.stem}", f"recipe={path.with_suffix('')}", "recipe.size=32")
+    for step in cfg.recipe.get("steps", {}).values():
+        schedule = dict(step.schedule)
         assert Schedule([Phase(**phase) for phase in schedule.pop("phases")], **schedule).sizes
-        assert Augmentation(**model.train.augmentation)
-        assert 0 < model.train.required < 1
+        assert Augmentation(**step.augmentation)
+        assert Curriculum(**step.get("curriculum", {}))
+        network = instantiate(cfg.model.network)
+        instantiate(step.objective, network=network, labels=torch.arange(40) % 8, size=32)
+    protocol = instantiate(cfg.recipe.verify)
+    assert protocol.part
+    assert cfg.recipe.gate
 
 
-@pytest.mark.parametrize("name", names("images"))
-def test_images(config, name, scenes):
+def test_every_model_of_the_paper_has_a_recipe():
+    trained = {path.stem for path in RECIPES if path.parent.name == "shapes"}
+    assert trained == set(list_models())
+
+
+@pytest.mark.parametrize("name", sorted(set(names("images")) - {"imagenet"}))
+def test_folders(config, name, scenes):
     folder = instantiate(
         config(f"images={name}", "images.index=index.csv", "images.columns.label=class").images
     )

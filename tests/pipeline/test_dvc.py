@@ -4,7 +4,10 @@ import ast
 from pathlib import Path
 
 import pytest
+import ruamel.yaml
 import yaml
+
+from naflow.models import list_models
 
 ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -72,6 +75,8 @@ def test_every_file_of_conf_is_read_by_some_stage():
     patterns = {name.split("${")[0] if "${" in name else name for name in listed}
     for path in sorted((ROOT / "conf").rglob("*.yaml")):
         name = path.relative_to(ROOT).as_posix()
+        if path.parent.name == "profile":  # what params.yaml may be
+            continue
         assert any(name == p or (p.endswith("/") and name.startswith(p)) for p in patterns), name
 
 
@@ -85,3 +90,37 @@ def test_knobs_are_used():
     text = (ROOT / "dvc.yaml").read_text()
     for knob in yaml.safe_load((ROOT / "params.yaml").read_text()):
         assert "${" + knob + "}" in text
+
+
+PROFILES = sorted((ROOT / "conf" / "profile").glob("*.yaml"))
+
+
+def read(path):
+    return ruamel.yaml.YAML(typ="safe").load(path.read_text())
+
+
+def test_the_embedded_profile_is_in_force():
+    assert (ROOT / "params.yaml").read_text() == (
+        ROOT / "conf" / "profile" / "embedded.yaml"
+    ).read_text()
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_a_profile_gives_all_nine_models_weights_and_a_check(path):
+    """And each has a recipe that fits: steps where it is trained, what it starts from before it."""
+    knobs = read(path)
+    assert set(knobs["trained"]).isdisjoint(knobs["published"])
+    assert set(knobs["trained"]) | set(knobs["published"]) == set(list_models())
+    assert knobs["verified"] == knobs["trained"] | knobs["published"]
+    for model, item in knobs["verified"].items():
+        recipe = read(ROOT / "conf" / "recipe" / item["images"] / f"{model}.yaml")
+        assert {"size", "fit", "verify", "gate"} <= set(recipe)
+        assert ("steps" in recipe) == (model in knobs["trained"])
+        start = (recipe.get("start") or {}).get("weights", item["data"])
+        assert item["after"] == start
+        assert (ROOT / "conf" / "images" / f"{item['images']}.yaml").exists()
+
+
+def test_profiles_have_the_same_knobs():
+    first, *others = (set(read(path)) for path in PROFILES)
+    assert all(first == other for other in others)

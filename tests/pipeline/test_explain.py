@@ -14,7 +14,9 @@ from pipeline.images import Picture
 
 @pytest.fixture
 def cfg(config, tmp_path):
-    weights.save(tmp_path / "weights.safetensors", resnet18(num_classes=2), ["cross", "disc"])
+    weights.save(
+        tmp_path / "weights.safetensors", "resnet18", resnet18(num_classes=2), ["cross", "disc"]
+    )
     return lambda *more: config("explain.pictures=5", "explain.batch=2", *more)
 
 

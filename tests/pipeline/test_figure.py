@@ -15,7 +15,9 @@ from pipeline.figures.strips import draw
 @pytest.fixture
 def made(config, tmp_path):
     """Maps of two methods, and the arguments of `draw` that fit them."""
-    weights.save(tmp_path / "weights.safetensors", resnet18(num_classes=2), ["cross", "disc"])
+    weights.save(
+        tmp_path / "weights.safetensors", "resnet18", resnet18(num_classes=2), ["cross", "disc"]
+    )
     for method in ("naflow", "gradcam"):
         cfg = config(f"method={method}", "explain.pictures=3")
         explain.explain(cfg, method, "resnet18")

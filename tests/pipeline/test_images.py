@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from naflow.errors import BadInput
-from pipeline.images import Folder, dealt
+from pipeline.images import Folder, Part, dealt
 
 COLUMNS = {"label": "class", "box": ["x0", "y0", "x1", "y1"]}
 
@@ -85,7 +85,7 @@ def test_dealing_is_by_id_and_near_its_shares():
         ({}, {"select": {"subse": "one"}}, r"no column 'subse'\. Did you mean 'subset'"),
         ({}, {"select": {"subset": "ones"}}, r"no row has subset='ones'.*Did you mean 'one'"),
         ({}, {"classes": ["x", "z"]}, r"class 'y' is not among images.classes"),
-        ({}, {"fit": "squeeze"}, r"images.fit='squeeze'"),
+        ({}, {"fit": "squeeze"}, r"fit='squeeze'"),
     ],
 )
 def test_bad_index(folder, changes, options, sentence):
@@ -121,3 +121,41 @@ def test_real_photographs(photographs):
     )
     assert planes.classes == ["airplane", "face", "motorcycle"]
     assert (len(planes.split("train")), len(planes.split("test"))) == (915, 390)
+
+
+def test_groups_of_classes(folder):
+    columns = COLUMNS | {"group": "part"}
+    toy = folder(part=["base", "novel", "base"])(columns=columns)
+    assert toy.group("base").classes == ["x"]
+    assert [p.id for p in toy.group("base").pictures] == ["a.png", "c.png"]
+    assert toy.group("novel").classes == ["y"]
+    assert toy.classes == ["x", "y"]  # the folder itself stays whole
+    with pytest.raises(BadInput, match=r"no class is in group 'val' \(the groups here are base, "):
+        toy.group("val")
+
+
+def test_without_groups_every_class_is_in_base(folder):
+    assert folder()().group("base").classes == ["x", "y"]
+
+
+def test_parts(folder):
+    toy = folder(part=["base", "novel", "base"])(columns=COLUMNS | {"group": "part"})
+    ids = [
+        [picture.id for picture in toy.part(part)[1]]
+        for part in (Part(), Part("base"), Part("base", "train"), Part(None, "train"), Part(each=1))
+    ]
+    everything = ["a.png", "b.png", "c.png"]
+    assert ids == [everything, ["a.png", "c.png"], ["a.png"], everything[:2], everything[:2]]
+
+
+def test_nothing_tells_the_labels_of_a_memory_bank(folder):
+    with pytest.raises(BadInput, match="only images=imagenet does"):
+        folder()().bank_labels()
+
+
+def test_groups_named_by_their_classes(folder):
+    toy = folder()(groups={"novel": ["y"]})
+    assert toy.group("novel").classes == ["y"]
+    assert toy.group("base").classes == ["x"]
+    with pytest.raises(BadInput, match=r"images\.groups\.novel: there is no class 'yy'\. Did you"):
+        folder()(groups={"novel": ["yy"]})

@@ -7,7 +7,7 @@ from PIL import Image
 
 from naflow.errors import BadInput
 from pipeline.images import Picture
-from pipeline.pixels import normalised, read
+from pipeline.pixels import MARGIN, normalised, read, square
 
 
 def white_patch(folder, box, shape=(40, 20)):
@@ -20,7 +20,7 @@ def white_patch(folder, box, shape=(40, 20)):
     return Picture("i", folder / "i.png", "patch", "test", folder / "m.png", box)
 
 
-@pytest.mark.parametrize("fit", ["crop", "stretch"])
+@pytest.mark.parametrize("fit", ["crop", "centre", "stretch", "box"])
 def test_mask_and_box_lie_on_the_same_pixels(tmp_path, fit):
     got = read([white_patch(tmp_path, (14, 4, 24, 12))], ["patch"], 80, fit, quiet=True)
     assert got.images.shape == (1, 3, 80, 80)
@@ -31,6 +31,20 @@ def test_mask_and_box_lie_on_the_same_pixels(tmp_path, fit):
     x0, y0, x1, y1 = got.boxes[0].round().int().tolist()
     assert got.masks[0, y0:y1, x0:x1].all()
     assert got.masks[0].sum() == (y1 - y0) * (x1 - x0)
+
+
+def test_squares():
+    """Of a picture 40 wide and 20 high: all inside it, and where they should be."""
+    assert square((40, 20), "crop") == (10, 0, 30, 20)
+    assert square((40, 20), "centre") == (11.25, 1.25, 28.75, 18.75)
+    assert square((40, 20), "stretch") == (0, 0, 40, 20)
+    assert square((40, 20), "box") == square((40, 20), "crop")  # there is no box
+    side = 8 * MARGIN
+    x0, y0, x1, y1 = square((40, 20), "box", (14, 6, 18, 14))
+    assert (x1 - x0, y1 - y0) == (side, side)
+    assert ((x0 + x1) / 2, (y0 + y1) / 2) == (16, 10)
+    assert square((40, 20), "box", (0, 12, 4, 20)) == (0, 20 - side, side, 20)  # in the corner
+    assert square((40, 20), "box", (0, 0, 40, 20)) == (10, 0, 30, 20)  # no more than there is
 
 
 def test_a_box_outside_the_cut_is_none(tmp_path):

@@ -72,9 +72,9 @@ def test_convert_once_and_create_from_safetensors(tmp_path: Path) -> None:
     models.convert("conv64f", source, target, slope=0.3)
     assert [p.name for p in target.parent.iterdir()] == ["w.safetensors"]
     with safe_open(target, "pt") as file:
-        words = file.metadata()
-    assert words["model"] == "conv64f" and len(words["source_sha256"]) == 64
-    assert json.loads(words["settings"]) == {"bias": False, "slope": 0.3}
+        about = json.loads(file.metadata()["naflow"])
+    assert about["model"] == "conv64f" and len(about["source_sha256"]) == 64
+    assert about["settings"] == {"bias": False, "slope": 0.3}
     again = models.create("conv64f", target)  # with the settings that the file tells
     assert again.block1.act.negative_slope == 0.3
     for key, value in model.state_dict().items():

@@ -1,0 +1,71 @@
+"""Stage `verify`: is a network as good as its recipe says it must be, by its field's protocol?
+
+python -m pipeline.verify model=resnet18 images=shapes
+
+Writes the numbers, then fails where one is below its gate.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from naflow.errors import BadInput
+from pipeline import device, weights
+from pipeline.app import stage
+from pipeline.atomic import write_json
+from pipeline.images import Part
+from pipeline.subject import Subject
+from pipeline.tracking import tracked
+
+
+@stage
+def main(cfg: DictConfig) -> None:
+    """Verify."""
+    verify(cfg)
+
+
+def verify(cfg: DictConfig) -> dict[str, float]:
+    """Measure, write the numbers beside the weights (.json), and check them."""
+    if "verify" not in cfg.recipe:
+        raise BadInput(
+            f"Nothing says how to verify {cfg.model.name} on {cfg.images.name!r}. Name one of "
+            "conf/recipe, as in recipe=shapes/resnet18, or write one."
+        )
+    path = Path(cfg.model.weights)
+    loaded = weights.load(cfg.model, device.chosen(cfg.device))
+    subject = Subject(
+        loaded.network,
+        loaded.classes,
+        instantiate(cfg.images),
+        cfg.model.input.fit,
+        cfg.model.input.size,
+        cfg.model.input.mean,
+        cfg.model.input.std,
+        path.with_suffix(".memory.npy"),
+        cfg.quiet,
+    )
+    settings = dict(cfg.recipe.verify)
+    parts = {name: Part(**settings[name]) for name in ("part", "known") if settings.get(name)}
+    protocol = instantiate(settings | parts)
+    numbers = {name: round(value, 4) for name, value in protocol(subject, cfg.seed).items()}
+    with tracked(cfg.tracking, f"{cfg.images.name}-verify-{cfg.model.name}", cfg) as run:
+        run.numbers(numbers)
+    write_json(path.with_suffix(".json"), numbers)
+    check(numbers, dict(cfg.recipe.gate), cfg.model.name, cfg.images.name)
+    return numbers
+
+
+def check(numbers: dict[str, float], gate: Mapping[str, float], model: str, images: str) -> None:
+    """Raises BadInput, with both numbers, for the first number below its gate."""
+    for name, least in gate.items():
+        if numbers[name] < least:
+            raise BadInput(
+                f"{model} on {images!r}: {name} is {numbers[name]:.4f}, and at least {least:.4f} "
+                "is required. Train longer (recipe.steps), or require less (recipe.gate)."
+            )
+
+
+if __name__ == "__main__":
+    main()
