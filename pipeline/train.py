@@ -72,10 +72,11 @@ def begun(cfg: DictConfig, classes: list[str]) -> nn.Module:
     device.seeded(cfg.seed)
     settings = {"classes": len(classes)} if cfg.model.task == weights.CLASSIFICATION else {}
     network = instantiate(cfg.model.network, **settings)
-    if cfg.recipe.start is None:
+    start: Any = cfg.recipe.start or {}
+    if start.get("calm"):
         calmed(network)
-    else:
-        weights.begin_from(network, Path(cfg.recipe.start.weights), cfg.recipe.start.without)
+    if start.get("weights"):
+        weights.begin_from(network, Path(start.weights), start.without)
     return network
 
 
@@ -115,7 +116,7 @@ def fingerprint(cfg: DictConfig, pixels: Pixels) -> str:
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
     chosen = [settings["model"], settings["recipe"], cfg.seed, pixels.ids]
     digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode())
-    if cfg.recipe.start is not None:
+    if (cfg.recipe.start or {}).get("weights"):
         digest.update(Path(cfg.recipe.start.weights).read_bytes())
     digest.update(pixels.images.numpy().data)
     digest.update(pixels.labels.numpy().data)

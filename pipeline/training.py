@@ -14,7 +14,6 @@ from naflow.errors import BadInput, near_names
 from pipeline.atomic import replacing
 from pipeline.augment import Augmentation
 from pipeline.curriculum import Curriculum
-from pipeline.device import autocast
 from pipeline.objectives.objective import Objective
 from pipeline.pixels import Pixels, normalised
 
@@ -165,8 +164,7 @@ class Trainer:
 
     def _step(self, views: Tensor, chosen: Tensor, optimizer: Optimizer) -> Tensor:
         """One step on views of the pictures `chosen`."""
-        with autocast(views.device):
-            loss = self.objective(views, chosen.to(views.device))
+        loss = self.objective(views, chosen.to(views.device))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -28,5 +28,5 @@ class Classification(Objective):
         self.smoothing = smoothing
 
     def forward(self, views: Tensor, chosen: Tensor) -> Tensor:
-        logits = self.head(self.network(views))
-        return F.cross_entropy(logits.float(), self.labels[chosen], label_smoothing=self.smoothing)
+        logits = self.head(self.outputs(views))
+        return F.cross_entropy(logits, self.labels[chosen], label_smoothing=self.smoothing)

@@ -43,7 +43,7 @@ class InstanceDiscrimination(Objective):
         last = [module for module in self.network.modules() if isinstance(module, nn.Linear)][-1]
         seen: list[Tensor] = []
         hook = last.register_forward_pre_hook(lambda _, given: seen.append(given[0].float()))
-        self.network(views)
+        self.outputs(views)
         hook.remove()
         spread, centre = torch.std_mean(seen[0], dim=0)
         last.weight.normal_().div_(spread.clamp_min(0.1 * spread.mean()))
@@ -51,7 +51,7 @@ class InstanceDiscrimination(Objective):
         last.bias.copy_(-last.weight @ centre)
 
     def forward(self, views: Tensor, chosen: Tensor) -> Tensor:
-        found = self.network(views).float()
+        found = self.outputs(views)
         # The bank is written below: what the gradient needs of it must not change.
         bank = self.bank.clone()
         losses = F.cross_entropy(found @ bank.T / self.temperature, chosen, reduction="none")

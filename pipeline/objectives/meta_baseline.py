@@ -42,7 +42,7 @@ class MetaBaseline(Objective):
             yield torch.cat([episode(labels, *shape, generator).flatten() for _ in range(size)])
 
     def forward(self, views: Tensor, chosen: Tensor) -> Tensor:
-        found = F.normalize(self.network(views).flatten(1).float())
+        found = F.normalize(self.outputs(views).flatten(1))
         found = found.view(-1, self.ways, self.shots + self.queries, found.shape[1])
         support = F.normalize(found[:, :, : self.shots].mean(2), dim=-1)  # (episodes, ways, D)
         query = found[:, :, self.shots :].flatten(1, 2)  # (episodes, ways * queries, D)

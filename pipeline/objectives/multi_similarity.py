@@ -63,5 +63,5 @@ class MultiSimilarity(Objective):
             )
 
     def forward(self, views: Tensor, chosen: Tensor) -> Tensor:
-        found, labels = self.network(views).float(), self.labels[chosen]
+        found, labels = self.outputs(views), self.labels[chosen]
         return self.loss(found, labels, self.pairs(found, labels))

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import torch
 from torch import Generator, Tensor, nn
 
+from pipeline.device import autocast
+
 
 class Objective(nn.Module, ABC):
     """A network with whatever else its training learns or remembers.
@@ -19,6 +21,12 @@ class Objective(nn.Module, ABC):
         self.network = network
         self.register_buffer("labels", labels, persistent=False)
         self.labels: Tensor
+
+    def outputs(self, views: Tensor) -> Tensor:
+        """The network's outputs (B, ...) in float32: whatever precision the network itself is
+        trained in, likenesses that differ in the third digit must not be rounded away."""
+        with autocast(views.device):
+            return self.network(views).float()
 
     def begin(self, views: Tensor) -> None:
         """A look at the first batch of views before the first step."""

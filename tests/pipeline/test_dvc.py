@@ -105,12 +105,17 @@ def test_the_embedded_profile_is_in_force():
     ).read_text()
 
 
+# Without labels it does not learn the scenes in the time there is (docs/models.md).
+NOT_EMBEDDED = {"resnet50_npid"}
+
+
 @pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
-def test_a_profile_gives_all_nine_models_weights_and_a_check(path):
+def test_a_profile_gives_models_weights_and_a_check(path):
     """And each has a recipe that fits: steps where it is trained, what it starts from before it."""
     knobs = read(path)
     assert set(knobs["trained"]).isdisjoint(knobs["published"])
-    assert set(knobs["trained"]) | set(knobs["published"]) == set(list_models())
+    left_out = NOT_EMBEDDED if path.stem == "embedded" else set()
+    assert set(knobs["trained"]) | set(knobs["published"]) == set(list_models()) - left_out
     assert knobs["verified"] == knobs["trained"] | knobs["published"]
     for model, item in knobs["verified"].items():
         recipe = read(ROOT / "conf" / "recipe" / item["images"] / f"{model}.yaml")

@@ -1,6 +1,7 @@
 """Every loss against its formula, every batch against what it must hold."""
 
 import math
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from pipeline.objectives import (
     MetaBaseline,
     MultiSimilarity,
 )
+from pipeline.objectives import objective as objective_module
 
 LABELS = torch.arange(24) % 3
 
@@ -27,6 +29,12 @@ class Sphere(nn.Module):
 
     def forward(self, x):
         return normalize(self.turn(x.mean((2, 3))))
+
+
+@pytest.fixture(autouse=True)
+def full_precision(monkeypatch):
+    """The formulas are compared in float32, whatever the machine trains in."""
+    monkeypatch.setattr(objective_module, "autocast", lambda device: nullcontext())
 
 
 @pytest.fixture
@@ -132,3 +140,18 @@ def test_embeddings_begin_all_around_the_sphere(network):
     assert together() > 0.9
     InstanceDiscrimination(network, LABELS, 8).begin(views)
     assert together() < 0.3
+
+
+def test_likenesses_are_never_rounded(views, monkeypatch):
+    """The network may run in bfloat16; what is made of its outputs may not."""
+    monkeypatch.setattr(
+        objective_module, "autocast", lambda device: torch.autocast("cpu", torch.bfloat16)
+    )
+    network = Sphere()
+    objective = InstanceDiscrimination(network, LABELS, 8)
+    assert objective.outputs(views).dtype == torch.float32
+    objective(views, torch.arange(6))  # fills the bank
+    with torch.no_grad():
+        logits = objective.outputs(views) @ objective.bank.T / objective.temperature
+        expected = torch.nn.functional.cross_entropy(logits, torch.arange(6))
+    torch.testing.assert_close(objective(views, torch.arange(6)).detach(), expected)
