@@ -94,7 +94,7 @@ def test_maps_statistics_and_predictions_are_the_librarys(
     assert "photo.png: cat (" in capsys.readouterr().out
 
     model = Residual()
-    model.load_state_dict(torch.load(weights))
+    model.load_state_dict(torch.load(weights, weights_only=True))
     pixels = np.asarray(picture().resize((32, 32), Image.Resampling.BILINEAR))
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     images = ((torch.tensor(pixels) / 255 - mean) / std).permute(2, 0, 1)[None]
@@ -460,7 +460,7 @@ def test_a_file_of_weights_that_tells_its_classes(photo: Path, tmp_path: Path) -
 def test_weights_that_do_not_fit(
     photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], weights: Path
 ) -> None:
-    state = torch.load(weights)
+    state = torch.load(weights, weights_only=True)
     del state["fc.bias"]
     torch.save(state, weights)
     said = refused(capsys, residual(tmp_path / "out", photo, "--weights", weights))
