@@ -19,11 +19,13 @@ from pipeline.pixels import Pixels
 class Curriculum:
     """When what comes in, as shares of all steps.
 
-    plain     until then, object and ground have one colour each
+    bare      until then, every object is black and every ground white
+    plain     until then, object and ground have one colour each, ever more varied
     coloured  from then on, both are as they are
     swap      whether the ground is that of another picture
     """
 
+    bare: float = 0.0
     plain: float = 0.1
     coloured: float = 0.3
     swap: bool = False
@@ -34,6 +36,10 @@ class Curriculum:
         """The pictures numbered `chosen` as (B, 3, H, W) uint8, after `share` of all steps."""
         colours = torch.rand(2, len(chosen), 3, 1, 1, generator=generator) * 255
         colours[1] = (colours[0] + 128) % 256  # far from the ground's in every channel
+        if self.bare:
+            bare = torch.tensor([255.0, 0.0]).view(2, 1, 1, 1, 1)
+            varied = _progress(share - self.bare, self.plain - self.bare)
+            colours = torch.lerp(bare, colours, varied)
         seen = _progress(share - self.plain, self.coloured - self.plain)
         images = pixels.images[chosen].float()
         mask = pixels.masks[chosen][:, None].float()

@@ -119,6 +119,14 @@ class Folder:
             pictures = first
         return folder.classes, pictures
 
+    def of_id(self, key: str) -> Picture:
+        """The picture of an id. Raises BadInput with the near ones where there is none."""
+        for picture in self.pictures:
+            if picture.id == key:
+                return picture
+        ids = [picture.id for picture in self.pictures]
+        raise BadInput(f"{self.root}: there is no picture {key!r}.{near_names(key, ids)}")
+
     def group(self, name: str) -> Self:
         """The same folder with the classes of one group alone. Raises BadInput when it has none."""
         part = copy(self)

@@ -49,7 +49,7 @@ def train(cfg: DictConfig) -> None:
     path, losses = Path(cfg.model.weights), {}
     with tracked(cfg.tracking, f"{folder.name}-train-{cfg.model.name}", cfg) as run:
         for name, step in recipe.steps.items():
-            pixels = read(pictures, classes, step.pixels, step.fit, cfg.quiet)
+            pixels = read(pictures, classes, step.pixels, recipe.fit, cfg.quiet)
             size = step.schedule.phases[-1]["size"]
             objective = instantiate(
                 step.objective, network=network, labels=pixels.labels, size=size

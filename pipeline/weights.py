@@ -40,7 +40,7 @@ def load(model: DictConfig, device: torch.device) -> Loaded:
     BadInput for a file that is missing, damaged or made for another network, and for a wrong
     number of names.
     """
-    state, settings, classes = _read(Path(model.weights))
+    state, settings, classes = _read(Path(model.weights), "model.weights")
     if model.labels is not None:
         classes = _names(Path(model.labels))
         settings |= {"classes": len(classes)}
@@ -66,7 +66,9 @@ def begin_from(network: nn.Module, path: Path, without: Sequence[str]) -> None:
     def kept(name: str) -> bool:
         return not set(name.split(".")).intersection(without)
 
-    state = {name: value for name, value in _read(path)[0].items() if kept(name)}
+    state = {
+        name: value for name, value in _read(path, "recipe.start.weights")[0].items() if kept(name)
+    }
     own = {name for name in network.state_dict() if kept(name)}
     differing = sorted(own.symmetric_difference(state))
     if differing:
@@ -77,11 +79,11 @@ def begin_from(network: nn.Module, path: Path, without: Sequence[str]) -> None:
     network.load_state_dict(state, strict=False)
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict, list[str] | None]:
+def _read(path: Path, setting: str) -> tuple[dict[str, Tensor], dict, list[str] | None]:
     """Weights in float32, the network's settings, and the class names where the file has them."""
     if not path.is_file():
         raise BadInput(
-            f"model.weights={path}: there is no such file. "
+            f"{setting}={path}: there is no such file. "
             "Train it (python -m pipeline.train), fetch it (python -m pipeline.fetch) "
             "or give its path."
         )

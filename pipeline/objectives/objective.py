@@ -48,7 +48,7 @@ class Objective(nn.Module, ABC):
 @torch.no_grad()
 def width(network: nn.Module, size: int) -> int:
     """How many numbers the network gives for an image of `size` pixels a side."""
-    training = network.training
-    found = network.eval()(torch.zeros(1, 3, size, size)).shape[1]
+    training, device = network.training, next(network.parameters()).device
+    found = network.eval()(torch.zeros(1, 3, size, size, device=device)).shape[1]
     network.train(training)
     return found
