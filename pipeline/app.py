@@ -1,7 +1,8 @@
 """What every stage shares: its Hydra entry point, and errors told in one sentence."""
 
 import functools
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import hydra
@@ -10,7 +11,7 @@ from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from naflow.errors import NAFlowError
+from naflow.errors import NAFlowError, near_names
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
@@ -24,7 +25,7 @@ def stage(task: Callable[[DictConfig], None]) -> Callable[[], None]:
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
     @functools.wraps(task)
-    def main(cfg: DictConfig) -> None:
+    def run(cfg: DictConfig) -> None:
         try:
             task(cfg)
         except (NAFlowError, InstantiationException) as error:
@@ -33,4 +34,25 @@ def stage(task: Callable[[DictConfig], None]) -> Callable[[], None]:
                 raise
             raise SystemExit(str(told)) from None
 
+    def main() -> None:
+        check_choices(sys.argv[1:])
+        run()
+
     return main
+
+
+def check_choices(overrides: Sequence[str]) -> None:
+    """End the program with the near names where an override like model=resnet81, or one of a sweep
+    like model=resnet18,resnet81, names a file that conf/ does not have."""
+    for override in overrides:
+        group, _, choices = override.partition("=")
+        if not (CONF / group).is_dir() or "(" in choices:  # glob(*) and other functions: Hydra's
+            continue
+        for choice in choices.split(","):
+            if choice != "null" and not (CONF / group / f"{choice}.yaml").is_file():
+                files = (CONF / group).rglob("*.yaml")
+                known = [f.relative_to(CONF / group).with_suffix("").as_posix() for f in files]
+                raise SystemExit(
+                    f"{override}: there is no conf/{group}/{choice}.yaml."
+                    f"{near_names(choice, sorted(known))}"
+                )

@@ -1,6 +1,11 @@
-"""Stage `explain`: the attention flows of one method on one model, for pictures of the test split.
+"""Stage `explain`: the attention flows of one method on one model.
 
     python -m pipeline.explain method=naflow model=resnet18 images=shapes
+    python -m pipeline.explain -m method=naflow,gradcam 'model=glob(*)'
+
+A classifier is asked for the class it predicts, a model that gives an embedding for what makes a
+picture alike to its reference. `explain.cases` names the pictures. Without it they are the first
+of the model's test pictures, the classes in turn, and the references are those most alike.
 
 Writes parts of `explain.batch` pictures each (see pipeline.maps). A run that was killed goes on
 where it stopped; a finished one starts anew.
@@ -9,24 +14,27 @@ where it stopped; a finished one starts anew.
 import hashlib
 import json
 from collections.abc import Sequence
-from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
 from tqdm import tqdm
 
 import naflow
 from naflow import Flow
-from naflow.errors import BadInput
 from naflow.plot import overlay
-from pipeline import device, maps, weights
+from pipeline import cases, device, maps, weights
 from pipeline.app import stage
-from pipeline.images import Part, Picture
-from pipeline.pixels import normalised, read
+from pipeline.cases import Case
+from pipeline.images import Folder, Part, Picture
+from pipeline.pixels import Pixels, normalised, read
+from pipeline.questions import Likeness, PredictedClass, Question
+from pipeline.subject import outputs
 from pipeline.tracking import tracked
 
 
@@ -34,51 +42,91 @@ from pipeline.tracking import tracked
 def main(cfg: DictConfig) -> None:
     """Explain, part by part."""
     choices: Any = HydraConfig.get().runtime.choices
-    explain(cfg, choices.method, choices.model)
+    explain(cfg, choices.method, cfg.model.name)
 
 
 def explain(cfg: DictConfig, method: str, model: str) -> Path:
-    """Write the maps of `cfg.method` on `cfg.model` to results/images/method/model; returns it."""
-    if cfg.model.task != weights.CLASSIFICATION:
-        raise BadInput(
-            f"{cfg.model.name} gives an embedding, not classes. Explain it in Python by its "
-            "likeness to another picture: scores.ChannelContribution(reference)."
-        )
+    """Write the maps of `cfg.method` on `cfg.model` to results/maps/model/method; returns that.
+
+    Raises BadInput for weights, cases and pictures that are not there.
+    """
     device.seeded(cfg.seed)
     where = device.chosen(cfg.device)
-    images = instantiate(cfg.images)
     loaded = weights.load(cfg.model, where)
-    present, chosen = images.part(Part(**cfg.explain.part))
-    pictures, classes = in_turn(chosen, cfg.explain.pictures), loaded.classes or present
-    pixels = read(pictures, classes, cfg.model.input.size, cfg.model.input.fit, quiet=True)
+    images = instantiate(cfg.images)
+    chosen = asked(cfg, images, loaded.network)
+    shown = {key: images.of_id(key) for case in chosen for key in case.pictures}
+    pixels = pixels_of(cfg, list(shown.values()))
+    references = None if is_classifier(cfg) else embedded(cfg, loaded.network, pixels)
     explainer = instantiate(cfg.method, loaded.network)
-    mark = fingerprint(cfg, pixels.images.numpy())
-    folder = Path(cfg.results) / images.name / method / model
+    mark = fingerprint(cfg, chosen, pixels)
+    folder = Path(cfg.results) / "maps" / model / method
+    parts = [
+        chosen[start : start + cfg.explain.batch]
+        for start in range(0, len(chosen), cfg.explain.batch)
+    ]
     maps.begin(folder)
-    starts = range(0, len(pictures), cfg.explain.batch)
     with tracked(cfg.tracking, f"{images.name}-{method}-{model}", cfg) as run:
-        for number, start in enumerate(tqdm(starts, desc=f"{method} {model}", disable=cfg.quiet)):
-            path, part = maps.part_path(folder, number), slice(start, start + cfg.explain.batch)
+        for number, part in enumerate(tqdm(parts, desc=f"{method} {model}", disable=cfg.quiet)):
+            path = maps.part_path(folder, number)
             if maps.is_done(path, mark):
                 continue
-            batch = pixels.images[part]
-            flow = explainer(normalised(batch.to(where), cfg.model.input.mean, cfg.model.input.std))
-            maps.write_part(
-                path, flow, pixels.ids[part], [picture.label for picture in pictures[part]], mark
+            batch = pixels.images[[pixels.ids.index(case.picture) for case in part]]
+            question = posed(part, pixels, references, where)
+            flow = explainer(
+                normalised(batch.to(where), cfg.model.input.mean, cfg.model.input.std),
+                question.score,
             )
-            for key, image, row in zip(pixels.ids[part], batch, rows(flow), strict=True):
-                run.picture("flow", strip(image.permute(1, 2, 0).numpy(), row), caption=key)
-    maps.finish(folder, len(starts), manifest(cfg, explainer.name, classes))
+            labels = [shown[case.picture].label for case in part]
+            maps.write_part(path, flow, question, part, labels, mark)
+            for case, image, row in zip(part, batch, rows(flow), strict=True):
+                caption = " ~ ".join(case.pictures)
+                run.picture("flow", strip(image.permute(1, 2, 0).numpy(), row), caption=caption)
+        classes = loaded.classes or images.classes
+        maps.finish(folder, len(parts), manifest(cfg, explainer.name, classes))
+        run.table("layers", maps.summary(maps.load(folder)))
     return folder
 
 
-def in_turn(pictures: Sequence[Picture], count: int) -> list[Picture]:
-    """The first `count` pictures, the classes in turn: the first of each, then the second, ..."""
-    of_class: dict[str, list[Picture]] = {}
-    for picture in pictures:
-        of_class.setdefault(picture.label, []).append(picture)
-    rounds = chain.from_iterable(zip_longest(*of_class.values()))
-    return [picture for picture in rounds if picture is not None][:count]
+def is_classifier(cfg: DictConfig) -> bool:
+    """Whether the model's outputs are classes; otherwise they are an embedding."""
+    return cfg.model.task == weights.CLASSIFICATION
+
+
+def asked(cfg: DictConfig, images: Folder, network: nn.Module) -> list[Case]:
+    """The cases of the file `explain.cases`, or else the first pictures of the model's own part,
+    beside those of its recipe's known pictures (or of the same part) that are most alike."""
+    if cfg.explain.cases is not None:
+        return cases.read(Path(cfg.explain.cases))
+    verified = cfg.recipe.get("verify", {})
+    part = verified.get("part", cfg.explain.part)
+    first = cases.in_turn(images.part(Part(**part))[1])[: cfg.explain.pictures]
+    if is_classifier(cfg):
+        return [Case(picture.id) for picture in first]
+    known = images.part(Part(**(verified.get("known") or part)))[1]
+    known = cases.in_turn(known)[: cfg.explain.known]
+    found = [embedded(cfg, network, pixels_of(cfg, some)) for some in (first, known)]
+    return cases.most_alike(first, known, *found)
+
+
+def pixels_of(cfg: DictConfig, pictures: Sequence[Picture]) -> Pixels:
+    """Pictures as the model is given them; their labels are of no use here."""
+    return read(pictures, [], cfg.model.input.size, cfg.model.input.fit, quiet=True)
+
+
+def embedded(cfg: DictConfig, network: nn.Module, pixels: Pixels) -> Tensor:
+    """What the network gives for pictures."""
+    return outputs(network, pixels.images, cfg.model.input.mean, cfg.model.input.std)
+
+
+def posed(
+    part: Sequence[Case], pixels: Pixels, references: Tensor | None, where: torch.device
+) -> Question:
+    """What is asked of a part; `references` are the embeddings of the pictures in `pixels`."""
+    if references is None:
+        return PredictedClass()
+    numbers = [pixels.ids.index(case.reference) for case in part]
+    return Likeness(references[numbers].to(where))
 
 
 def rows(flow: Flow) -> list[list[np.ndarray]]:
@@ -109,10 +157,12 @@ def settings(cfg: DictConfig) -> dict:
     }
 
 
-def fingerprint(cfg: DictConfig, images: np.ndarray) -> str:
-    """What a part must agree on to be kept: settings, seed, weights, pictures, library code."""
-    digest = hashlib.sha256(json.dumps([settings(cfg), cfg.seed], sort_keys=True).encode())
-    digest.update(np.ascontiguousarray(images).data)
+def fingerprint(cfg: DictConfig, chosen: Sequence[Case], pixels: Pixels) -> str:
+    """What a part must agree on to be kept: settings, seed, weights, cases and their pictures,
+    library code."""
+    asked = [settings(cfg), cfg.seed, [case.pictures for case in chosen]]
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode())
+    digest.update(pixels.images.numpy().data)
     digest.update(Path(cfg.model.weights).read_bytes())
     for source in sorted(Path(naflow.__file__).parent.rglob("*.py")):
         if source.name != "plot.py":
@@ -120,12 +170,13 @@ def fingerprint(cfg: DictConfig, images: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def manifest(cfg: DictConfig, name: str, classes: list[str]) -> dict:
+def manifest(cfg: DictConfig, name: str, classes: Sequence[str]) -> dict:
     """What made the maps, for captions and for whoever finds the folder."""
     weights_sha = hashlib.sha256(Path(cfg.model.weights).read_bytes()).hexdigest()
     return {
         "method": name,
-        "classes": classes,
+        "model": cfg.model.name,
+        "classes": list(classes),
         "settings": settings(cfg),
         "seed": cfg.seed,
         "weights_sha256": weights_sha,

@@ -5,41 +5,58 @@ where it stands, the folder is complete.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from naflow import Flow
-from naflow.errors import BadInput
+from naflow.errors import BadInput, near_names
 from pipeline.atomic import replacing, write_json
+from pipeline.cases import Case
+from pipeline.questions import Question
 
 STATS = ("iterations", "residual", "norm_ratio", "abandoned")
 
 
 @dataclass(frozen=True)
 class Maps:
-    """All N pictures of a folder of maps.
+    """All N explanations of a folder of maps.
 
     manifest    what made them: method, layers, classes, settings, versions, seed
-    ids         (N,) names of the pictures
-    labels      (N,) names of their classes
-    prediction  (N,) index of the predicted class
-    confidence  (N,) its probability
+    cases       (N,) the picture explained, and its reference where a likeness was explained
+    labels      (N,) names of the pictures' classes
     score       (N,) what was explained
+    confidence  (N,) probability of the predicted class; cosine to the reference
+    prediction  (N,) index of the predicted class; -1 for likenesses
+    weights     (N, C) contribution weights of the embedding's channels; (N, 0) for classes
     maps        layer -> (N, h, w) float32, raw
     stats       layer -> field -> (N,); empty for methods that solve nothing
     """
 
     manifest: dict
-    ids: list[str]
+    cases: list[Case]
     labels: list[str]
-    prediction: np.ndarray
-    confidence: np.ndarray
     score: np.ndarray
+    confidence: np.ndarray
+    prediction: np.ndarray
+    weights: np.ndarray
     maps: dict[str, np.ndarray]
     stats: dict[str, dict[str, np.ndarray]]
+
+    def row(self, case: Case) -> int:
+        """The number of a case. Raises BadInput when it was not explained."""
+        if case not in self.cases:
+            raise BadInput(
+                f"The maps of {self.manifest['method']} on {self.manifest['model']} have no "
+                f"picture {case.picture!r}{f' beside {case.reference!r}' * bool(case.reference)}."
+                f"{near_names(case.picture, {one.picture for one in self.cases})} "
+                "Make them again: dvc repro."
+            )
+        return self.cases.index(case)
 
 
 def part_path(folder: Path, number: int) -> Path:
@@ -47,16 +64,24 @@ def part_path(folder: Path, number: int) -> Path:
     return folder / f"part-{number:03d}.npz"
 
 
-def write_part(path: Path, flow: Flow, ids: list[str], labels: list[str], fingerprint: str) -> None:
-    """Write one batch of flows of a classifier, whole or not at all."""
-    assert flow.prediction is not None
+def write_part(
+    path: Path,
+    flow: Flow,
+    question: Question,
+    cases: Sequence[Case],
+    labels: Sequence[str],
+    fingerprint: str,
+) -> None:
+    """Write one batch of flows, whole or not at all."""
     arrays: dict[str, Any] = {
         "fingerprint": np.array(fingerprint),
-        "ids": np.array(ids),
+        "pictures": np.array([case.picture for case in cases]),
+        "references": np.array([case.reference for case in cases]),
         "labels": np.array(labels),
-        "prediction": flow.prediction.cpu().numpy(),
-        "confidence": flow.output.softmax(1).max(1).values.cpu().numpy(),
         "score": flow.score.detach().cpu().numpy(),
+        "confidence": question.confidence(flow).cpu().numpy(),
+        "prediction": question.prediction(flow).cpu().numpy(),
+        "weights": question.weights(flow).cpu().numpy(),
     }
     for layer in flow.layers:
         arrays[f"map/{layer}"] = flow.maps[layer].detach().float().cpu().numpy()
@@ -110,13 +135,29 @@ def load(folder: Path) -> Maps:
     whole = {name: np.concatenate(parts) for name, parts in arrays.items() if name != "fingerprint"}
     layers = manifest["layers"]
     fields = (*STATS, "stop")
+    pairs = zip(whole["pictures"].tolist(), whole["references"].tolist(), strict=True)
     return Maps(
-        manifest,
-        whole["ids"].tolist(),
-        whole["labels"].tolist(),
-        whole["prediction"],
-        whole["confidence"],
-        whole["score"],
-        {layer: whole[f"map/{layer}"] for layer in layers},
-        {n: {f: whole[f"{f}/{n}"] for f in fields} for n in layers if f"residual/{n}" in whole},
+        manifest=manifest,
+        cases=[Case(*pair) for pair in pairs],
+        labels=whole["labels"].tolist(),
+        score=whole["score"],
+        confidence=whole["confidence"],
+        prediction=whole["prediction"],
+        weights=whole["weights"],
+        maps={layer: whole[f"map/{layer}"] for layer in layers},
+        stats={
+            n: {f: whole[f"{f}/{n}"] for f in fields} for n in layers if f"residual/{n}" in whole
+        },
     )
+
+
+def summary(found: Maps) -> pd.DataFrame:
+    """One row a layer, the means over all cases: size of the map, and how well it was found."""
+    table = []
+    for layer, values in found.maps.items():
+        sides = {"layer": layer, "height": values.shape[1], "width": values.shape[2]}
+        stats = found.stats.get(layer, {})
+        means = {field: float(stats[field].mean()) for field in STATS if field in stats}
+        empty = {"empty": float((values == 0).all((1, 2)).mean())}
+        table.append(sides | means | empty)
+    return pd.DataFrame(table)

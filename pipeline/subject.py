@@ -18,10 +18,20 @@ AT_ONCE = 512  # pictures decoded at a time
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a network gives for N pictures: values (N, ...) float32, labels (N,) their classes."""
+    """What a network gives for N pictures.
+
+    values   (N, ...) float32
+    labels   (N,) the numbers of their classes, -1 for a class that is not among `classes`
+    classes  the names of the numbers
+    names    (N,) the names of the pictures' classes
+    ids      (N,) the pictures' own names; none where nobody knows them
+    """
 
     values: Tensor
     labels: Tensor
+    classes: Sequence[str]
+    names: list[str]
+    ids: list[str]
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,8 @@ class Subject:
             pixels = read(chosen, self.classes or classes, self.size, self.fit, quiet=True)
             values.append(outputs(self.network, pixels.images, self.mean, self.std))
             labels.append(pixels.labels)
-        return Outputs(torch.cat(values), torch.cat(labels))
+        names, ids = [one.label for one in pictures], [one.id for one in pictures]
+        return Outputs(torch.cat(values), torch.cat(labels), self.classes or classes, names, ids)
 
     def memory(self) -> Outputs:
         """The published memory bank (N, D) and its labels.
@@ -69,7 +80,8 @@ class Subject:
                 f"{self.bank} has {len(bank)} vectors, but {self.folder.name} has {len(labels)} "
                 "training pictures: it is the bank of other pictures."
             )
-        return Outputs(bank, labels)
+        classes = self.folder.classes
+        return Outputs(bank, labels, classes, [classes[n] for n in labels.tolist()], [])
 
 
 @torch.no_grad()

@@ -2,7 +2,8 @@
 
 python -m pipeline.verify model=resnet18 images=shapes
 
-Writes the numbers, then fails where one is below its gate.
+Writes the numbers and what was decided for single pictures, then fails where a number is below its
+gate.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from naflow.errors import BadInput
-from pipeline import device, weights
+from pipeline import decisions, device, weights
 from pipeline.app import stage
 from pipeline.atomic import write_json
 from pipeline.images import Part
@@ -27,7 +28,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def verify(cfg: DictConfig) -> dict[str, float]:
-    """Measure, write the numbers beside the weights (.json), and check them."""
+    """Measure, write the numbers beside the weights and the decisions among the results, check."""
     if "verify" not in cfg.recipe:
         raise BadInput(
             f"Nothing says how to verify {cfg.model.name} on {cfg.images.name!r}. Name one of "
@@ -49,9 +50,12 @@ def verify(cfg: DictConfig) -> dict[str, float]:
     settings = dict(cfg.recipe.verify)
     parts = {name: Part(**settings[name]) for name in ("part", "known") if settings.get(name)}
     protocol = instantiate(settings | parts)
-    numbers = {name: round(value, 4) for name, value in protocol(subject, cfg.seed).items()}
+    verdict = protocol(subject, cfg.seed)
+    numbers = {name: round(value, 4) for name, value in verdict.numbers.items()}
     with tracked(cfg.tracking, f"{cfg.images.name}-verify-{cfg.model.name}", cfg) as run:
         run.numbers(numbers)
+    table = Path(cfg.results) / "decisions" / f"{cfg.model.name}.csv"
+    decisions.write(table, verdict.decisions)
     write_json(path.with_suffix(".json"), numbers)
     check(numbers, dict(cfg.recipe.gate), cfg.model.name, cfg.images.name)
     return numbers

@@ -4,12 +4,14 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from torchvision.models import resnet18
 
+import naflow.models
 from naflow.errors import BadInput
+from pipeline import cases, maps, weights
 from pipeline import explain as stage
-from pipeline import maps, weights
-from pipeline.images import Picture
+from pipeline.cases import Case
 
 
 @pytest.fixture
@@ -48,7 +50,11 @@ def test_maps_with_everything_a_figure_says(cfg):
     found = maps.load(folder)
     assert found.manifest["method"] == "NAFlow (damped)"
     assert found.manifest["seed"] == 0
-    assert found.ids[:2] == ["disc_test_000", "cross_test_000"]
+    assert found.cases[:2] == [Case("disc_test_000"), Case("cross_test_000")]
+    assert found.row(Case("cross_test_000")) == 1
+    with pytest.raises(BadInput, match=r"no picture 'cross_test_0'. Did you mean"):
+        found.row(Case("cross_test_0"))
+    assert found.weights.shape == (5, 0)
     assert found.labels[:2] == [
         "disc",
         "cross",
@@ -103,9 +109,62 @@ def test_unfinished_maps_are_refused(cfg, calls, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         stage.explain(cfg("method=gradcam"), "gradcam", "resnet18")
     with pytest.raises(BadInput, match="holds no finished maps"):
-        maps.load(tmp_path / "results" / "shapes" / "gradcam" / "resnet18")
+        maps.load(tmp_path / "results" / "maps" / "resnet18" / "gradcam")
 
 
-def test_classes_in_turn():
-    pictures = [Picture(f"{c}{n}", None, c, "test") for c in "ab" for n in range(3)]
-    assert [p.id for p in stage.in_turn(pictures, 5)] == ["a0", "b0", "a1", "b1", "a2"]
+@pytest.fixture
+def embedder(config, tmp_path):
+    """The configuration of a few-shot network: an embedding, explained by likenesses."""
+    torch.manual_seed(0)
+    network = naflow.models.create("conv4net")
+    weights.save(tmp_path / "weights.safetensors", "conv4net", network, None)
+
+    def composed(*more):
+        cfg = config("model=conv4net", "recipe.size=32", "explain.pictures=3", *more)
+        cfg.recipe.verify.part = {"group": "base", "split": "test"}
+        return cfg
+
+    return composed
+
+
+def test_an_embedding_is_explained_by_what_makes_it_alike(embedder, tmp_path):
+    found = maps.load(stage.explain(embedder("method=gradcam"), "gradcam", "conv4net"))
+    assert [case.picture for case in found.cases] == [
+        "disc_test_000",
+        "cross_test_000",
+        "disc_test_001",
+    ]
+    assert all(case.reference not in ("", case.picture) for case in found.cases)
+    assert (found.prediction == -1).all()
+    assert ((found.confidence > -1) & (found.confidence <= 1 + 1e-6)).all()
+    np.testing.assert_allclose(found.weights.sum(1), 1, rtol=1e-5)
+    layers = [layer for layer, values in found.maps.items() if (values > 0).any()]
+    assert len(layers) > 5
+
+
+def test_both_sides_of_a_likeness_share_their_weights(embedder, tmp_path):
+    pair = Case("disc_test_000", "cross_test_001")
+    cases.write(tmp_path / "cases.json", [pair, pair.turned])
+    cfg = embedder("method=naflow", f"explain.cases={tmp_path}/cases.json")
+    found = maps.load(stage.explain(cfg, "naflow", "conv4net"))
+    assert found.cases == [pair, pair.turned]
+    assert found.labels == ["disc", "cross"]
+    np.testing.assert_allclose(found.weights[0], found.weights[1], rtol=1e-5)
+    assert found.confidence[0] == pytest.approx(found.confidence[1], rel=1e-5)
+    for layer, (one, other) in found.maps.items():
+        assert not np.array_equal(one, other), layer
+
+
+def test_a_case_of_an_unknown_picture_is_refused(embedder, tmp_path):
+    cases.write(tmp_path / "cases.json", [Case("disc_test_0000", "cross_test_001")])
+    with pytest.raises(BadInput, match=r"no picture 'disc_test_0000'. Did you mean"):
+        stage.explain(embedder(f"explain.cases={tmp_path}/cases.json"), "naflow", "conv4net")
+
+
+def test_a_summary_tells_every_layer(cfg):
+    found = maps.load(stage.explain(cfg("method=naflow"), "naflow", "resnet18"))
+    table = maps.summary(found).set_index("layer")
+    assert list(table.index) == found.manifest["layers"]
+    assert table.loc["layer1.0", "height"] == 8
+    assert table.loc["relu", "residual"] == pytest.approx(found.stats["relu"]["residual"].mean())
+    assert ((table["empty"] >= 0) & (table["empty"] <= 1)).all()

@@ -27,7 +27,7 @@ def test_same_parameters_other_padding():
 def test_published_weights_know_photographs(photographs, config):
     published = photographs.parent / "weights"
     cfg = config(
-        "model=mobilenet_v2",
+        "model=more/mobilenet_v2",
         f"model.weights={published}/mobilenet_v2_imagenet1001_torchvision_fp16.pt",
         f"model.labels={published}/imagenet_labels.txt",
     )

@@ -79,7 +79,7 @@ def test_a_start_is_used(config, tmp_path):
 
 def test_without_a_recipe_the_ways_out_are_named(config):
     with pytest.raises(BadInput, match=r"no recipe to train mobilenet_v2 on 'shapes'.*recipe="):
-        train(config("model=mobilenet_v2", "model.labels=x"))
+        train(config("model=more/mobilenet_v2", "model.labels=x"))
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50_cbam"])

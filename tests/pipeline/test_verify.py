@@ -32,4 +32,4 @@ def test_below_the_gate_it_fails_with_both_numbers_which_are_written(trained, tm
 
 def test_without_a_recipe_it_says_so(trained):
     with pytest.raises(BadInput, match="Nothing says how to verify"):
-        verify(trained("model=mobilenet_v2", "model.labels=x"))
+        verify(trained("model=more/mobilenet_v2", "model.labels=x"))

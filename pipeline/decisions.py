@@ -1,0 +1,79 @@
+"""What a network decided for single pictures, as a table: the figures' pictures are found in it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from naflow.errors import BadInput
+from pipeline.atomic import replacing
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One decision of a network.
+
+    trial      what was decided, the same for every network: the picture, or episode and picture
+    picture    id of the picture
+    label      its class
+    predicted  the class decided for
+    margin     how clear it was, by the protocol's own measure: 0 is a tie
+    reference  id of the picture of the predicted class that it was found most alike to, "" if none
+    support    ids of what it was compared to in a few-shot episode, one a class
+    """
+
+    trial: str
+    picture: str
+    label: str
+    predicted: str
+    margin: float
+    reference: str = ""
+    support: tuple[str, ...] = ()
+
+    @property
+    def right(self) -> bool:
+        """Whether the class decided for is the picture's."""
+        return self.predicted == self.label
+
+
+def write(path: Path, decisions: Sequence[Decision]) -> None:
+    """Write a table of decisions (CSV), one a row."""
+    rows = [
+        asdict(one) | {"support": json.dumps(one.support), "margin": round(one.margin, 6)}
+        for one in decisions
+    ]
+    with replacing(path) as partial:
+        pd.DataFrame(rows).to_csv(partial, index=False, lineterminator="\n")
+
+
+def read(path: Path) -> list[Decision]:
+    """Read a table of decisions. Raises BadInput where there is none."""
+    if not path.is_file():
+        raise BadInput(f"{path}: there is no such file. Make it: python -m pipeline.verify.")
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return [
+        Decision(
+            row["trial"],
+            row["picture"],
+            row["label"],
+            row["predicted"],
+            float(row["margin"]),
+            row["reference"],
+            tuple(json.loads(row["support"])),
+        )
+        for row in table.to_dict("records")
+    ]
+
+
+class Decided(dict[str, list[Decision]]):
+    """What networks decided: model -> decisions, read from a folder when first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def __missing__(self, model: str) -> list[Decision]:
+        self[model] = read(self.folder / f"{model}.csv")
+        return self[model]

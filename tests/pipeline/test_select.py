@@ -1,0 +1,72 @@
+"""The stage: what figures show, and what therefore has to be explained."""
+
+import pytest
+
+from naflow.errors import BadInput
+from pipeline import cases, decisions, selection
+from pipeline.cases import Case
+from pipeline.decisions import Decision
+from pipeline.select import select
+
+CORRECT = "{_target_: pipeline.rules.Correct, pictures: 1}"
+DIFFERING = "{_target_: pipeline.rules.Disagreement, wrong: resnet18, right: other, pictures: 1}"
+
+
+@pytest.fixture
+def cfg(config, tmp_path):
+    """Two figures of resnet18 and one of another model, and what both decided."""
+    table = [
+        Decision(f"{label}_test_00{n}", f"{label}_test_00{n}", label, predicted, 0.5, reference)
+        for n, label, predicted, reference in (
+            (0, "disc", "disc", ""),
+            (1, "disc", "cross", "cross_test_000"),
+            (0, "cross", "cross", ""),
+            (2, "cross", "cross", ""),
+        )
+    ]
+    decisions.write(tmp_path / "results/decisions/resnet18.csv", table)
+    right = [Decision(one.trial, one.picture, one.label, one.label, 0.5) for one in table]
+    decisions.write(tmp_path / "results/decisions/other.csv", right)
+    figures = {
+        "a": f"{{model: resnet18, select: {CORRECT}}}",
+        "b": f"{{model: resnet18, select: {DIFFERING}}}",
+        "c": f"{{model: other, select: {CORRECT}}}",
+    }
+    text = ", ".join(f"{name}: {body}" for name, body in figures.items())
+    return lambda *more: config(f"+wanted={{{text}}}", *more)
+
+
+def selected(cfg):
+    cfg.figures = cfg.wanted
+    return select(cfg)
+
+
+def test_every_figure_of_the_model_and_the_cases_of_all(cfg):
+    folder = selected(cfg("explain.pictures=2"))
+    assert sorted(path.name for path in folder.iterdir()) == ["a.json", "b.json", "cases.json"]
+    assert selection.read(folder / "a.json").chosen[0].case == Case("disc_test_000")
+    found = selection.read(folder / "b.json")
+    assert (found.figure, found.model, found.met) == ("b", "resnet18", True)
+    pair = Case("disc_test_001", "cross_test_000")
+    assert found.chosen[0].case == pair
+    # the figures' own, a likeness from both sides, then the first ones of all
+    assert cases.read(folder / "cases.json") == [
+        Case("disc_test_000"),
+        pair,
+        pair.turned,
+        Case("cross_test_000"),
+    ]
+
+
+def test_a_selection_comes_back_whole(cfg, tmp_path):
+    found = selection.read(selected(cfg()) / "b.json")
+    selection.write(tmp_path / "again.json", found)
+    assert selection.read(tmp_path / "again.json") == found
+    with pytest.raises(BadInput, match=r"lost.json: there is no such file.*pipeline.select"):
+        selection.read(tmp_path / "lost.json")
+
+
+def test_a_network_that_was_not_verified_is_told(cfg, tmp_path):
+    (tmp_path / "results/decisions/other.csv").unlink()
+    with pytest.raises(BadInput, match=r"other.csv: there is no such file.*pipeline.verify"):
+        selected(cfg())
