@@ -1,0 +1,86 @@
+"""The shape of maps and flows, for which no mask is needed: concentration and stability.
+
+maps (B, h, w), raw and >= 0, at their own resolution; every function returns float64. Nothing
+changes when a map is multiplied by a positive number. A map that is zero everywhere scores as the
+uniform map does. Report these beside localisation: a blurred map is stable, and a single pixel
+concentrated, wherever it lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from naflow.metrics.checks import check_maps
+
+
+def effective_area(maps: Tensor) -> Tensor:
+    """(B,) participation ratio (sum m)^2 / (n sum m^2) of n pixels: a map that is the same on a
+    share q of the pixels and zero elsewhere has q, a uniform one 1, a single pixel 1/n."""
+    shares = _shares(maps)
+    return 1 / (shares.shape[1] * shares.square().sum(1))
+
+
+def entropy(maps: Tensor) -> Tensor:
+    """(B,) entropy of the pixels' shares over its largest value, log n: 1 is uniform, 0 a pixel.
+
+    A map of one pixel is uniform: 1.
+    """
+    shares = _shares(maps)
+    if shares.shape[1] == 1:
+        return torch.ones(len(shares), dtype=shares.dtype, device=shares.device)
+    return torch.special.entr(shares).sum(1) / torch.tensor(shares.shape[1]).double().log()
+
+
+def gini(maps: Tensor) -> Tensor:
+    """(B,) Gini index of the pixels: 0 is uniform, 1 - 1/n a single pixel.
+
+    Hurley and Rickard, Comparing measures of sparsity, IEEE Trans. Information Theory 55(10), 2009.
+    """
+    shares = _shares(maps).sort(1).values
+    n = shares.shape[1]
+    rank = torch.arange(1, n + 1, device=maps.device)
+    return ((2 * rank - n - 1) * shares).sum(1) / n
+
+
+def correlation(first: Tensor, second: Tensor) -> Tensor:
+    """(B,) Pearson correlation of two maps, the larger one area-averaged to the other's size.
+
+    0 where a map is the same everywhere: it carries no position that the other could repeat.
+    """
+    check_maps(first)
+    check_maps(second)
+    height, width = map(min, first.shape[1:], second.shape[1:])
+    a, b = (
+        adaptive_avg_pool2d(maps[:, None].double(), (height, width)).flatten(1)
+        for maps in (first, second)
+    )
+    a, b = _centred(a), _centred(b)
+    scale = a.norm(dim=1) * b.norm(dim=1)
+    return torch.where(scale > 0, (a * b).sum(1) / scale, 0.0).clamp(-1, 1)
+
+
+def stability(flow: Sequence[Tensor]) -> Tensor:
+    """(B, L - 1) correlation of each layer's maps with those of the next, of L layers."""
+    return torch.stack([correlation(*pair) for pair in pairwise(flow)], dim=1)
+
+
+def _shares(maps: Tensor) -> Tensor:
+    """(B, n) the pixels' shares of the sum."""
+    check_maps(maps)
+    values = maps.flatten(1).double()
+    total = values.sum(1, keepdim=True)
+    return torch.where(total > 0, values / total, 1 / values.shape[1])
+
+
+def _centred(values: Tensor) -> Tensor:
+    """(B, n) less their mean and scaled by their largest; exactly zero where all are the same."""
+    largest = values.amax(1, keepdim=True)
+    scaled = torch.where(largest > 0, values / largest, 0.0)
+    centred = scaled - scaled.mean(1, keepdim=True)
+    constant = (values == largest).all(1, keepdim=True)
+    return torch.where(constant, 0.0, centred)

@@ -1,0 +1,227 @@
+"""Stage `evaluate`: how far the maps of every method lie on the objects, layer by layer.
+
+    python -m pipeline.evaluate results=results
+
+Reads every finished folder results/maps/model/method whose pictures have masks or boxes. Writes to
+results:
+
+    evaluation/localisation.csv  a row a model, method and layer: means over pictures, and intervals
+    evaluation/paired.csv        the same of `evaluate.method` less each other method, case by case
+    evaluation.json              mean energy ratio: over all layers, of the first, middle and last
+
+and draws the means as the figure `localisation`.
+
+Cases that explain the same picture are averaged first: pictures, not cases, are resampled for the
+intervals. A map that is zero everywhere has no place: it is counted as undefined and left out.
+"""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from torch import Tensor
+from tqdm import tqdm
+
+from naflow import metrics, plot
+from naflow.errors import BadInput, near_names
+from pipeline.app import stage
+from pipeline.atomic import replacing, write_json
+from pipeline.figures import localisation
+from pipeline.maps import Maps, load
+from pipeline.pixels import read
+from pipeline.tracking import tracked
+
+log = logging.getLogger(__name__)
+
+MEASURES = ["share", "ratio", "interference", "pointing"]
+ROW = ["layer", "picture", "reference"]
+DIGITS = "%.6f"  # enough to compare, few enough to be the same on every machine
+
+Tables = dict[tuple[str, str], pd.DataFrame]  # (model, method) -> table
+
+
+@stage
+def main(cfg: DictConfig) -> None:
+    """Evaluate all finished maps."""
+    evaluate(cfg)
+
+
+def evaluate(cfg: DictConfig) -> Path:
+    """Write results/evaluation; returns that folder. Raises BadInput where nothing can be measured:
+    no finished maps, or no picture with a mask or box."""
+    results = Path(cfg.results)
+    folders = sorted(path.parent for path in results.glob("maps/*/*/manifest.json"))
+    if not folders:
+        raise BadInput(
+            f"{results}/maps holds no finished maps. "
+            "Make them: python -m pipeline.explain, or dvc repro."
+        )
+    cases: Tables = {}
+    names: dict[str, str] = {}
+    for folder in tqdm(folders, desc="evaluate", disable=cfg.quiet):
+        found = load(folder)
+        table = measured(found, cfg.evaluate.tolerance)
+        if table.empty:
+            log.warning("%s: no picture shows an object beside a background; left out.", folder)
+        else:
+            cases[folder.parent.name, folder.name] = table
+            names[folder.name] = found.manifest["method"]
+    if not cases:
+        raise BadInput(f"{results}: no picture explained has a mask or box to measure against.")
+    means = {key: estimated(table, cfg) for key, table in cases.items()}
+    tables = {
+        "localisation": joined(means, ["model", "method"]),
+        "paired": joined(paired(cases, cfg), ["model", "less"]),
+    }
+    folder = results / "evaluation"
+    with tracked(cfg.tracking, "evaluate", cfg) as run:
+        for name, table in tables.items():
+            with replacing(folder / f"{name}.csv") as partial:
+                table.to_csv(partial, index=False, float_format=DIGITS, lineterminator="\n")
+            run.table(name, table)
+    write_json(results / "evaluation.json", in_short(means))
+    publish(tables["localisation"], names, cfg)
+    return folder
+
+
+def publish(table: pd.DataFrame, names: dict[str, str], cfg: DictConfig) -> None:
+    """Draw figure `localisation` as PNG and PDF, with its caption beside them as JSON."""
+    ordered = sorted(names, key=lambda method: (method != cfg.evaluate.method, method))
+    figure = localisation.draw(table, {method: names[method] for method in ordered})
+    place = Path(cfg.drawings) / "localisation"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    for ending in ("png", "pdf"):
+        plot.save(figure, place.with_suffix(f".{ending}"), 300)
+    words = {"figure": place.name, "title": localisation.TITLE}
+    caption = localisation.caption(table, cfg.evaluate.confidence)
+    write_json(place.with_suffix(".json"), words | {"caption": caption})
+
+
+def measured(found: Maps, tolerance: float) -> pd.DataFrame:
+    """A row a case and layer: the measures of one folder of maps, NaN where the map is empty.
+
+    tolerance: of the pointing game, as a share of the picture's side. A picture counts that shows
+    some object and some background; the positive part of signed maps is measured.
+    """
+    masks = objects(found)
+    kept = masks.flatten(1).any(1) & ~masks.flatten(1).all(1)
+    if not kept.any():
+        return pd.DataFrame()
+    cases = [case for case, keep in zip(found.cases, kept.tolist(), strict=True) if keep]
+    tables = []
+    for layer, values in found.maps.items():
+        maps = torch.from_numpy(values)[kept].clamp(min=0)
+        parts = [  # in parts: at the masks' size, the maps of many pictures are large
+            scores(*part, round(tolerance * masks.shape[-1]))
+            for part in zip(maps.split(64), masks[kept].split(64), strict=True)
+        ]
+        rows = [(layer, case.picture, case.reference) for case in cases]
+        table = pd.DataFrame(rows, columns=ROW)
+        table[MEASURES] = np.concatenate(parts)
+        tables.append(table)
+    return pd.concat(tables)
+
+
+def objects(found: Maps) -> Tensor:
+    """Boolean (N, size, size): for each case its picture's mask, or else its box, cut as the model
+    saw the picture; all False where there is neither."""
+    settings = found.manifest["settings"]
+    images, seen = instantiate(settings["images"]), settings["model"]["input"]
+    ids = list(dict.fromkeys(case.picture for case in found.cases))
+    pictures = [images.of_id(key) for key in ids]
+    pixels = read(pictures, [], seen["size"], seen["fit"], quiet=True)
+    boxes = metrics.inside(pixels.boxes, (seen["size"], seen["size"]))
+    has_mask = pixels.masks.flatten(1).any(1)[:, None, None]
+    masks = torch.where(has_mask, pixels.masks, boxes)
+    return masks[[ids.index(case.picture) for case in found.cases]]
+
+
+def scores(maps: Tensor, masks: Tensor, tolerance: int) -> np.ndarray:
+    """(B, measures), a row of NaN for an empty map."""
+    found = [
+        metrics.energy_share(maps, masks),
+        metrics.energy_ratio(maps, masks),
+        metrics.interference(maps, masks),
+        metrics.pointing_game(maps, masks, tolerance),
+    ]
+    table = torch.stack(found, dim=1)
+    return table.masked_fill(metrics.empty(maps)[:, None], torch.nan).numpy()
+
+
+def paired(cases: Tables, cfg: DictConfig) -> Tables:
+    """(model, other method) -> `evaluate.method` less the other, estimated on the cases where the
+    maps of both are defined. Raises BadInput where no maps are of that method."""
+    ours, methods = cfg.evaluate.method, {method for _, method in cases}
+    if ours not in methods:
+        raise BadInput(
+            f"evaluate.method={ours}: there are no maps of it.{near_names(ours, methods)}"
+        )
+    tables = {}
+    for (model, method), table in cases.items():
+        if method == ours or (model, ours) not in cases:
+            continue
+        first, second = (t.set_index(ROW) for t in (cases[model, ours], table))
+        both = first.index.intersection(second.index, sort=False)
+        if len(both):
+            less = first.loc[both] - second.loc[both]
+            tables[model, method] = estimated(less.reset_index(), cfg)
+    return tables
+
+
+def estimated(cases: pd.DataFrame, cfg: DictConfig) -> pd.DataFrame:
+    """A row a layer: how many cases and pictures, how many cases are undefined, and of each measure
+    the mean over pictures with its interval, as in ratio, ratio_low, ratio_high."""
+    by_layer = cases.groupby("layer", sort=False)
+    table = pd.DataFrame(
+        {
+            "cases": by_layer.size(),
+            "pictures": by_layer["picture"].nunique(),
+            "undefined": cases["share"].isna().groupby(cases["layer"], sort=False).sum(),
+        }
+    )
+    wide = cases.groupby(["picture", "layer"])[MEASURES].mean().unstack("layer")
+    found = metrics.bootstrap(
+        wide.to_numpy(),
+        resamples=cfg.evaluate.resamples,
+        confidence=cfg.evaluate.confidence,
+        seed=cfg.seed,
+    )
+    for measure in MEASURES:
+        for end, values in zip(("", "_low", "_high"), found, strict=True):
+            of_layer = pd.Series(values, wide.columns)[measure]
+            table[measure + end] = of_layer.reindex(table.index)
+    return table.reset_index()
+
+
+def joined(tables: Tables, names: list[str]) -> pd.DataFrame:
+    """One table of many, their keys in two columns before it; only these where there are none."""
+    if not tables:
+        return pd.DataFrame(columns=names)
+    return pd.concat(tables).droplevel(2).rename_axis(names).reset_index()
+
+
+def in_short(means: Tables) -> dict:
+    """The mean energy ratio, model -> method -> over all layers, and of the first, middle and last;
+    None where every map is empty."""
+    short: dict[str, dict] = {}
+    for (model, method), table in means.items():
+        ratio = table["ratio"]
+        numbers = {
+            "layers": ratio.mean(),
+            "first": ratio.iloc[0],
+            "middle": ratio.iloc[len(ratio) // 2],
+            "last": ratio.iloc[-1],
+        }
+        short.setdefault(model, {})[method] = {
+            key: None if pd.isna(value) else round(float(value), 6)
+            for key, value in numbers.items()
+        }
+    return short
+
+
+if __name__ == "__main__":
+    main()
