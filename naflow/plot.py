@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = "YlOrRd"
+CONVENTION = (
+    "Each map is scaled by its own minimum and maximum: pale grey is the minimum, dark red the "
+    "maximum. Equal colours in two panels do not mean equal values."
+)
 
 
 def minmax(attention: np.ndarray) -> np.ndarray:
@@ -77,7 +81,7 @@ def overlay(
 
 def panel(ax: Axes, picture: np.ndarray, below: str = "") -> None:
     """Draw a picture (H, W, 3) without axes, with a small caption below."""
-    ax.imshow(picture, interpolation="nearest")
+    ax.imshow(picture, interpolation="antialiased")
     ax.set_xticks([])
     ax.set_yticks([])
     for spine in ax.spines.values():

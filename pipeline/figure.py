@@ -1,9 +1,14 @@
-"""Stage `figure`: draw one figure of conf/figures.yaml from finished maps, as PNG and PDF.
+"""Stage `figure`: draw one figure of conf/figures.yaml from finished maps.
 
-python -m pipeline.figure figure=fig04 images=shapes
+python -m pipeline.figure figure=fig04
+
+Writes it as PNG and PDF, and beside them a JSON file with its caption, its numbers, the pictures
+shown, and what came of each claim that the text makes of it.
 """
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -11,23 +16,62 @@ from omegaconf import DictConfig
 from naflow import plot
 from naflow.errors import BadInput, near_names
 from pipeline.app import stage
+from pipeline.atomic import write_json
+from pipeline.figures.view import Material, gathered
+
+DPI = {"png": 160, "pdf": 300}  # of what is no line or letter
 
 
 @stage
 def main(cfg: DictConfig) -> None:
-    """Draw `cfg.figure` into `cfg.drawings`. Raises BadInput for an unknown name."""
+    """Draw."""
+    draw(cfg)
+
+
+def draw(cfg: DictConfig) -> Path:
+    """Draw `cfg.figure` into `cfg.drawings`; returns its JSON file.
+
+    Raises BadInput for an unknown name, and for maps and pictures that are not there.
+    """
     if cfg.figure not in cfg.figures:
         raise BadInput(
             f"figure={cfg.figure}: conf/figures.yaml has no such figure."
             f"{near_names(cfg.figure, cfg.figures)}"
         )
-    images = instantiate(cfg.images)
-    figure = instantiate(
-        cfg.figures[cfg.figure], folder=Path(cfg.results) / images.name, images=images
+    entry = cfg.figures[cfg.figure]
+    material = gathered(
+        Path(cfg.results), cfg.figure, entry.model, entry.beside, cfg.methods.split(",")
     )
-    Path(cfg.drawings).mkdir(parents=True, exist_ok=True)
-    for ending in ("png", "pdf"):
-        plot.save(figure, Path(cfg.drawings) / f"{cfg.figure}.{ending}")
+    claims = [instantiate(claim)(material) for claim in entry.claims]
+    drawn = instantiate(entry.draw, _partial_=True)(material, claims)
+    place = Path(cfg.drawings) / cfg.figure
+    place.parent.mkdir(parents=True, exist_ok=True)
+    for ending, dpi in DPI.items():
+        plot.save(drawn.figure, place.with_suffix(f".{ending}"), dpi)
+    content = {
+        "figure": cfg.figure,
+        "title": drawn.title,
+        "caption": drawn.caption,
+        "claims": [asdict(claim) for claim in claims],
+        "pictures": shown(material),
+        "selection": {
+            "rule": material.selection.rule,
+            "met": material.selection.met,
+            "counts": material.selection.counts,
+        },
+    }
+    write_json(place.with_suffix(".json"), content | drawn.numbers)
+    return place.with_suffix(".json")
+
+
+def shown(material: Material) -> list[dict[str, Any]]:
+    """Each picture shown: what was decided, how surely, and why it was chosen."""
+    return [
+        asdict(one.decision)
+        | {"right": one.decision.right, "why": one.why}
+        | {"cosine" if view.case.reference else "probability": round(view.confidence, 4)}
+        for one, view in zip(material.selection.chosen, material.views, strict=True)
+    ]
 
 
 if __name__ == "__main__":

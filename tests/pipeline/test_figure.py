@@ -1,75 +1,88 @@
-"""Figures: drawn from maps alone, with the same bytes, and helpful when something is missing."""
+"""The stage: from files to files, the same bytes each time, helpful when something is missing."""
 
-from pathlib import Path
+import json
 
 import pytest
-from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from torchvision.models import resnet18
 
-from naflow import plot
 from naflow.errors import BadInput
-from pipeline import explain, weights
-from pipeline.figures.strips import draw
+from pipeline import cases, explain, selection, weights
+from pipeline import figure as stage
+from pipeline.cases import Case
+from pipeline.decisions import Decision
+from pipeline.selection import Chosen, Selection
 
 
 @pytest.fixture
-def made(config, tmp_path):
-    """Maps of two methods, and the arguments of `draw` that fit them."""
+def cfg(config, tmp_path):
+    """A figure of one picture, whose maps two methods have made."""
     weights.save(
         tmp_path / "weights.safetensors", "resnet18", resnet18(num_classes=2), ["cross", "disc"]
     )
+    cases.write(tmp_path / "cases.json", [Case("disc_test_001"), Case("disc_test_000")])
     for method in ("naflow", "gradcam"):
-        cfg = config(f"method={method}", "explain.pictures=3")
-        explain.explain(cfg, method, "resnet18")
-    return {
-        "folder": Path(cfg.results) / "shapes",
-        "images": instantiate(cfg.images),
-        "model": "resnet18",
-        "methods": ["naflow", "gradcam"],
-        "layers": ["relu", "layer1.0"],
-        "pictures": 2,
-    }
+        asked = config(f"method={method}", f"explain.cases={tmp_path}/cases.json")
+        explain.explain(asked, method, "resnet18")
+    decision = Decision("disc_test_000", "disc_test_000", "disc", "disc", 0.5)
+    chosen = Selection("fig04", "resnet18", "the disc", True, (Chosen(decision, "right"),))
+    path = tmp_path / "results" / "selected" / "resnet18" / "fig04.json"
+    selection.write(path, chosen)
+
+    def composed(*overrides):
+        cfg = config("methods='naflow,gradcam'", "figure=fig04", *overrides)
+        OmegaConf.set_struct(cfg, False)
+        entry = cfg.figures.fig04
+        entry.draw.methods = ["naflow", "gradcam"]
+        entry.draw.layers = entry.claims[1].layers = ["relu", "layer1.0"]
+        return cfg
+
+    return composed
 
 
-def texts(figure):
-    return " | ".join(
-        text.get_text() for ax in figure.axes for text in (ax.title, ax.xaxis.label, ax.yaxis.label)
+def test_picture_pdf_and_what_they_show(cfg, tmp_path):
+    found = json.loads(stage.draw(cfg()).read_text())
+    files = {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
+    assert sorted(files) == ["fig04.json", "fig04.pdf", "fig04.png"]
+    assert found["figure"] == "fig04"
+    assert "disc_test_000" in found["caption"]
+    (picture,) = found["pictures"]
+    assert (picture["picture"], picture["right"], picture["why"]) == (
+        "disc_test_000",
+        True,
+        "right",
     )
+    assert 0.5 <= picture["probability"] <= 1
+    last, background = found["claims"]
+    assert isinstance(last["holds"], bool)
+    assert set(background["numbers"]["share"]) == {"naflow", "gradcam"}
+    assert {"claim", "reading", "told", "numbers"} <= set(last)
+    assert found["selection"] == {"rule": "the disc", "met": True, "counts": {}}
+    assert found["layers"][0] == {"name": "relu", "size": [16, 16]}
+    stage.draw(cfg())
+    again = {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
+    assert again == files
 
 
-def test_words_come_from_the_data_and_bytes_repeat(made, tmp_path):
-    figure = draw(**made)
-    words = texts(figure)
-    for word in ("disc", "cross", "predicted ", "NAFlow\n(damped)", "Grad-CAM", "layer1.0\n8×8"):
-        assert word in words
-    for name in ("first.pdf", "second.pdf", "first.png", "second.png"):
-        plot.save(draw(**made), tmp_path / name, dpi=50)
-    for ending in ("pdf", "png"):
-        assert (tmp_path / f"first.{ending}").read_bytes() == (
-            tmp_path / f"second.{ending}"
-        ).read_bytes()
+def test_a_figure_that_is_not_there(cfg):
+    with pytest.raises(BadInput, match=r"no such figure\. Did you mean"):
+        stage.draw(cfg("figure=fig4"))
 
 
-def test_every_layer_and_chosen_pictures(made):
-    figure = draw(**made | {"layers": ["all"], "pictures": ["cross_test_000"]})
-    assert "conv1" in texts(figure)
-    assert "disc" not in texts(figure)
+def test_nothing_was_selected(cfg, tmp_path):
+    (tmp_path / "results" / "selected" / "resnet18" / "fig04.json").unlink()
+    with pytest.raises(BadInput, match=r"Make it: python -m pipeline\.select"):
+        stage.draw(cfg())
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        ({"layers": ["layer1.9"]}, "no layer 'layer1.9'. Did you mean"),
-        ({"pictures": ["cross_test_999"]}, "no picture 'cross_test_999'. Did you mean"),
-        ({"methods": ["naflow", "layercam"]}, "layercam/resnet18 holds no finished maps"),
-    ],
-)
-def test_what_is_missing_is_named(made, change, sentence):
-    with pytest.raises(BadInput, match=sentence):
-        draw(**made | change)
+def test_a_method_was_not_explained(cfg):
+    with pytest.raises(BadInput, match="layercam holds no finished maps"):
+        stage.draw(cfg("methods='naflow,layercam'"))
 
 
-def test_maps_of_other_pictures_do_not_stand_side_by_side(made, config):
-    explain.explain(config("method=gradcam", "explain.pictures=2"), "gradcam", "resnet18")
-    with pytest.raises(BadInput, match="the maps of gradcam are of other pictures"):
-        draw(**made)
+def test_a_picture_was_not_explained(cfg, tmp_path):
+    decision = Decision("cross_test_000", "cross_test_000", "cross", "cross", 0.5)
+    chosen = Selection("fig04", "resnet18", "the cross", True, (Chosen(decision, "right"),))
+    selection.write(tmp_path / "results" / "selected" / "resnet18" / "fig04.json", chosen)
+    with pytest.raises(BadInput, match="no picture 'cross_test_000'"):
+        stage.draw(cfg())

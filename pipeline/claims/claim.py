@@ -1,0 +1,34 @@
+"""A claim about a figure, and what came of checking it."""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pipeline.figures.view import Material
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a claim.
+
+    claim    the sentence
+    holds    None where it cannot be checked; `told` then says why
+    reading  how we read the sentence: the definition that was checked
+    told     the deciding numbers in a few words
+    """
+
+    claim: str
+    holds: bool | None
+    reading: str
+    told: str
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def outcome(self) -> str:
+        """In words."""
+        return {True: "holds:", False: "does not hold:", None: "not checked:"}[self.holds]
+
+
+class Claim(Protocol):
+    """Checks one sentence on the material of a figure."""
+
+    def __call__(self, material: Material) -> Verdict: ...

@@ -1,0 +1,52 @@
+"""Whose maps rest on the object inside the network."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from naflow.metrics import energy_ratio
+from pipeline.claims.claim import Verdict
+from pipeline.claims.shares import rounded, through, with_mask
+from pipeline.figures.view import Material
+
+
+@dataclass(frozen=True)
+class AheadInside:
+    """Inside the network, the maps of `method` lie on the object more than those of `other`."""
+
+    method: str
+    other: str
+    layers: Sequence[str]
+
+    def __call__(self, material: Material) -> Verdict:
+        names = material.layers(self.layers)[:-1]
+        called = {one: found.manifest["method"] for one, found in material.found.items()}
+        claim = (
+            f"Inside the network {called[self.method]}'s maps lie on the object more than "
+            f"{called[self.other]}'s."
+        )
+        reading = (
+            "The map's share on the object over the object's share of the area (1 is chance), the "
+            f"mean over the pictures shown, is larger for {called[self.method]} at every layer "
+            "shown but the last."
+        )
+        views = with_mask(material.views)
+        if not views:
+            return Verdict(claim, None, reading, "No picture shown has a mask")
+        ratios = {one: through(views, one, names, energy_ratio) for one in material.found}
+        ahead = ratios[self.method] > ratios[self.other]
+        means = {one: float(np.nanmean(values)) for one, values in ratios.items()}
+        return Verdict(
+            claim,
+            bool(ahead.all()),
+            reading,
+            f"Ahead at {ahead.sum()} of {len(names)} layers; mean over them (1 is chance): "
+            + ", ".join(f"{called[one]} {mean:.2f}" for one, mean in means.items()),
+            {
+                "pictures": len(views),
+                "ahead": dict(zip(names, ahead.tolist(), strict=True)),
+                "ratio": {one: rounded(names, values) for one, values in ratios.items()},
+                "mean": {one: round(mean, 4) for one, mean in means.items()},
+            },
+        )

@@ -1,0 +1,48 @@
+"""The last map of a flow."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.claims.claim import Verdict
+from pipeline.figures.view import Material
+
+
+@dataclass(frozen=True)
+class LastIsGradCAM:
+    """The last map equals Grad-CAM's, up to `tolerance` of that map's maximum.
+
+    So it must be for global average pooling and one linear layer: the inverse has not begun there.
+    """
+
+    tolerance: float
+    method: str = "naflow"
+
+    def __call__(self, material: Material) -> Verdict:
+        layer = material.first.manifest["layers"][-1]
+        apart = {
+            view.case.picture: difference(
+                view.maps[self.method][layer], view.maps["gradcam"][layer]
+            )
+            for view in material.views
+        }
+        largest = max(apart.values())
+        return Verdict(
+            f"The last map of {material.found[self.method].manifest['method']} is Grad-CAM's.",
+            largest <= self.tolerance,
+            f"At {layer}, the largest absolute difference of the two maps is at most "
+            f"{self.tolerance:g} of the maximum of Grad-CAM's, for every picture shown.",
+            f"Largest difference {largest:.1e} of the maximum, allowed {self.tolerance:g}",
+            {"layer": layer, "difference": {key: told(value) for key, value in apart.items()}},
+        )
+
+
+def told(value: float) -> float | None:
+    """Three digits for JSON, which knows no infinity."""
+    return float(f"{value:.3g}") if np.isfinite(value) else None
+
+
+def difference(first: np.ndarray, second: np.ndarray) -> float:
+    """Largest absolute difference of two maps, in maxima of the second; of two empty ones, 0."""
+    apart, most = float(np.abs(first - second).max()), float(np.abs(second).max())
+    return apart / most if most > 0 else float("inf") if apart > 0 else 0.0

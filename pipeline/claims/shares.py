@@ -1,0 +1,44 @@
+"""How much of each map lies on the object, and off it: one number a layer."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from naflow.metrics import empty
+from pipeline.figures.view import View
+
+
+def through(
+    views: Sequence[View],
+    method: str,
+    names: Sequence[str],
+    metric: Callable[[Tensor, Tensor], Tensor],
+) -> np.ndarray:
+    """metric(maps, masks) at each layer, (L,): the mean over the pictures that have a mask.
+
+    Maps that are zero everywhere point nowhere and are left out; NaN where none is left.
+    """
+    found = []
+    for name in names:
+        values = []
+        for view in with_mask(views):
+            attention = torch.from_numpy(view.maps[method][name])[None]
+            if not empty(attention):
+                values.append(float(metric(attention, torch.from_numpy(view.mask)[None])))
+        found.append(np.mean(values) if values else np.nan)
+    return np.array(found)
+
+
+def with_mask(views: Sequence[View]) -> list[View]:
+    """The pictures whose object is known and does not fill them."""
+    return [view for view in views if view.mask.any() and not view.mask.all()]
+
+
+def rounded(names: Sequence[str], values: Iterable[float]) -> dict[str, float | None]:
+    """Numbers by layer, for JSON: None for NaN."""
+    return {
+        name: None if np.isnan(value) else round(float(value), 4)
+        for name, value in zip(names, values, strict=True)
+    }

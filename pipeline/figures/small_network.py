@@ -1,0 +1,107 @@
+"""A network small enough to draw every neuron, and one decision of it explained."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import accumulate
+from operator import mul
+
+import torch
+from torch import Tensor, nn
+
+from naflow import NAFlow
+from naflow.chain import ChainCache
+from naflow.record import record
+from naflow.scores import ClassLogit
+from pipeline.figures.neurons import LayerUse, layer_uses
+
+SIGNAL = (0.1, 0.2, 0.9, 0.6, 0.3, 0.2, 0.8, 1.0, 0.5, 0.4, 0.1, 0.3, 0.2)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of C channels of w neurons.
+
+    places      (w,) the middle of what each position sees, in positions of the signal
+    activation, importance, bpfm  (C, 1, w); attention (1, w). The signal has no BPFM and no map
+    """
+
+    use: LayerUse
+    places: list[float]
+    activation: Tensor
+    importance: Tensor
+    bpfm: Tensor | None
+    attention: Tensor | None
+
+
+@dataclass(frozen=True)
+class Example:
+    """The layers from the signal to the last feature map, and the score."""
+
+    layers: list[Layer]
+    score: float
+
+
+def small_network() -> nn.Sequential:
+    """Two convolutions along a line, each with a ReLU, an overlapping max pool between them, and a
+    linear classifier of two classes; float64, every weight fixed."""
+    network = nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(1, 2, (1, 3)),
+            relu1=nn.ReLU(),
+            pool=nn.MaxPool2d((1, 3), stride=(1, 2)),
+            conv2=nn.Conv2d(2, 2, (1, 3)),
+            relu2=nn.ReLU(),
+            average=nn.AdaptiveAvgPool2d(1),
+            flatten=nn.Flatten(),
+            classes=nn.Linear(2, 2),
+        )
+    ).double()
+    weights = {
+        "conv1.weight": [[-1.0, 0.5, 1.0], [-0.5, 1.0, -0.5]],  # a rising edge, a bump
+        "conv1.bias": [0.1, 0.05],
+        "conv2.weight": [
+            [[-0.6, 0.9, 0.4], [0.5, -0.3, -0.4]],
+            [[-0.5, 0.6, 0.2], [0.8, -0.4, -0.6]],
+        ],
+        "conv2.bias": [0.0, -0.2],
+        "classes.weight": [[0.9, -0.4], [-0.6, 0.7]],
+        "classes.bias": [0.0, 0.0],
+    }
+    state = network.state_dict()
+    for name, values in weights.items():
+        state[name].copy_(torch.tensor(values, dtype=torch.float64).view_as(state[name]))
+    return network.eval()
+
+
+def worked_example(method: Callable[[nn.Module], NAFlow]) -> Example:
+    """The class that the network predicts for the signal, explained by `method` and counted."""
+    network = small_network()
+    signal = torch.tensor(SIGNAL, dtype=torch.float64).view(1, 1, 1, -1)
+    recorded = record(ChainCache(network).chain(signal), signal, ClassLogit())
+    flow = method(network).explain(recorded, None, ("bpfm",))
+    steps = [getattr(unit.module, "stride", (1, 1))[-1] for unit in recorded.units]
+    layers = [
+        Layer(
+            use,
+            _places(x.shape[-1], step),
+            x[0],
+            alpha[0],
+            flow.bpfm[use.name][0] if use.name in flow.bpfm else None,
+            flow.maps[use.name][0] if use.name in flow.maps else None,
+        )
+        for use, x, alpha, step in zip(
+            layer_uses(recorded),
+            recorded.activations,
+            recorded.importance,
+            accumulate([1, *steps], mul),
+            strict=True,
+        )
+    ]
+    return Example(layers, float(recorded.score))
+
+
+def _places(width: int, step: int) -> list[float]:
+    """Nothing is padded, so every layer lies in the middle of the signal."""
+    middle = (len(SIGNAL) - 1) / 2
+    return [middle + (position - (width - 1) / 2) * step for position in range(width)]

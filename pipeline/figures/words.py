@@ -1,0 +1,158 @@
+"""What figures say, from their data alone: captions, and the lines at their foot."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from naflow.plot import CONVENTION, overlay, panel
+from pipeline.claims.claim import Verdict
+from pipeline.figures.page import SOFT, WIDTH, Page
+from pipeline.figures.panels import MARGIN, NULL, spoken
+from pipeline.figures.view import Material, View
+from pipeline.selection import Chosen, Selection
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A finished figure.
+
+    caption  complete: the picture together with it needs no other text
+    numbers  what the figure shows, for its JSON file
+    """
+
+    figure: Figure
+    title: str
+    caption: str
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+
+def title(material: Material, methods: Sequence[str]) -> str:
+    """What is shown, in one line."""
+    names = listed(material.found[method].manifest["method"] for method in methods)
+    return f"Attention flows of {material.selection.model}: {names}"
+
+
+def caption(material: Material, methods: Sequence[str], names: Sequence[str]) -> str:
+    """What every figure of flows says: pictures, layers, methods, colours, residuals, selection."""
+    manifest = material.first.manifest
+    size = manifest["settings"]["model"]["input"]["size"]
+    images = manifest["settings"]["images"]["name"]
+    shown = listed(material.found[method].manifest["method"] for method in methods)
+    parts = [
+        f"{manifest['model']} on the image set {images!r}, {size}×{size} pixels.",
+        *map(sentence, material.selection.chosen, material.views),
+        f"Methods: {shown}.",
+        null_hypothesis([material.found[m].manifest["method"] for m in methods if m in NULL]),
+        f"Columns, shallow to deep: {', '.join(names)}; below each name the size of its map.",
+        CONVENTION,
+        "Black line: the object's outline." * any(view.mask.any() for view in material.views),
+        residuals([*material.views, *material.references], material, methods, names),
+        chosen_by(material.selection),
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def null_hypothesis(names: Sequence[str]) -> str:
+    """What these methods stand beside NAFlow for."""
+    if not names:
+        return ""
+    return (
+        f"{listed(names)} of the same layer {'are' if names[1:] else 'is'} the null hypothesis: "
+        "what an inverse that adds nothing would show."
+    )
+
+
+def sentence(chosen: Chosen, view: View) -> str:
+    """One picture and what was decided for it."""
+    decision = chosen.decision
+    outcome = "rightly" if decision.right else f"though it shows {spoken(decision.label)}"
+    beside = f" beside {decision.reference}" * bool(decision.reference)
+    measure = "cosine" if decision.reference else "probability"
+    return (
+        f"{decision.picture}{beside} ({chosen.why}): decided {spoken(decision.predicted)}, "
+        f"{outcome}, {measure} {view.confidence:.3f}."
+    )
+
+
+def residuals(
+    views: Iterable[View], material: Material, methods: Sequence[str], names: Sequence[str]
+) -> str:
+    """What the numbers below a row are, and how large."""
+    parts = []
+    views = list(views)
+    for method in methods:
+        found = [view.residuals[method].get(n, 0) for view in views for n in names]
+        if any(found):
+            low, high = min(value for value in found if value > 0), max(found)
+            parts.append(
+                f"Numbers below the rows of {material.found[method].manifest['method']}: relative "
+                f"residual of the inverse that gave the map ({low:.2f} to {high:.2f}; none where "
+                "the inverse is exact)."
+            )
+    return " ".join(parts)
+
+
+def chosen_by(selection: Selection) -> str:
+    """How the pictures were found, and where no picture was what the rule asks for, that."""
+    counts = ", ".join(f"{number} {what}" for what, number in selection.counts.items())
+    found = f"Pictures: {selection.rule} ({counts})."
+    if selection.met:
+        return found
+    return f"{found} Too few pictures satisfy this rule: the nearest to it are shown."
+
+
+def foot(
+    page: Page, top: float, material: Material, methods: Sequence[str], claims: Sequence[Verdict]
+) -> float:
+    """Colours, the model, and what became of the claims; returns where the foot ends."""
+    bar = page.axes(MARGIN, top + 0.01, 0.6, 0.075)
+    panel(bar, overlay(np.full((8, 120, 3), 0.55), np.linspace(0, 1, 120)[None]))
+    bar.set_aspect("auto")
+    size = material.first.manifest["settings"]["model"]["input"]["size"]
+    numbered = any(view.residuals[method] for view in material.views for method in methods)
+    words = [
+        "Minimum to maximum of each map by itself.",
+        f"{material.selection.model}, {size}×{size} px.",
+        *["Small numbers: residual of the inverse."] * numbered,
+        *["Null hyp.: an inverse that adds nothing."] * any(one in NULL for one in methods),
+        *["The nearest pictures: none fits the rule."] * (not material.selection.met),
+    ]
+    left, room = MARGIN + 0.66, WIDTH - 2 * MARGIN - 0.66
+    top = page.paragraph(left, top, room, "   ".join(words), color=SOFT) + 0.02
+    for claim in claims:
+        page.text(MARGIN, top, claim.outcome, fontweight="bold")
+        top = page.paragraph(left, top, room, f"{claim.claim} {claim.told}.")
+    return top + 0.03
+
+
+def told(material: Material, methods: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+    """The numbers of a figure, and what it is of."""
+    first, views = material.first, [*material.views, *material.references]
+    return {
+        "model": first.manifest["model"],
+        "weights_sha256": first.manifest["weights_sha256"],
+        "images": first.manifest["settings"]["images"]["name"],
+        "methods": {method: material.found[method].manifest["method"] for method in methods},
+        "layers": [{"name": name, "size": list(first.maps[name].shape[1:])} for name in names],
+        "residuals": {
+            method: {
+                " ~ ".join(view.case.pictures): {
+                    name: round(value, 4)
+                    for name, value in view.residuals[method].items()
+                    if name in names
+                }
+                for view in views
+            }
+            for method in methods
+            if any(view.residuals[method] for view in views)
+        },
+    }
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as a sentence lists them."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
