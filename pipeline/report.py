@@ -1,0 +1,80 @@
+"""Stage `report`: one page with every attention flow, which any browser opens from disk.
+
+    python -m pipeline.report results=results drawings=figures
+
+Reads all finished maps, the selections, and the figures' captions and claims; writes index.html,
+a single file that refers to no other. It shows the pictures that the figures do; with
+report.all=true, or where nothing was selected, all that were explained.
+"""
+
+import json
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from naflow.errors import BadInput
+from pipeline import maps, selection
+from pipeline.app import stage
+from pipeline.atomic import replacing
+from pipeline.maps import Maps
+from pipeline.report_page import content, html
+from pipeline.selection import Selection
+
+
+@stage
+def main(cfg: DictConfig) -> None:
+    """Write the page."""
+    report(cfg)
+
+
+def report(cfg: DictConfig) -> Path:
+    """Write drawings/index.html; returns its path. Raises BadInput where there are no maps."""
+    results, drawings = Path(cfg.results), Path(cfg.drawings)
+    selections = {} if cfg.report.all else selected(results / "selected")
+    page = html(content.of(finished(results / "maps"), selections, drawn(drawings)))
+    path = drawings / "index.html"
+    with replacing(path) as partial:
+        partial.write_text(page, encoding="utf-8", newline="\n")
+    return path
+
+
+def finished(root: Path) -> dict[str, dict[str, Maps]]:
+    """The maps of every complete folder, model -> method -> maps. Raises BadInput for none."""
+    found: dict[str, dict[str, Maps]] = {}
+    for manifest in sorted(root.glob("*/*/manifest.json")):
+        folder = manifest.parent
+        found.setdefault(folder.parent.name, {})[folder.name] = maps.load(folder)
+    if not found:
+        raise BadInput(
+            f"{root} holds no finished maps (model/method/manifest.json), so there is nothing to "
+            "report. Make them (python -m pipeline.explain, or dvc repro), or name their folder: "
+            "results=..."
+        )
+    return found
+
+
+def selected(root: Path) -> dict[str, Selection]:
+    """The selections, figure -> what it shows."""
+    return {path.stem: selection.read(path) for path in sorted(root.glob("*/fig*.json"))}
+
+
+def drawn(root: Path) -> dict[str, dict]:
+    """The figures in words, figure -> its JSON file; NaN and infinity become None.
+
+    Raises BadInput for a file that is no JSON.
+    """
+    return {path.stem: _read(path) for path in sorted(root.glob("fig*.json"))}
+
+
+def _read(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
+    except ValueError as error:
+        raise BadInput(
+            f"{path} cannot be read ({error}). Draw it again: python -m pipeline.figure "
+            f"figure={path.stem}."
+        ) from None
+
+
+if __name__ == "__main__":
+    main()

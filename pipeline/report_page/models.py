@@ -1,0 +1,79 @@
+"""A model on the page: its methods, its pictures, and of each case one flow a method."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from pipeline.cases import Case
+from pipeline.maps import STATS, Maps
+from pipeline.report_page import encoded
+from pipeline.report_page.photographs import Photographs
+
+LARGEST = 16  # contribution weights shown of one embedding
+FIELDS = ("rule", *STATS, "stop")  # told of each layer, as far as the maps have them
+
+
+def model(
+    name: str, methods: Mapping[str, Maps], cases: Sequence[Case], photographs: Photographs
+) -> dict:
+    """A model as JSON; its photographs are added to `photographs`."""
+    # Methods that solve for their maps stand first: they are what the others are compared with.
+    ordered = dict(sorted(methods.items(), key=lambda item: (not item[1].stats, item[0])))
+    manifest = next(iter(ordered.values())).manifest
+    pictures = dict.fromkeys(key for case in cases for key in case.pictures)
+    return {
+        "name": name,
+        "size": manifest["settings"]["model"]["input"]["size"],
+        "seed": manifest["seed"],
+        "weights": manifest["weights_sha256"],
+        "layers": list(dict.fromkeys(layer for maps in ordered.values() for layer in maps.maps)),
+        "methods": [
+            {
+                "key": key,
+                "name": maps.manifest["method"],
+                "shapes": {layer: list(values.shape[1:]) for layer, values in maps.maps.items()},
+            }
+            for key, maps in ordered.items()
+        ],
+        "pictures": {key: photographs.of(key, manifest["settings"]) for key in pictures},
+        "cases": [told(case, ordered) for case in cases],
+    }
+
+
+def told(case: Case, methods: Mapping[str, Maps]) -> dict:
+    """What was decided for a case, and its flows."""
+    flows = {key: maps for key, maps in methods.items() if case in maps.cases}
+    first = next(iter(flows.values()))
+    row = first.row(case)
+    predicted = int(first.prediction[row])
+    return asdict(case) | {
+        "confidence": encoded.number(first.confidence[row]),
+        "prediction": first.manifest["classes"][predicted] if predicted >= 0 else None,
+        "contributions": contributions(first.weights[row]),
+        "flows": {key: flow(maps, maps.row(case)) for key, maps in flows.items()},
+    }
+
+
+def flow(maps: Maps, row: int) -> dict:
+    """The maps of one case, and its statistics: field -> one value a layer."""
+    stats: dict[str, list] = {}
+    for field in FIELDS:
+        values = [maps.stats.get(layer, {}).get(field) for layer in maps.maps]
+        if any(value is not None for value in values):
+            stats[field] = [None if value is None else _plain(value[row]) for value in values]
+    return encoded.flow([values[row] for values in maps.maps.values()]) | {"stats": stats}
+
+
+def _plain(value: Any) -> str | float | None:
+    return str(value) if isinstance(value, str) else encoded.number(value)
+
+
+def contributions(weights: np.ndarray) -> dict | None:
+    """The largest contribution weights (D,) (Eqs 17-21), each with the number of its component."""
+    if not weights.size:
+        return None
+    order = np.argsort(-weights, kind="stable")[:LARGEST]
+    largest = [[int(component), encoded.number(weights[component])] for component in order]
+    return {"components": int(weights.size), "largest": largest}
