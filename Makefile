@@ -22,6 +22,9 @@ lint: setup
 	ruff check .
 	ruff format --check .
 	ty check naflow pipeline bench
+	shellcheck .ci/run .ci/figures
+	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	zizmor --offline --quiet .github
 
 setup: .venv/.done
 .venv/.done: requirements.lock pyproject.toml

@@ -19,9 +19,9 @@ from omegaconf import DictConfig
 
 from naflow.errors import BadInput
 from pipeline.app import stage
-from pipeline.archives import unpack
 from pipeline.atomic import replacing
-from pipeline.download import download
+from pipeline.downloads.archives import unpack
+from pipeline.downloads.download import download
 
 Value = TypeVar("Value")
 

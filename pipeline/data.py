@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from naflow.errors import BadInput, near_names
 from pipeline.app import stage
-from pipeline.shapes import scene
-from pipeline.silhouettes import SILHOUETTES
+from pipeline.scenes.shapes import scene
+from pipeline.scenes.silhouettes import SILHOUETTES
 
 COLUMNS = [
     *("id", "image", "mask", "class", "class_id", "split", "class_split"),

@@ -2,12 +2,11 @@
 
     python -m pipeline.evaluate results=results
 
-Reads every finished folder results/maps/model/method whose pictures have masks or boxes. Writes to
-results:
+Reads every finished folder results/maps/model/method whose pictures have masks or boxes. Writes
 
-    evaluation/localisation.csv  a row a model, method and layer: means over pictures, and intervals
-    evaluation/paired.csv        the same of `evaluate.method` less each other method, case by case
-    evaluation.json              mean energy ratio: over all layers, of the first, middle and last
+    results/evaluation/localisation.csv  a row a model, method and layer: means, and intervals
+    results/evaluation/paired.csv        the same of `evaluate.method` less each other method
+    figures/evaluation.json              mean energy ratio: over all layers, and of three
 
 and draws the means as the figure `localisation`.
 
@@ -30,9 +29,9 @@ from naflow import metrics, plot
 from naflow.errors import BadInput, near_names
 from pipeline.app import stage
 from pipeline.atomic import replacing, write_json
+from pipeline.explanations.maps import Maps, load
 from pipeline.figures import localisation
-from pipeline.maps import Maps, load
-from pipeline.pixels import read
+from pipeline.pictures.pixels import read
 from pipeline.tracking import tracked
 
 log = logging.getLogger(__name__)
@@ -83,7 +82,7 @@ def evaluate(cfg: DictConfig) -> Path:
             with replacing(folder / f"{name}.csv") as partial:
                 table.to_csv(partial, index=False, float_format=DIGITS, lineterminator="\n")
             run.table(name, table)
-    write_json(results / "evaluation.json", in_short(means))
+    write_json(Path(cfg.drawings) / "evaluation.json", in_short(means))
     publish(tables["localisation"], names, cfg)
     return folder
 

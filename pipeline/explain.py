@@ -7,8 +7,8 @@ A classifier is asked for the class it predicts, a model that gives an embedding
 picture alike to its reference. `explain.cases` names the pictures. Without it they are the first
 of the model's test pictures, the classes in turn, and the references are those most alike.
 
-Writes parts of `explain.batch` pictures each (see pipeline.maps). A run that was killed goes on
-where it stopped; a finished one starts anew.
+Writes parts of `explain.batch` pictures each (see pipeline.explanations.maps). A run that was
+killed goes on where it stopped; a finished one starts anew.
 """
 
 import hashlib
@@ -28,13 +28,15 @@ from tqdm import tqdm
 import naflow
 from naflow import Flow
 from naflow.plot import overlay
-from pipeline import cases, device, maps, weights
+from pipeline import device
 from pipeline.app import stage
-from pipeline.cases import Case
-from pipeline.images import Folder, Part, Picture
-from pipeline.pixels import Pixels, normalised, read
-from pipeline.questions import Likeness, PredictedClass, Question
-from pipeline.subject import outputs
+from pipeline.explanations import cases, maps
+from pipeline.explanations.cases import Case
+from pipeline.explanations.questions import Likeness, PredictedClass, Question
+from pipeline.models import weights
+from pipeline.models.subject import outputs
+from pipeline.pictures.images import Folder, Part, Picture
+from pipeline.pictures.pixels import Pixels, normalised, read
 from pipeline.tracking import tracked
 
 

@@ -17,11 +17,11 @@ from omegaconf import DictConfig
 from naflow import models
 from naflow.errors import BadInput
 from naflow.models import Weights
-from pipeline import weights_lock
 from pipeline.app import stage
 from pipeline.atomic import replacing
-from pipeline.download import Unavailable, WrongFile, download
-from pipeline.weights_lock import Entry
+from pipeline.downloads import weights_lock
+from pipeline.downloads.download import Unavailable, WrongFile, download
+from pipeline.downloads.weights_lock import Entry
 
 log = logging.getLogger(__name__)
 

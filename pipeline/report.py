@@ -13,12 +13,13 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from naflow.errors import BadInput
-from pipeline import maps, selection
 from pipeline.app import stage
 from pipeline.atomic import replacing
-from pipeline.maps import Maps
+from pipeline.explanations import maps
+from pipeline.explanations.maps import Maps
+from pipeline.judging import selection
+from pipeline.judging.selection import Selection
 from pipeline.report_page import content, html
-from pipeline.selection import Selection
 
 
 @stage

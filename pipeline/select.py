@@ -12,10 +12,11 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from pipeline import cases, selection
 from pipeline.app import stage
-from pipeline.cases import Case, in_turn
-from pipeline.decisions import Decided
+from pipeline.explanations import cases
+from pipeline.explanations.cases import Case, in_turn
+from pipeline.judging import selection
+from pipeline.judging.decisions import Decided
 
 
 @stage

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import subprocess
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -9,9 +10,15 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 log = logging.getLogger(__name__)
+
+ROOT = Path(__file__).resolve().parents[1]
+# How long a server that does not answer may hold up a stage.
+START_SECONDS = 10
+FINISH_SECONDS = 30
 
 
 class Run:
@@ -30,6 +37,11 @@ class Run:
         if self._run is not None:
             self._guarded(lambda: self._run.log({name: _wandb().Image(image, caption=caption)}))
 
+    def table(self, name: str, table: pd.DataFrame) -> None:
+        """Log a table."""
+        if self._run is not None:
+            self._guarded(lambda: self._run.log({name: _wandb().Table(dataframe=table)}))
+
     def _guarded(self, action: Callable[[], object]) -> None:
         try:
             action()
@@ -40,14 +52,19 @@ class Run:
 
 @contextmanager
 def tracked(tracking: DictConfig, name: str, config: DictConfig) -> Generator[Run]:
-    """A run that ends with the block. `tracking.mode` is offline, online or disabled."""
+    """A run that ends with the block. `tracking.mode` is offline, online or disabled.
+
+    Where online does not start, it is offline, to be sent later by `wandb sync`.
+    """
     run = None if tracking.mode == "disabled" else _started(tracking, name, config)
+    failed = 1
     try:
         yield Run(run)
+        failed = 0
     finally:
         if run is not None:
             with suppress(Exception):
-                run.finish()
+                run.finish(exit_code=failed)
 
 
 def _started(tracking: DictConfig, name: str, config: DictConfig) -> Any:
@@ -55,24 +72,50 @@ def _started(tracking: DictConfig, name: str, config: DictConfig) -> Any:
     # W&B writes to the home directory unless it is told where else.
     for variable in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
         os.environ.setdefault(variable, str(folder))
+    modes = [tracking.mode, "offline"] if tracking.mode == "online" else [tracking.mode]
+    for mode in modes:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            wandb = _wandb()
+            return wandb.init(
+                mode=mode,
+                project=tracking.project,
+                name=name,
+                dir=folder,
+                config=_recorded(config),
+                settings=wandb.Settings(
+                    silent=True,
+                    console="off",
+                    x_disable_stats=True,
+                    init_timeout=START_SECONDS,
+                    finish_timeout=FINISH_SECONDS,
+                ),
+            )
+        except Exception as error:  # no key, no network, a wrong mode: no reason to lose a run
+            log.warning(
+                "W&B is %s for this run: %s",
+                "offline" if mode != modes[-1] else "off",
+                str(error).splitlines()[0] if str(error) else type(error).__name__,
+            )
+    return None
+
+
+def _recorded(config: DictConfig) -> dict:
+    """The configuration as plain values, and under `git` the revision of this code."""
+    settings: Any = OmegaConf.to_container(config, resolve=True)
+    return settings | {"git": revision(ROOT)}
+
+
+def revision(root: Path) -> str | None:
+    """The commit of a git repository, "-dirty" after it where files differ; None without git."""
+    if not (root / ".git").exists():  # installed somewhere: a repository around it is not ours
+        return None
+    describe = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        wandb = _wandb()
-        quiet = wandb.Settings(silent=True, console="off", init_timeout=20, x_disable_stats=True)
-        settings = OmegaConf.to_container(config, resolve=True)
-        return wandb.init(
-            mode=tracking.mode,
-            project=tracking.project,
-            name=name,
-            dir=folder,
-            config=settings,
-            settings=quiet,
-        )
-    except Exception as error:  # no key, no network, a wrong mode: never a reason to lose a run
-        log.warning(
-            "W&B is off for this run: %s",
-            str(error).splitlines()[0] if str(error) else type(error).__name__,
-        )
+        return subprocess.run(
+            describe, cwd=root, capture_output=True, text=True, timeout=5, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
         return None
 
 

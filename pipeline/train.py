@@ -18,16 +18,17 @@ from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from naflow.errors import BadInput
-from pipeline import device, weights
+from pipeline import device
 from pipeline.app import stage
 from pipeline.atomic import write_json
-from pipeline.augment import Augmentation
-from pipeline.curriculum import Curriculum
-from pipeline.images import Part
-from pipeline.objectives import Objective
-from pipeline.pixels import Pixels, read
+from pipeline.learning.augment import Augmentation
+from pipeline.learning.curriculum import Curriculum
+from pipeline.learning.objectives import Objective
+from pipeline.learning.training import Phase, Schedule, Trainer
+from pipeline.models import weights
+from pipeline.pictures.images import Part
+from pipeline.pictures.pixels import Pixels, read
 from pipeline.tracking import Run, tracked
-from pipeline.training import Phase, Schedule, Trainer
 
 
 @stage

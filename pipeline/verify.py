@@ -13,11 +13,13 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from naflow.errors import BadInput
-from pipeline import decisions, device, weights
+from pipeline import device
 from pipeline.app import stage
 from pipeline.atomic import write_json
-from pipeline.images import Part
-from pipeline.subject import Subject
+from pipeline.judging import decisions
+from pipeline.models import weights
+from pipeline.models.subject import Subject
+from pipeline.pictures.images import Part
 from pipeline.tracking import tracked
 
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from naflow import Flow
 from naflow.flow import LayerStats
 from naflow.linalg import Stop
-from pipeline import maps
-from pipeline.cases import Case
+from pipeline.explanations import maps
+from pipeline.explanations.cases import Case
 
 LAYERS = {"conv": (8, 8), "block.0": (4, 6), "block.1": (2, 2)}
 

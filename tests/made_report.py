@@ -11,10 +11,10 @@ from made_maps import LAYERS, made
 from omegaconf import OmegaConf
 
 from pipeline import report as stage
-from pipeline import selection
-from pipeline.cases import Case
-from pipeline.decisions import Decision
-from pipeline.selection import Chosen, Selection
+from pipeline.explanations.cases import Case
+from pipeline.judging import selection
+from pipeline.judging.decisions import Decision
+from pipeline.judging.selection import Chosen, Selection
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 MANY = LAYERS | {f"tail.{number}": (2, 2) for number in range(9)}  # more than a small screen shows

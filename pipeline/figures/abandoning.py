@@ -11,13 +11,13 @@ from hydra.utils import instantiate
 
 from naflow.plot import panel
 from pipeline.claims.claim import Verdict
+from pipeline.explanations.maps import Maps
 from pipeline.figures.diagram import diagram
 from pipeline.figures.page import NORMAL, SMALL, SOFT, WIDTH, Page
 from pipeline.figures.panels import spoken
 from pipeline.figures.small_network import worked_example
 from pipeline.figures.view import Material, View
 from pipeline.figures.words import Drawn, chosen_by
-from pipeline.maps import Maps
 
 READING = (
     "Our reading of the counts: a neuron is used when its importance is not exactly 0, abandoned "

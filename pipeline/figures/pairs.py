@@ -21,8 +21,8 @@ from pipeline.figures.panels import (
 )
 from pipeline.figures.view import Material, View
 from pipeline.figures.words import Drawn, caption, foot, title, told
-from pipeline.pixels import read
-from pipeline.selection import Chosen
+from pipeline.judging.selection import Chosen
+from pipeline.pictures.pixels import read
 
 SIDE, LARGEST = 1.5, 0.4  # inches: beside the flows at least, of a cell at most
 ROLES = ("query", "match")

@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from naflow.plot import overlay, panel
+from pipeline.explanations.maps import Maps
 from pipeline.figures.page import LARGE, NORMAL, SMALL, SOFT, WIDTH, Page
 from pipeline.figures.view import View
-from pipeline.maps import Maps
 
 LABEL = 0.58  # inches for the names of the rows
 HEADER = 0.3  # inches for the names of the layers

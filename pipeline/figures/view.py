@@ -9,12 +9,13 @@ import numpy as np
 from hydra.utils import instantiate
 
 from naflow.errors import BadInput, near_names
-from pipeline import maps, selection
-from pipeline.cases import Case
-from pipeline.images import Folder
-from pipeline.maps import Maps
-from pipeline.pixels import read
-from pipeline.selection import Selection
+from pipeline.explanations import maps
+from pipeline.explanations.cases import Case
+from pipeline.explanations.maps import Maps
+from pipeline.judging import selection
+from pipeline.judging.selection import Selection
+from pipeline.pictures.images import Folder
+from pipeline.pictures.pixels import read
 
 
 @dataclass(frozen=True)

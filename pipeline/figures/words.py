@@ -12,7 +12,7 @@ from pipeline.claims.claim import Verdict
 from pipeline.figures.page import SOFT, WIDTH, Page
 from pipeline.figures.panels import MARGIN, NULL, spoken
 from pipeline.figures.view import Material, View
-from pipeline.selection import Chosen, Selection
+from pipeline.judging.selection import Chosen, Selection
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 from naflow.errors import BadInput
-from pipeline.cases import Case
-from pipeline.maps import Maps
+from pipeline.explanations.cases import Case
+from pipeline.explanations.maps import Maps
+from pipeline.judging.selection import Selection
 from pipeline.report_page import encoded, figures, models
 from pipeline.report_page.photographs import Photographs
-from pipeline.selection import Selection
 
 
 def of(

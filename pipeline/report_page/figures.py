@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from pipeline.cases import Case
-from pipeline.selection import Selection
+from pipeline.explanations.cases import Case
+from pipeline.judging.selection import Selection
 
 
 def figure(

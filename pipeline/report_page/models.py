@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.cases import Case
-from pipeline.maps import STATS, Maps
+from pipeline.explanations.cases import Case
+from pipeline.explanations.maps import STATS, Maps
 from pipeline.report_page import encoded
 from pipeline.report_page.photographs import Photographs
 

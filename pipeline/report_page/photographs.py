@@ -4,8 +4,8 @@ import json
 
 from hydra.utils import instantiate
 
-from pipeline.images import Folder
-from pipeline.pixels import read
+from pipeline.pictures.images import Folder
+from pipeline.pictures.pixels import read
 from pipeline.report_page import encoded
 
 

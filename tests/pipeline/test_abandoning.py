@@ -15,13 +15,15 @@ from naflow.chain import ChainCache
 from naflow.errors import BadInput
 from naflow.record import record
 from naflow.scores import ClassLogit
-from pipeline import explain, maps, weights
-from pipeline.decisions import Decision
+from pipeline import explain
+from pipeline.explanations import maps
 from pipeline.figures.abandoning import draw
 from pipeline.figures.neurons import layer_uses
 from pipeline.figures.small_network import SIGNAL, small_network, worked_example
 from pipeline.figures.view import Material
-from pipeline.selection import Chosen, Selection
+from pipeline.judging.decisions import Decision
+from pipeline.judging.selection import Chosen, Selection
+from pipeline.models import weights
 
 DAMPED = partial(NAFlow, preset="damped")
 

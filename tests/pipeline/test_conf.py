@@ -10,9 +10,9 @@ from torchvision.models import resnet18
 from naflow.flow import Flow
 from naflow.models import list_models
 from pipeline.app import CONF
-from pipeline.augment import Augmentation
-from pipeline.curriculum import Curriculum
-from pipeline.training import Phase, Schedule
+from pipeline.learning.augment import Augmentation
+from pipeline.learning.curriculum import Curriculum
+from pipeline.learning.training import Phase, Schedule
 
 
 def names(group):

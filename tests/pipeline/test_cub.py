@@ -12,9 +12,9 @@ from PIL import Image
 from naflow.errors import BadInput
 from pipeline import cub
 from pipeline.app import CONF
-from pipeline.archives import unpack
-from pipeline.images import Part
-from pipeline.pixels import read
+from pipeline.downloads.archives import unpack
+from pipeline.pictures.images import Part
+from pipeline.pictures.pixels import read
 
 CLASSES = {
     1: "001.Albatross",

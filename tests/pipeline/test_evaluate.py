@@ -12,12 +12,12 @@ from hydra.utils import instantiate
 
 from naflow import Flow
 from naflow.errors import BadInput
-from pipeline import maps
-from pipeline.cases import Case
 from pipeline.evaluate import evaluate
 from pipeline.explain import settings
-from pipeline.pixels import read
-from pipeline.questions import PredictedClass
+from pipeline.explanations import maps
+from pipeline.explanations.cases import Case
+from pipeline.explanations.questions import PredictedClass
+from pipeline.pictures.pixels import read
 
 SIZE = 16
 
@@ -61,7 +61,7 @@ def table(folder, name="localisation"):
 
 def written(folder):
     figures = folder.parent.parent / "figures"
-    files = [*folder.iterdir(), folder.with_suffix(".json"), *figures.iterdir()]
+    files = [*folder.iterdir(), *figures.iterdir()]
     return {path.name: path.read_bytes() for path in files}
 
 
@@ -93,7 +93,7 @@ def test_known_maps_give_known_numbers(cfg, scene):
         assert row[["cases", "pictures", "undefined"]].tolist() == [5, 5, 0]
         assert row["ratio_low"] < row["ratio"] < row["ratio_high"]
 
-    short = json.loads(folder.with_suffix(".json").read_text())["resnet18"]
+    short = json.loads((folder.parents[1] / "figures" / "evaluation.json").read_text())["resnet18"]
     assert short["gradcam"]["last"] == 1
     assert short["naflow"]["layers"] == pytest.approx((1 / area).mean(), abs=1e-5)
 
@@ -126,7 +126,7 @@ def test_empty_maps_are_counted_and_left_out(cfg, scene):
     assert found.loc["some", "share"] == 1
     assert np.isnan(found.loc["none", ["share", "share_low", "ratio"]].astype(float)).all()
     assert table(folder, "paired").set_index("layer")["undefined"].tolist() == [1, 5]
-    short = json.loads(folder.with_suffix(".json").read_text())
+    short = json.loads((folder.parents[1] / "figures" / "evaluation.json").read_text())
     assert short["resnet18"]["naflow"]["last"] is None
 
 

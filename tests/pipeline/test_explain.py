@@ -9,9 +9,10 @@ from torchvision.models import resnet18
 
 import naflow.models
 from naflow.errors import BadInput
-from pipeline import cases, maps, weights
 from pipeline import explain as stage
-from pipeline.cases import Case
+from pipeline.explanations import cases, maps
+from pipeline.explanations.cases import Case
+from pipeline.models import weights
 
 
 @pytest.fixture

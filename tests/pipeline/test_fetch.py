@@ -14,8 +14,8 @@ from naflow import models
 from naflow.errors import BadInput
 from naflow.models import Weights
 from naflow.models.cards import CARDS
-from pipeline import weights_lock
-from pipeline.download import Unavailable, WrongFile
+from pipeline.downloads import weights_lock
+from pipeline.downloads.download import Unavailable, WrongFile
 from pipeline.fetch import convert, fetch, main
 
 

@@ -7,11 +7,14 @@ from omegaconf import OmegaConf
 from torchvision.models import resnet18
 
 from naflow.errors import BadInput
-from pipeline import cases, explain, selection, weights
+from pipeline import explain
 from pipeline import figure as stage
-from pipeline.cases import Case
-from pipeline.decisions import Decision
-from pipeline.selection import Chosen, Selection
+from pipeline.explanations import cases
+from pipeline.explanations.cases import Case
+from pipeline.judging import selection
+from pipeline.judging.decisions import Decision
+from pipeline.judging.selection import Chosen, Selection
+from pipeline.models import weights
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import torch
 from torch import Generator, nn
 
 import naflow.models
-from pipeline.episodes import episode
-from pipeline.images import Folder, Part
-from pipeline.protocols import Episodes
-from pipeline.subject import Subject
+from pipeline.judging.episodes import episode
+from pipeline.judging.protocols import Episodes
+from pipeline.models.subject import Subject
+from pipeline.pictures.images import Folder, Part
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 EPISODES = 4
@@ -47,8 +47,10 @@ def accuracy(values, labels, scores):
 def test_dn4(subject, photographs):
     path = photographs.parent / "weights" / "dn4" / "dn4_2023_conv64f_1shot.pth.tar"
     ours = subject(naflow.models.create("conv64f", path, flatten=False))
-    protocol = Episodes(PART, episodes=EPISODES, scores="pipeline.episodes.local_descriptors")
-    found = protocol(ours, seed=0)["accuracy"]
+    protocol = Episodes(
+        PART, episodes=EPISODES, scores="pipeline.judging.episodes.local_descriptors"
+    )
+    found = protocol(ours, seed=0).numbers["accuracy"]
 
     act, pool = nn.LeakyReLU(0.2), nn.MaxPool2d(2)
     layers = [nn.Conv2d(3, 64, 3, padding=1), nn.BatchNorm2d(64), act, pool]
@@ -72,8 +74,8 @@ def test_dn4(subject, photographs):
 def test_protonet(subject, photographs):
     path = photographs.parent / "weights" / "protonet_conv4" / "miniimagenet_proto-1_max-acc.pth"
     ours = subject(naflow.models.create("conv4net", path))
-    protocol = Episodes(PART, episodes=EPISODES, scores="pipeline.episodes.euclidean")
-    found = protocol(ours, seed=0)["accuracy"]
+    protocol = Episodes(PART, episodes=EPISODES, scores="pipeline.judging.episodes.euclidean")
+    found = protocol(ours, seed=0).numbers["accuracy"]
 
     def block(channels):
         return nn.Sequential(

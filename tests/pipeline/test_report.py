@@ -16,13 +16,13 @@ from PIL import Image
 
 from naflow.errors import BadInput
 from pipeline import report as stage
-from pipeline import selection
-from pipeline.cases import Case
-from pipeline.decisions import Decision
-from pipeline.images import Folder
-from pipeline.pixels import read
+from pipeline.explanations.cases import Case
+from pipeline.judging import selection
+from pipeline.judging.decisions import Decision
+from pipeline.judging.selection import Chosen, Selection
+from pipeline.pictures.images import Folder
+from pipeline.pictures.pixels import read
 from pipeline.report_page import encoded
-from pipeline.selection import Chosen, Selection
 
 CLASSES = [Case("disc_test_000"), Case("cross_test_000"), Case("disc_test_001")]
 PAIR = Case("key_test_000", "key_test_001")

@@ -3,13 +3,16 @@
 import pytest
 
 from naflow.errors import BadInput
-from pipeline import cases, decisions, selection
-from pipeline.cases import Case
-from pipeline.decisions import Decision
+from pipeline.explanations import cases
+from pipeline.explanations.cases import Case
+from pipeline.judging import decisions, selection
+from pipeline.judging.decisions import Decision
 from pipeline.select import select
 
-CORRECT = "{_target_: pipeline.rules.Correct, pictures: 1}"
-DIFFERING = "{_target_: pipeline.rules.Disagreement, wrong: resnet18, right: other, pictures: 1}"
+CORRECT = "{_target_: pipeline.judging.rules.Correct, pictures: 1}"
+DIFFERING = (
+    "{_target_: pipeline.judging.rules.Disagreement, wrong: resnet18, right: other, pictures: 1}"
+)
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from small_recipe import steps
 
 import naflow.models
 from naflow.errors import BadInput
-from pipeline import weights
+from pipeline.learning.training import Trainer
+from pipeline.models import weights
 from pipeline.train import calmed, train
-from pipeline.training import Trainer
 
 
 def test_one_epoch_writes_weights_and_losses(config, tmp_path):

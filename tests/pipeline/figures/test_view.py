@@ -5,7 +5,7 @@ import pytest
 from small_material import LAYERS, material
 
 from naflow.errors import BadInput
-from pipeline.cases import Case
+from pipeline.explanations.cases import Case
 from pipeline.figures.view import bounds, nearest
 
 

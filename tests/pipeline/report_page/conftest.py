@@ -14,7 +14,7 @@ CHROMIUM = next(
 @pytest.fixture(scope="module")
 def images(scenes):
     return {
-        "_target_": "pipeline.images.Folder",
+        "_target_": "pipeline.pictures.images.Folder",
         "root": str(scenes),
         "name": "shapes",
         "index": "index.csv",

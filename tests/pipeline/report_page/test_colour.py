@@ -7,8 +7,8 @@ from made_report import PAIR, canvas_of
 from matplotlib import colormaps
 
 from naflow import plot
-from pipeline.images import Folder
-from pipeline.pixels import read
+from pipeline.pictures.images import Folder
+from pipeline.pictures.pixels import read
 
 expect = pytest.importorskip("playwright.sync_api").expect
 

@@ -1,0 +1,1 @@
+"""Files from elsewhere: whole and checked, or not at all."""

@@ -1,0 +1,1 @@
+"""What networks decide, how good that is, and which decisions a figure shows."""

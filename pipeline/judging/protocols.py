@@ -1,0 +1,234 @@
+"""How good a network is, by the protocol of its own field: named numbers, and single decisions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol as Interface
+
+import torch
+import torch.nn.functional as F
+from hydra.utils import get_method
+from torch import Generator, Tensor
+
+from naflow.errors import BadInput
+from pipeline.judging.decisions import Decision
+from pipeline.judging.episodes import episode
+from pipeline.models.subject import Outputs, Subject
+from pipeline.pictures.images import Part
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a protocol found: numbers by name, and what was decided for single pictures."""
+
+    numbers: dict[str, float]
+    decisions: list[Decision]
+
+
+class Protocol(Interface):
+    """A measurement of a subject; `seed` decides whatever is drawn by chance."""
+
+    def __call__(self, subject: Subject, seed: int) -> Verdict: ...
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Top-k accuracy: the share of pictures whose class is among the k highest outputs.
+
+    A decision's margin is the difference of the two highest probabilities.
+    """
+
+    part: Part
+    top: Sequence[int] = (1, 5)
+
+    def __call__(self, subject: Subject, seed: int) -> Verdict:
+        found = subject.outputs(self.part)
+        ranked = found.values.topk(min(max(self.top), found.values.shape[1]), dim=1).indices
+        right = ranked == found.labels[:, None]
+        shares = {f"top{k}": right[:, :k].any(1).float().mean().item() for k in self.top}
+        decisions = [
+            Decision(key, key, name, found.classes[best], margin)
+            for key, name, best, margin in zip(
+                found.ids,
+                found.names,
+                ranked[:, 0].tolist(),
+                lead(found.values.softmax(1)).tolist(),
+                strict=True,
+            )
+        ]
+        return Verdict(shares | {"pictures": len(right)}, decisions)
+
+
+@dataclass(frozen=True)
+class NearestNeighbours:
+    """NPID's check (Wu et al., 2018, Section 3.4): the known embeddings most like a picture's vote
+    for their own class with weight exp(cosine / temperature).
+
+    known  the pictures whose embeddings vote; None: the vectors of the published memory bank
+
+    A decision's margin is the difference of the two highest shares of the vote; its reference is
+    the picture most alike among the known of the elected class, or, as a published bank names no
+    pictures, among the others measured.
+    """
+
+    part: Part
+    known: Part | None = None
+    neighbours: int = 200
+    temperature: float = 0.07
+
+    def __call__(self, subject: Subject, seed: int) -> Verdict:
+        found = subject.outputs(self.part)
+        bank = subject.memory() if self.known is None else subject.outputs(self.known)
+        votes = torch.cat(
+            [self.votes(part, bank.values, bank.labels) for part in found.values.split(64)]
+        )
+        elected = votes.argmax(1)
+        right = (elected == found.labels).float()
+        numbers = {"knn": right.mean().item(), "pictures": len(right)}
+        margins = lead(votes / votes.sum(1, keepdim=True))
+        return Verdict(
+            numbers,
+            [
+                self.decision(found, bank, number, best, margin)
+                for number, (best, margin) in enumerate(
+                    zip(elected.tolist(), margins.tolist(), strict=True)
+                )
+            ],
+        )
+
+    def votes(self, queries: Tensor, bank: Tensor, labels: Tensor) -> Tensor:
+        """The votes (B, classes) of the neighbours of queries (B, D)."""
+        alike, nearest = (queries @ bank.T).topk(min(self.neighbours, len(bank)), dim=1)
+        votes = torch.zeros(len(queries), int(labels.max()) + 1)
+        return votes.scatter_add_(1, labels[nearest], (alike / self.temperature).exp())
+
+    def decision(
+        self, found: Outputs, bank: Outputs, number: int, elected: int, margin: float
+    ) -> Decision:
+        """What was decided for one picture."""
+        key = found.ids[number]
+        shown = bank if bank.ids else found
+        alike = shown.values @ found.values[number]
+        alike[shown.labels != elected] = -torch.inf
+        if key in shown.ids:
+            alike[shown.ids.index(key)] = -torch.inf
+        predicted = bank.classes[elected]
+        reference = shown.ids[int(alike.argmax())]
+        return Decision(key, key, found.names[number], predicted, margin, reference)
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """Few-shot accuracy: the mean over episodes, with the half-width of its 95 % interval.
+
+    scores  a function of pipeline.judging.episodes: cosine, euclidean, local_descriptors
+    told    of how many episodes the decisions are told
+
+    A decision's margin is the difference of the two highest scores; its reference is the first
+    support picture of the class decided for.
+    """
+
+    part: Part
+    ways: int = 5
+    shots: int = 1
+    queries: int = 15
+    episodes: int = 2000
+    scores: str = "pipeline.judging.episodes.cosine"
+    told: int = 20
+
+    def __call__(self, subject: Subject, seed: int) -> Verdict:
+        found, scores = subject.outputs(self.part), get_method(self.scores)
+        generator = Generator().manual_seed(seed)
+        truth = torch.arange(self.ways).repeat_interleave(self.queries)
+        right, decisions = [], []
+        for number in range(self.episodes):
+            drawn = episode(found.labels, self.ways, self.shots + self.queries, generator)
+            query = drawn[:, self.shots :].flatten()
+            scored = scores(found.values[drawn[:, : self.shots]], found.values[query])
+            right.append((scored.argmax(1) == truth).float().mean())
+            if number < self.told:
+                decisions += self.decisions(found, number, drawn[:, 0], query, scored)
+        accuracy = torch.stack(right)
+        interval = 1.96 * accuracy.std() / len(accuracy) ** 0.5
+        numbers = {
+            "accuracy": accuracy.mean().item(),
+            "interval": interval.item(),
+            "episodes": len(accuracy),
+        }
+        return Verdict(numbers, decisions)
+
+    def decisions(
+        self, found: Outputs, number: int, support: Tensor, query: Tensor, scored: Tensor
+    ) -> list[Decision]:
+        """What was decided in one episode: support (ways,), query (Q,), scored (Q, ways)."""
+        shown = tuple(found.ids[one] for one in support.tolist())
+        return [
+            Decision(
+                f"{number}/{found.ids[one]}",
+                found.ids[one],
+                found.names[one],
+                found.names[int(support[best])],
+                margin,
+                shown[best],
+                shown,
+            )
+            for one, best, margin in zip(
+                query.tolist(), scored.argmax(1).tolist(), lead(scored).tolist(), strict=True
+            )
+        ]
+
+
+@dataclass(frozen=True)
+class Recall:
+    """Recall@k: the share of pictures with one of their own class among the k most alike others.
+
+    A decision is for the class of the most alike picture, its reference; the margin is how much
+    more alike that is than the first one of another class.
+    """
+
+    part: Part
+    at: Sequence[int] = (1, 2, 4, 8)
+
+    def __call__(self, subject: Subject, seed: int) -> Verdict:
+        found = subject.outputs(self.part)
+        values, labels = F.normalize(found.values.flatten(1)), found.labels
+        if len(values) <= max(self.at):
+            raise BadInput(
+                f"Recall@{max(self.at)} needs more than {len(values)} pictures: "
+                "take another part, or a smaller recipe.verify.at."
+            )
+        hits, decisions = [], []
+        for start in range(0, len(values), 256):
+            rows = torch.arange(start, min(start + 256, len(values)))
+            alike = values[rows] @ values.T
+            alike[torch.arange(len(rows)), rows] = -torch.inf  # a picture does not find itself
+            nearest = alike.topk(max(self.at), dim=1).indices
+            hits.append(labels[nearest] == labels[rows, None])
+            first = nearest[:, 0]
+            others = (
+                alike.masked_fill(labels[first, None] == labels, -torch.inf).amax(1).clamp_min(-1)
+            )
+            margins = alike[torch.arange(len(rows)), first] - others
+            decisions += [
+                Decision(
+                    found.ids[one],
+                    found.ids[one],
+                    found.names[one],
+                    found.names[top],
+                    margin,
+                    found.ids[top],
+                )
+                for one, top, margin in zip(
+                    rows.tolist(), first.tolist(), margins.tolist(), strict=True
+                )
+            ]
+        found_own = torch.cat(hits)
+        shares = {f"recall{k}": found_own[:, :k].any(1).float().mean().item() for k in self.at}
+        return Verdict(shares | {"pictures": len(found_own)}, decisions)
+
+
+def lead(scores: Tensor) -> Tensor:
+    """By how much the highest score (N, K) leads the second: (N,)."""
+    if scores.shape[1] == 1:
+        return scores[:, 0]
+    first, second = scores.topk(2, dim=1).values.unbind(1)
+    return first - second

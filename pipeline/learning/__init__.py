@@ -1,0 +1,1 @@
+"""How networks learn: views of pictures, objectives, and the loop."""

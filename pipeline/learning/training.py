@@ -1,0 +1,171 @@
+"""The training loop: an objective, pixels, a schedule, and a checkpoint after every epoch."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Generator, Tensor
+from torch.optim import SGD, Adam, AdamW, Optimizer
+from tqdm import tqdm
+
+from naflow.errors import BadInput, near_names
+from pipeline.atomic import replacing
+from pipeline.learning.augment import Augmentation
+from pipeline.learning.curriculum import Curriculum
+from pipeline.learning.objectives.objective import Objective
+from pipeline.pictures.pixels import Pixels, normalised
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "adamw": AdamW,
+    "adam": Adam,
+    "sgd": partial(SGD, momentum=0.9),
+}
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Some epochs on views of `size` pixels a side; small ones first cost little, teach much."""
+
+    size: int
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long, how much at a time, and how fast.
+
+    phases      one after the other
+    batch       pictures a step; of an episodic objective, episodes
+    optimizer   adamw, adam, or sgd (momentum 0.9)
+    rate        the highest learning rate; it is reached after the `warmup` share of the steps
+    milestones  shares of the steps after each of which the rate is a tenth of what it was; none:
+                it falls linearly to 0
+    """
+
+    phases: Sequence[Phase]
+    batch: int = 64
+    optimizer: str = "adamw"
+    rate: float = 2e-3
+    warmup: float = 0.2
+    milestones: Sequence[float] = ()
+    weight_decay: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            raise BadInput(
+                f"schedule.optimizer={self.optimizer!r}: there are {', '.join(OPTIMIZERS)}."
+                f"{near_names(self.optimizer, OPTIMIZERS)}"
+            )
+
+    @property
+    def sizes(self) -> list[int]:
+        """The view size of every epoch."""
+        return [phase.size for phase in self.phases for _ in range(phase.epochs)]
+
+    def rate_at(self, share: float) -> float:
+        """The learning rate after `share` (0 to 1) of all steps."""
+        if share < self.warmup:
+            return self.rate * (0.02 + 0.98 * share / self.warmup)
+        if self.milestones:
+            return self.rate * 0.1 ** sum(share >= milestone for milestone in self.milestones)
+        return self.rate * (1 - share) / (1 - self.warmup)
+
+
+@dataclass
+class Trainer:
+    """Trains `objective`, and with it its network, in place.
+
+    `checkpoint` is written after each epoch. A run with the same `fingerprint` goes on from it
+    and ends with the weights that an uninterrupted run gives: every epoch's chance depends on the
+    seed and its number. `note` is told the mean loss of every epoch.
+    """
+
+    objective: Objective
+    schedule: Schedule
+    augmentation: Augmentation
+    mean: Sequence[float]
+    std: Sequence[float]
+    seed: int
+    checkpoint: Path
+    fingerprint: str
+    curriculum: Curriculum | None = None
+    quiet: bool | None = None
+    note: Callable[[Mapping[str, float]], None] = lambda values: None
+
+    def __call__(self, pixels: Pixels) -> list[float]:
+        """Train to the end of the schedule; returns the mean loss of every epoch."""
+        optimizer = OPTIMIZERS[self.schedule.optimizer](
+            self.objective.parameters(),
+            lr=self.schedule.rate,
+            weight_decay=self.schedule.weight_decay,
+        )
+        losses = self._resumed(optimizer)
+        if not losses:
+            self.objective.begin(self._first_look(pixels))
+        for epoch in range(len(losses), len(self.schedule.sizes)):
+            losses.append(round(self._epoch(pixels, optimizer, epoch), 4))
+            self.note({"loss": losses[-1], "epoch": epoch + 1})
+            state = {
+                "fingerprint": self.fingerprint,
+                "losses": losses,
+                "objective": self.objective.state_dict(),
+                "optimizer": optimizer.state_dict(),
+            }
+            with replacing(self.checkpoint) as partial:
+                torch.save(state, partial)
+        return losses
+
+    def _first_look(self, pixels: Pixels) -> Tensor:
+        self.objective.train()
+        generator = Generator().manual_seed(self.seed)
+        chosen = next(iter(self.objective.batches(pixels.labels, self.schedule.batch, generator)))
+        return self._views(pixels, chosen, self.schedule.sizes[0], 0.0, generator)
+
+    def _resumed(self, optimizer: Optimizer) -> list[float]:
+        """The losses of the epochs that a run of the same fingerprint has done, if any."""
+        if not self.checkpoint.exists():
+            return []
+        state = torch.load(self.checkpoint, weights_only=True, map_location="cpu")
+        if state["fingerprint"] != self.fingerprint:
+            return []
+        self.objective.load_state_dict(state["objective"])
+        optimizer.load_state_dict(state["optimizer"])
+        return state["losses"]
+
+    def _epoch(self, pixels: Pixels, optimizer: Optimizer, epoch: int) -> float:
+        self.objective.train()
+        sizes = self.schedule.sizes
+        generator = Generator().manual_seed(self.seed * 100_003 + epoch)
+        batches = list(self.objective.batches(pixels.labels, self.schedule.batch, generator))
+        title = f"epoch {epoch + 1}/{len(sizes)} at {sizes[epoch]} px"
+        losses = []
+        for step, chosen in enumerate(tqdm(batches, desc=title, disable=self.quiet)):
+            share = (epoch + step / len(batches)) / len(sizes)
+            for group in optimizer.param_groups:
+                group["lr"] = self.schedule.rate_at(share)
+            views = self._views(pixels, chosen, sizes[epoch], share, generator)
+            losses.append(self._step(views, chosen, optimizer))
+        return torch.stack(losses).mean().item()
+
+    def _views(
+        self, pixels: Pixels, chosen: Tensor, size: int, share: float, generator: Generator
+    ) -> Tensor:
+        """What the network is given for the pictures `chosen` (B,): (B, 3, size, size)."""
+        images = pixels.images[chosen]
+        if self.curriculum is not None:
+            images = self.curriculum(pixels, chosen, share, generator)
+        device = next(self.objective.parameters()).device
+        views = self.augmentation(images.to(device), size, generator)
+        return normalised(views * 255, self.mean, self.std).contiguous(
+            memory_format=torch.channels_last
+        )
+
+    def _step(self, views: Tensor, chosen: Tensor, optimizer: Optimizer) -> Tensor:
+        """One step on views of the pictures `chosen`."""
+        loss = self.objective(views, chosen.to(views.device))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.detach()

@@ -1,0 +1,1 @@
+"""Networks as the configuration describes them, their weights and their outputs."""

@@ -1,0 +1,130 @@
+"""Pixels of pictures: decoded once, cut to squares, with mask and box under the same cut."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+from tqdm import tqdm
+
+from naflow.errors import BadInput
+from pipeline.pictures.images import Box, Picture
+
+MARGIN = 1.25  # how much longer a side of the square "box" is than the longer one of the box
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Aligned arrays of N pictures of `size` pixels a side, all held in memory.
+
+    images (N, 3, size, size) uint8; labels (N,) int64, the index in `classes`, -1 for a class
+    that is not in it; masks (N, size, size) bool and boxes (N, 4) float32 as x0, y0, x1, y1: all
+    False and NaN for a picture that has none.
+    """
+
+    ids: list[str]
+    images: Tensor
+    labels: Tensor
+    masks: Tensor
+    boxes: Tensor
+
+
+def read(
+    pictures: Sequence[Picture],
+    classes: Sequence[str],
+    size: int,
+    fit: str,
+    quiet: bool | None = None,
+) -> Pixels:
+    """Decode pictures. Raises BadInput that names the first file that cannot be decoded."""
+    images, masks, boxes = [], [], []
+    for picture in tqdm(pictures, desc="pictures", disable=quiet):
+        image = decoded(picture).convert("RGB")
+        cut = square(image.size, fit, picture.box)
+        images.append(np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=cut)))
+        masks.append(_mask(picture, image.size, cut, size))
+        boxes.append(_box(picture, cut, size))
+    position = {name: number for number, name in enumerate(classes)}
+    return Pixels(
+        [picture.id for picture in pictures],
+        torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(),
+        torch.tensor([position.get(picture.label, -1) for picture in pictures]),
+        torch.from_numpy(np.stack(masks)),
+        torch.tensor(boxes, dtype=torch.float32),
+    )
+
+
+def normalised(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """uint8 images (B, 3, H, W) as float32 network input: (x / 255 - mean) / std per channel."""
+    shift = torch.tensor(list(mean), device=images.device)[:, None, None]
+    scale = torch.tensor(list(std), device=images.device)[:, None, None]
+    return (images.float() / 255 - shift) / scale
+
+
+def square(shape: tuple[int, int], fit: str, box: Box | None = None) -> Box:
+    """The part x0, y0, x1, y1 of a picture of `shape` (width, height) that becomes the square.
+
+    "crop": the largest square in the middle; "centre": seven eighths of its side, as ImageNet
+    networks are measured; "stretch": everything, its proportions changed;
+    "box": the object's box as a square with a margin, as far as the picture reaches, and "crop"
+    where there is none.
+    """
+    width, height = shape
+    if fit == "stretch":
+        return 0, 0, width, height
+    side, middle = min(shape) * (7 / 8 if fit == "centre" else 1.0), (width / 2, height / 2)
+    if fit == "box" and box is not None:
+        x0, y0, x1, y1 = box
+        side, middle = min(side, MARGIN * max(x1 - x0, y1 - y0)), ((x0 + x1) / 2, (y0 + y1) / 2)
+    left, top = (
+        min(max(centre - side / 2, 0), length - side)
+        for centre, length in zip(middle, shape, strict=True)
+    )
+    return left, top, left + side, top + side
+
+
+def decoded(picture: Picture) -> Image.Image:
+    """The picture's image, upright. Raises BadInput for a file that is damaged or no image."""
+    return _open(picture.image)
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as file:
+            return ImageOps.exif_transpose(file)
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise BadInput(
+            f"{path} cannot be decoded ({error}). "
+            "Replace the file, or take it out of the selection."
+        ) from None
+
+
+def _mask(picture: Picture, shape: tuple[int, int], cut: Box, size: int) -> np.ndarray:
+    if picture.mask is None:
+        return np.zeros((size, size), bool)
+    mask = _open(picture.mask)
+    if mask.size != shape:
+        raise BadInput(
+            f"{picture.mask} is {mask.size} pixels large, its picture {shape}: they must be equal."
+        )
+    inside = Image.fromarray(
+        (np.asarray(mask.convert("L") if mask.mode != "P" else mask) > 0).astype(np.uint8)
+    )
+    return np.asarray(inside.resize((size, size), Image.Resampling.NEAREST, box=cut)) > 0
+
+
+def _box(picture: Picture, cut: Box, size: int) -> list[float]:
+    if picture.box is None:
+        return [float("nan")] * 4
+    left, top, right, bottom = cut
+    scale = (size / (right - left), size / (bottom - top)) * 2
+    moved = [
+        (value - start) * s
+        for value, start, s in zip(picture.box, (left, top) * 2, scale, strict=True)
+    ]
+    x0, y0, x1, y1 = (min(max(value, 0.0), float(size)) for value in moved)
+    # A box outside the cut shows nothing of the object.
+    return [x0, y0, x1, y1] if x0 < x1 and y0 < y1 else [float("nan")] * 4

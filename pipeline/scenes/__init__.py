@@ -1,0 +1,1 @@
+"""The embedded scenes: what they show, and how they are drawn."""

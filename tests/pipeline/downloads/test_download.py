@@ -1,0 +1,417 @@
+"""The real download code against a local server that misbehaves."""
+
+import hashlib
+import multiprocessing
+import os
+import random
+import signal
+import ssl
+import subprocess
+import time
+from email.utils import formatdate
+from pathlib import Path
+
+import pytest
+from faulty_server import (
+    FaultyServer,
+    held,
+    instead,
+    nameless,
+    page,
+    status,
+    truncated,
+    whole,
+)
+from requests import Response
+
+from naflow.errors import BadInput
+from pipeline.downloads.download import Unavailable, WrongFile, direct, download
+from pipeline.downloads.transfer import CHUNK, Refused, Session
+
+CONTENT = random.Random(0).randbytes(700_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+OTHER = bytes(reversed(CONTENT))
+PROCESSES = multiprocessing.get_context("fork")  # spares the import of torch
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.fixture
+def server():
+    with FaultyServer({"/w.pth": CONTENT}) as server:
+        yield server
+
+
+@pytest.fixture
+def target(tmp_path) -> Path:
+    return tmp_path / "weights" / "w.pth"
+
+
+@pytest.fixture
+def get(server, target):
+    """Download w.pth; get.waits are the seconds that it would have slept."""
+
+    def call(*addresses: str, **settings: object) -> str:
+        addresses = addresses or (f"{server.base}/w.pth",)
+        settings = {"quiet": True, "timeout": 5, "sleep": call.waits.append} | settings
+        return download(addresses, target, **settings)
+
+    call.waits = []
+    return call
+
+
+def leftovers(target: Path) -> list[str]:
+    """What lies beside the file, without the lock, which some systems keep."""
+    return [path.name for path in target.parent.iterdir() if not path.name.endswith(".lock")]
+
+
+def complete(target: Path) -> bool:
+    return target.read_bytes() == CONTENT and leftovers(target) == [target.name]
+
+
+def ranges(server: FaultyServer) -> list[str | None]:
+    return [headers.get("Range") for _, headers in server.requests]
+
+
+def wait_for(condition) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it did not come about in 10 s")
+
+
+# --- success, at once or in the end ---------------------------------------------------------------
+
+
+def test_whole_and_only_once(server, target, get):
+    assert get(size=len(CONTENT), sha256=SHA256) == SHA256
+    assert complete(target)
+    assert get(size=len(CONTENT), sha256=SHA256.upper()) == SHA256
+    assert len(server.requests) == 1 and get.waits == []
+
+
+def test_without_length_or_version(server, target, get):
+    server.faults = [nameless()]
+    assert get(sha256=SHA256) == SHA256
+    assert complete(target)
+
+
+def test_broken_off_without_a_length_is_seen_by_the_size(server, target, get):
+    server.faults = [nameless(1000)]
+    assert get(size=len(CONTENT)) == SHA256
+    assert complete(target) and get.waits == [1]
+
+
+def test_broken_off_again_and_again(server, target, get):
+    server.faults = [truncated(count) for count in (1, 3 * CHUNK + 5, 0, 7 * CHUNK)]
+    assert get() == SHA256
+    assert complete(target)
+    starts = [None, None, 3 * CHUNK, 3 * CHUNK, 10 * CHUNK]
+    assert ranges(server) == [f"bytes={start}-" if start else None for start in starts]
+    assert get.waits == [1, 2, 4, 8]
+
+
+@pytest.mark.parametrize("code", [408, 500, 503])
+def test_busy_then_well(server, target, get, code):
+    server.faults = [status(code), status(code)]
+    assert get() == SHA256
+    assert complete(target) and get.waits == [1, 2]
+
+
+@pytest.mark.parametrize("code", [429, 503])
+def test_waits_as_long_as_it_is_asked_to(server, target, get, code):
+    later = formatdate(time.time() + 60, usegmt=True)
+    server.faults = [status(code, Retry_After=text) for text in ("7", "86400", later, "soon")]
+    assert get() == SHA256
+    assert get.waits[:2] == [7, 120]
+    assert 50 < get.waits[2] <= 60
+    assert get.waits[3] == 8
+
+
+def test_server_that_ignores_ranges_makes_it_start_over(server, target, get):
+    server.faults = [truncated(16 * CHUNK), whole]
+    assert get() == SHA256
+    assert complete(target)
+    assert ranges(server) == [None, f"bytes={16 * CHUNK}-"]
+
+
+def test_file_that_changed_on_the_server_is_not_mixed(server, target, get):
+    def changed(handler):
+        server.files["/w.pth"], server.etag = OTHER, '"two"'
+        handler.answer(503)
+
+    server.faults = [truncated(16 * CHUNK), changed]
+    assert get() == hashlib.sha256(OTHER).hexdigest()
+    assert target.read_bytes() == OTHER
+    assert server.requests[-1][1]["If-Range"] == '"one"'
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["bytes 5-699999/700000", "bytes */700000", "nonsense", f"bytes {18 * CHUNK}-699999/700000"],
+)
+def test_range_that_was_not_asked_for_is_not_appended(server, target, get, told):
+    etag = '"two"' if f" {18 * CHUNK}-" in told else '"one"'  # of another version
+    server.faults = [
+        truncated(18 * CHUNK),
+        lambda handler: handler.answer(206, CONTENT[: -18 * CHUNK], Content_Range=told, ETag=etag),
+    ]
+    assert get() == SHA256
+    assert complete(target)
+    assert ranges(server) == [None, f"bytes={18 * CHUNK}-", None]
+
+
+def partial(target: Path, content: bytes, note: str) -> None:
+    target.parent.mkdir()
+    (target.parent / "w.pth.partial").write_bytes(content)
+    (target.parent / "w.pth.partial.note").write_text(note)
+
+
+def test_partial_that_is_whole_already(server, target, get):
+    partial(target, CONTENT, f'{server.base}/w.pth\n"one"')
+    assert get(sha256=SHA256) == SHA256
+    assert complete(target)
+    assert ranges(server) == ["bytes=700000-"]
+
+
+def test_partial_that_is_longer_than_the_file(server, target, get):
+    partial(target, CONTENT + b"more", f'{server.base}/w.pth\n"one"')
+    assert get() == SHA256
+    assert complete(target)
+
+
+@pytest.mark.parametrize("note", ["", 'http://elsewhere/w.pth\n"one"', "{base}/w.pth", "\0"])
+def test_partial_of_unknown_origin_is_not_gone_on_with(server, target, get, note):
+    partial(target, OTHER[:500_000], note.format(base=server.base))
+    assert get() == SHA256
+    assert complete(target)
+    assert ranges(server) == [None]
+
+
+def test_damaged_partial_is_found_out_and_removed(server, target, get):
+    partial(target, OTHER[:500_000], f'{server.base}/w.pth\n"one"')
+    with pytest.raises(WrongFile):
+        get(sha256=SHA256)
+    assert leftovers(target) == []
+    assert get(sha256=SHA256) == SHA256
+
+
+def test_next_address(server, target, get):
+    good, bad = f"{server.base}/w.pth", f"{server.base}/gone.pth"
+    assert get(bad, "http://127.0.0.1:1/w.pth", good, retries=1) == SHA256
+    assert complete(target)
+    assert get.waits == [1]  # for the closed port; what is gone is not asked for again
+
+
+def test_mirrors_come_first(server, target, get, tmp_path):
+    assert get("http://127.0.0.1:1/w.pth", mirror=f"{server.base}/") == SHA256
+    target.unlink()
+    (tmp_path / "w.pth").write_bytes(CONTENT)
+    assert get("http://127.0.0.1:1/w.pth", mirror=str(tmp_path)) == SHA256
+    assert complete(target) and len(server.requests) == 1 and get.waits == []
+    target.unlink()
+    (tmp_path / "w.pth").write_bytes(OTHER)
+    assert get(mirror=str(tmp_path), sha256=SHA256) == SHA256
+    assert complete(target) and len(server.requests) == 2
+    target.unlink()
+    (tmp_path / "w.pth").unlink()
+    assert get(mirror=str(tmp_path)) == SHA256
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "told"),
+    [
+        (status(404), Unavailable, "answered 404"),
+        (status(403), Unavailable, "answered 403"),
+        (status(416), Unavailable, "answered 416"),
+        (page, Unavailable, "web page"),
+        (instead(b"\n <html>Confirm"), WrongFile, "web page"),
+        (instead(CONTENT[:-1]), Unavailable, "699,999 bytes, 700,000 are expected"),
+        (instead(OTHER), WrongFile, f"{hashlib.sha256(OTHER).hexdigest()}, {SHA256} is expected"),
+        (status(302, Location="ftp://127.0.0.1/w.pth"), Unavailable, "cannot be asked for"),
+        (status(302, Location="/w.pth"), None, ""),
+    ],
+)
+def test_refusals_are_told_at_once(server, target, get, fault, kind, told):
+    server.faults = [fault]
+    if kind is None:
+        assert get(size=len(CONTENT), sha256=SHA256) == SHA256
+        return
+    with pytest.raises(kind) as raised:
+        get(size=len(CONTENT) if "bytes" in told else None, sha256=SHA256)
+    assert told in str(raised.value) and f"place the file by hand at {target}" in str(raised.value)
+    assert not target.exists() and get.waits == [] and len(server.requests) == 1
+
+
+def test_more_than_expected_is_cut_off(server, target, get):
+    server.faults = [nameless()]
+    with pytest.raises(Unavailable, match="more than the 300,000 bytes"):
+        get(size=300_000)
+    assert not target.exists()
+    assert get(size=len(CONTENT)) == SHA256
+
+
+def test_page_instead_of_the_rest_keeps_what_has_come(server, target, get):
+    server.faults = [truncated(16 * CHUNK), page]
+    with pytest.raises(Unavailable, match="web page"):
+        get()
+    assert get() == SHA256
+    assert ranges(server) == [None, f"bytes={16 * CHUNK}-", f"bytes={16 * CHUNK}-"]
+
+
+def test_gives_up_after_the_last_retry_and_goes_on_later(server, target, get):
+    server.faults = [truncated(3 * CHUNK)] + [truncated(0)] * 2
+    with pytest.raises(Unavailable, match="3 times"):
+        get(retries=2)
+    assert not target.exists() and get.waits == [1, 2]
+    assert get() == SHA256
+    assert ranges(server)[-1] == f"bytes={3 * CHUNK}-"
+
+
+def test_silence_ends_an_attempt(server, target, get):
+    server.faults = [held(300_000)]
+    assert get(timeout=0.3) == SHA256
+    assert complete(target) and get.waits == [1]
+
+
+def test_file_there_that_is_another_one_stays(target, get):
+    target.parent.mkdir()
+    target.write_bytes(OTHER)
+    with pytest.raises(WrongFile, match="Remove it"):
+        get(sha256=SHA256)
+    assert target.read_bytes() == OTHER
+    assert get() == hashlib.sha256(OTHER).hexdigest()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_full_disk(server, target, get):
+    target.parent.mkdir()
+    full = target.parent / "w.pth.partial"
+    full.symlink_to("/dev/full")
+    with pytest.raises(BadInput, match=r"No space left on device.*goes on") as raised:
+        get()
+    assert type(raised.value) is BadInput and get.waits == []
+    assert not target.exists()
+    full.unlink()
+    assert get() == SHA256
+
+
+def test_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(BadInput, match="cannot be written"):
+        download(["http://127.0.0.1:1/w.pth"], tmp_path / "file" / "w.pth")
+
+
+# --- https ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def secure(tmp_path, monkeypatch):
+    """A server with a certificate of its own that is trusted here."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = "openssl req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -days 2"
+    command += " -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
+    try:
+        subprocess.run(
+            [*command.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True
+        )
+    except FileNotFoundError:
+        pytest.skip("no openssl command to make a certificate with")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    with FaultyServer({"/w.pth": CONTENT}, context) as server:
+        yield server
+
+
+def test_redirect_from_https_to_http_is_refused(server, secure, target, get):
+    address = f"{secure.base}/w.pth"
+    secure.faults = [status(302, Location="/moved"), status(302, Location=f"{server.base}/w.pth")]
+    with pytest.raises(Unavailable, match="redirects from https to http"):
+        get(address)
+    assert server.requests == [] and not target.exists() and get.waits == []
+    server.faults = [status(302, Location=address)]
+    assert get() == SHA256
+    assert len(secure.requests) == 3
+
+
+def test_unknown_certificate_is_refused_at_once(secure, get, monkeypatch):
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+    with pytest.raises(Unavailable, match="certificate"):
+        get(f"{secure.base}/w.pth")
+    assert get.waits == [] and secure.requests == []
+
+
+@pytest.mark.parametrize(
+    ("address", "location", "allowed"),
+    [
+        ("https://a.org/x", "http://a.org/y", False),
+        ("https://a.org/x", "HTTP://b.org/y", False),
+        ("https://a.org/x", "https://b.org/y", True),
+        ("https://a.org/x", "//b.org/y", True),
+        ("https://a.org/x", "/y", True),
+        ("http://a.org/x", "http://b.org/y", True),
+        ("http://a.org/x", "https://b.org/y", True),
+    ],
+)
+def test_redirects(address, location, allowed):
+    response = Response()
+    response.status_code, response.url, response.headers["Location"] = 302, address, location
+    if allowed:
+        assert Session().get_redirect_target(response)
+    else:
+        with pytest.raises(Refused):
+            Session().get_redirect_target(response)
+
+
+# --- processes ------------------------------------------------------------------------------------
+
+
+def child(address: str, target: Path) -> multiprocessing.Process:
+    process = PROCESSES.Process(target=download, args=([address], target), kwargs={"quiet": True})
+    process.start()
+    return process
+
+
+def test_killed_in_the_middle_then_gone_on_with(server, target, get):
+    server.faults = [held(600_000)]
+    process = child(f"{server.base}/w.pth", target)
+    arrived = target.parent / "w.pth.partial"
+    wait_for(lambda: arrived.exists() and arrived.stat().st_size)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join(10)
+    assert process.exitcode == -signal.SIGKILL
+    assert not target.exists()
+    have = arrived.stat().st_size
+    assert 0 < have < len(CONTENT)
+    assert get(sha256=SHA256) == SHA256
+    assert complete(target)
+    assert ranges(server) == [None, f"bytes={have}-"]
+
+
+def test_two_processes_download_once(server, target):
+    server.faults = [held(1000)]
+    processes = [child(f"{server.base}/w.pth", target)]
+    wait_for(lambda: server.requests)
+    processes.append(child(f"{server.base}/w.pth", target))
+    time.sleep(0.3)
+    assert processes[1].is_alive() and not target.exists()
+    server.go.set()
+    for process in processes:
+        process.join(10)
+        assert process.exitcode == 0
+    assert complete(target) and len(server.requests) == 1
+
+
+def test_address_of_google_drive():
+    wanted = "https://drive.usercontent.google.com/download?id=1m-_A&export=download&confirm=t"
+    assert direct("https://drive.google.com/file/d/1m-_A") == wanted
+    assert direct("https://drive.google.com/file/d/1m-_A/view?usp=sharing") == wanted
+    assert direct("https://a.org/file/d/1m") == "https://a.org/file/d/1m"

@@ -1,0 +1,128 @@
+"""The loop: a killed run that goes on ends exactly where an uninterrupted one does."""
+
+import pytest
+import torch
+from torch import nn
+
+from naflow.errors import BadInput
+from pipeline.learning.augment import Augmentation
+from pipeline.learning.objectives import Classification
+from pipeline.learning.training import Phase, Schedule, Trainer
+from pipeline.models.subject import outputs
+from pipeline.pictures.pixels import Pixels
+
+
+@pytest.fixture
+def pixels():
+    """Twenty pictures: class 0 dark, class 1 bright."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(20) % 2
+    images = torch.randint(0, 90, (20, 3, 8, 8), generator=generator) + 150 * labels.view(
+        -1, 1, 1, 1
+    )
+    nothing = torch.empty(0)
+    return Pixels([str(n) for n in range(20)], images.to(torch.uint8), labels, nothing, nothing)
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 2),
+    )
+
+
+def trainer(tmp_path, fingerprint="same", seed=0):
+    schedule = Schedule([Phase(6, 2), Phase(8, 2)], batch=7, rate=0.02)
+    half = [0.5, 0.5, 0.5]
+    return Trainer(
+        Classification(network(), torch.arange(20) % 2, 8),
+        schedule,
+        Augmentation(),
+        half,
+        half,
+        seed,
+        tmp_path / "c.checkpoint",
+        fingerprint,
+        quiet=True,
+    )
+
+
+def trained(run, pixels):
+    """The weights after the whole schedule."""
+    run(pixels)
+    return run.objective.state_dict()
+
+
+def interrupted(run, pixels, monkeypatch, after):
+    """Run until `after` epochs are done, then stop as a kill would."""
+    epoch = Trainer._epoch
+
+    def stopping(self, pixels, optimizer, number):
+        if number == after:
+            raise KeyboardInterrupt
+        return epoch(self, pixels, optimizer, number)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        patch.setattr(Trainer, "_epoch", stopping)
+        run(pixels)
+
+
+def test_it_learns_and_tells_its_losses(tmp_path, pixels):
+    run, told = trainer(tmp_path), []
+    run.note = told.append
+    losses = run(pixels)
+    assert losses[-1] < losses[0]
+    assert [values["loss"] for values in told] == losses
+    found = outputs(run.objective.network, pixels.images, [0.5] * 3, [0.5] * 3).argmax(1)
+    assert (found == pixels.labels).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("after", [1, 3])
+def test_resumed_equals_uninterrupted(tmp_path, pixels, monkeypatch, after):
+    whole = trained(trainer(tmp_path), pixels)
+    (tmp_path / "c.checkpoint").unlink()
+    interrupted(trainer(tmp_path), pixels, monkeypatch, after)
+    resumed = trainer(tmp_path)
+    assert len(resumed._resumed(torch.optim.AdamW(network().parameters()))) == after
+    for name, value in trained(trainer(tmp_path), pixels).items():
+        torch.testing.assert_close(value, whole[name], atol=0, rtol=0)
+
+
+def test_a_checkpoint_of_other_settings_is_not_used(tmp_path, pixels, monkeypatch):
+    fresh = trained(trainer(tmp_path, "other"), pixels)
+    (tmp_path / "c.checkpoint").unlink()
+    interrupted(trainer(tmp_path, "same"), pixels, monkeypatch, 2)
+    for name, value in trained(trainer(tmp_path, "other"), pixels).items():
+        torch.testing.assert_close(value, fresh[name], atol=0, rtol=0)
+
+
+def test_the_seed_decides(tmp_path, pixels):
+    first = trained(trainer(tmp_path, "a", seed=0), pixels)
+    other = trained(trainer(tmp_path, "b", seed=1), pixels)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def test_rate_rises_then_falls_to_zero():
+    schedule = Schedule([Phase(8, 1)], rate=1.0, warmup=0.25)
+    rates = [schedule.rate_at(share / 100) for share in range(101)]
+    assert max(rates) == pytest.approx(1.0, abs=0.02)
+    assert rates.index(max(rates)) == 25
+    assert 0 < rates[0] < 0.05
+    assert rates[-1] == 0
+
+
+def test_milestones_divide_by_ten():
+    schedule = Schedule([Phase(8, 1)], rate=1.0, warmup=0, milestones=[0.5, 0.8])
+    assert [schedule.rate_at(share) for share in (0, 0.49, 0.5, 0.79, 0.81)] == pytest.approx(
+        [1, 1, 0.1, 0.1, 0.01]
+    )
+
+
+def test_an_unknown_optimizer():
+    with pytest.raises(BadInput, match=r"'adamv'.*Did you mean 'adam'"):
+        Schedule([Phase(8, 1)], optimizer="adamv")

@@ -1,0 +1,87 @@
+"""Weights: a round trip, a start for other training, and one sentence for what does not fit."""
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from torchvision.models import resnet18
+
+import naflow.models
+from naflow.errors import BadInput
+from pipeline.models import weights
+
+CPU = torch.device("cpu")
+
+
+def model(path, labels=None, name="resnet18"):
+    network = {"_target_": "naflow.models.create", "name": name}
+    return OmegaConf.create(
+        {"name": name, "network": network, "weights": str(path), "labels": labels}
+    )
+
+
+def test_round_trip_keeps_weights_classes_and_bytes(tmp_path):
+    network = resnet18(num_classes=3)
+    for name in ("a", "b"):
+        weights.save(tmp_path / f"{name}.safetensors", "resnet18", network, ["x", "y", "z"])
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    loaded = weights.load(model(tmp_path / "a.safetensors"), CPU)
+    assert loaded.classes == ["x", "y", "z"]
+    assert not loaded.network.training
+    for name, value in loaded.network.state_dict().items():
+        torch.testing.assert_close(value, network.state_dict()[name], atol=0, rtol=0)
+
+
+def test_the_library_reads_the_same_file(tmp_path):
+    network = resnet18(num_classes=3)
+    weights.save(tmp_path / "a.safetensors", "resnet18", network, ["x", "y", "z"])
+    read = naflow.models.create("resnet18", tmp_path / "a.safetensors")
+    torch.testing.assert_close(read.fc.weight, network.fc.weight, atol=0, rtol=0)
+
+
+def test_an_embedding_has_no_classes(tmp_path):
+    network = naflow.models.create("conv4net")
+    weights.save(tmp_path / "a.safetensors", "conv4net", network, None)
+    assert weights.load(model(tmp_path / "a.safetensors", name="conv4net"), CPU).classes is None
+
+
+def test_a_state_dict_in_half_precision_with_a_file_of_labels(tmp_path):
+    torch.save(resnet18(num_classes=2).half().state_dict(), tmp_path / "w.pt")
+    (tmp_path / "labels.txt").write_text("cat\ndog\n")
+    loaded = weights.load(model(tmp_path / "w.pt", tmp_path / "labels.txt"), CPU)
+    assert loaded.classes == ["cat", "dog"]
+    assert loaded.network.fc.weight.dtype == torch.float32
+
+
+def test_what_does_not_fit(tmp_path):
+    with pytest.raises(BadInput, match=r"there is no such file\. Train it"):
+        weights.load(model(tmp_path / "none.safetensors"), CPU)
+    for ending in ("safetensors", "pt"):
+        (tmp_path / f"bad.{ending}").write_bytes(b"not weights")
+        with pytest.raises(BadInput, match=r"is damaged or no|was not read"):
+            weights.load(model(tmp_path / f"bad.{ending}"), CPU)
+    torch.save({"state_dict": {}}, tmp_path / "nested.pt")
+    with pytest.raises(BadInput, match=r"no plain state dict: convert it"):
+        weights.load(model(tmp_path / "nested.pt"), CPU)
+    torch.save(resnet18(num_classes=2).state_dict(), tmp_path / "w.pt")
+    with pytest.raises(BadInput, match=r"does not fit resnet18 with its own settings.*fc.weight"):
+        weights.load(model(tmp_path / "w.pt"), CPU)
+    (tmp_path / "labels.txt").write_text("a\nb\nc\n")
+    with pytest.raises(BadInput, match=r"does not fit resnet18 with .*3.*fc.weight"):
+        weights.load(model(tmp_path / "w.pt", tmp_path / "labels.txt"), CPU)
+    with pytest.raises(BadInput, match=r"model.labels=.*no such file"):
+        weights.load(model(tmp_path / "w.pt", tmp_path / "lost.txt"), CPU)
+
+
+def test_a_start_takes_all_but_the_layers_named(tmp_path):
+    source, network = resnet18(num_classes=3), resnet18(num_classes=5)
+    own = network.fc.weight.clone()
+    weights.save(tmp_path / "a.safetensors", "resnet18", source, ["x", "y", "z"])
+    weights.begin_from(network, tmp_path / "a.safetensors", ["fc"])
+    torch.testing.assert_close(network.layer4[1].conv2.weight, source.layer4[1].conv2.weight)
+    torch.testing.assert_close(network.fc.weight, own, atol=0, rtol=0)
+
+
+def test_a_start_of_another_network_is_refused(tmp_path):
+    weights.save(tmp_path / "a.safetensors", "conv4net", naflow.models.create("conv4net"), None)
+    with pytest.raises(BadInput, match=r"no start for this network: '.*' is only in one of them"):
+        weights.begin_from(resnet18(), tmp_path / "a.safetensors", ["fc"])
