@@ -25,12 +25,12 @@ from omegaconf import DictConfig
 from torch import Tensor
 from tqdm import tqdm
 
-from naflow import metrics, plot
+from naflow import metrics
 from naflow.errors import BadInput, near_names
 from pipeline.app import stage
 from pipeline.atomic import replacing, write_json
 from pipeline.explanations.maps import Maps, load
-from pipeline.figures import localisation
+from pipeline.figures import localisation, page
 from pipeline.pictures.pixels import read
 from pipeline.tracking import tracked
 
@@ -92,9 +92,7 @@ def publish(table: pd.DataFrame, names: dict[str, str], cfg: DictConfig) -> None
     ordered = sorted(names, key=lambda method: (method != cfg.evaluate.method, method))
     figure = localisation.draw(table, {method: names[method] for method in ordered})
     place = Path(cfg.drawings) / "localisation"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    for ending in ("png", "pdf"):
-        plot.save(figure, place.with_suffix(f".{ending}"), 300)
+    page.publish(figure, place)
     words = {"figure": place.name, "title": localisation.TITLE}
     caption = localisation.caption(table, cfg.evaluate.confidence)
     write_json(place.with_suffix(".json"), words | {"caption": caption})

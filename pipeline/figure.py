@@ -13,13 +13,11 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from naflow import plot
 from naflow.errors import BadInput, near_names
 from pipeline.app import stage
 from pipeline.atomic import write_json
+from pipeline.figures.page import publish
 from pipeline.figures.view import Material, gathered
-
-DPI = {"png": 160, "pdf": 300}  # of what is no line or letter
 
 
 @stage
@@ -45,9 +43,7 @@ def draw(cfg: DictConfig) -> Path:
     claims = [instantiate(claim)(material) for claim in entry.claims]
     drawn = instantiate(entry.draw, _partial_=True)(material, claims)
     place = Path(cfg.drawings) / cfg.figure
-    place.parent.mkdir(parents=True, exist_ok=True)
-    for ending, dpi in DPI.items():
-        plot.save(drawn.figure, place.with_suffix(f".{ending}"), dpi)
+    publish(drawn.figure, place)
     content = {
         "figure": cfg.figure,
         "title": drawn.title,

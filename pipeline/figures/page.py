@@ -3,6 +3,7 @@
 Its height is known last, so that what is drawn need not be measured before.
 """
 
+from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
@@ -10,11 +11,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from naflow import plot
+
 WIDTH = 7.16  # inches: both columns of IEEE Transactions
 SMALL, NORMAL, LARGE = 5.0, 5.5, 6.5  # points, as printed
 SOFT = "0.35"  # grey of what is said beside
 LETTER = 0.0072  # inches of a letter's width for each point, on average
 LEADING = 0.0165  # inches from line to line for each point
+DPI = {"png": 160, "pdf": 300}  # of what is no line or letter
+
+
+def publish(figure: Figure, place: Path) -> None:
+    """Write a figure as PNG and PDF; `place` is its path without the ending."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    for ending, dpi in DPI.items():
+        plot.save(figure, place.with_suffix(f".{ending}"), dpi)
 
 
 class Page:

@@ -85,6 +85,8 @@ def test_every_file_of_conf_is_read_by_some_stage():
             continue
         if path.parent.name == "method" and path.stem not in methods:  # for sweeps
             continue
+        if name == "conf/recipe/photographs.yaml":  # for pictures of one's own
+            continue
         assert any(name == p or (p.endswith("/") and name.startswith(p)) for p in patterns), name
 
 
