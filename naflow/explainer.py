@@ -69,11 +69,19 @@ class Explainer(ABC):
         """
         check_keep(keep)
         with preserved(self.model):
-            chain = self._chains.chain(images)
-            recorded = record(chain, images, score or ClassLogit(), self.last, detail)
-            for layer in layers or ():
-                recorded.at(layer)
+            recorded = self.recorded(images, score, detail)
+            self.check_layers(recorded, layers)
             return self.explain(recorded, layers, keep)
+
+    def recorded(self, images: Tensor, score: Score | None, detail: bool | Sequence[str]) -> Record:
+        """The pass that is explained; methods may send back something else than the gradient."""
+        chain = self._chains.chain(images)
+        return record(chain, images, score or ClassLogit(), self.last, detail)
+
+    def check_layers(self, record: Record, layers: Sequence[str] | None) -> None:
+        """Raise BadInput, with the near names, for a layer that the flow would not have."""
+        for layer in layers or ():
+            record.at(layer)
 
     @abstractmethod
     def explain(self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]) -> Flow:

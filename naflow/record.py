@@ -23,7 +23,8 @@ class Record:
     names[0] is "input" and activations[0] the images; names[l] is the output of units[l - 1].
     activations and importance are (B, C, H, W) (any shape for a unit that is no feature map),
     detached, on the model's device. importance[l] = dS/dx^l (Eqs 15, 16). inner holds the same
-    two of the feature maps inside a block: unit -> name -> (activation, importance).
+    two of the feature maps inside a block: unit -> name -> (activation, importance). score is what
+    question, the score that was asked for, gives for the output.
     """
 
     names: list[str]
@@ -33,6 +34,7 @@ class Record:
     output: Any
     prediction: Tensor | None
     score: Tensor
+    question: Score
     inner: dict[str, dict[str, tuple[Tensor, Tensor]]] = field(default_factory=dict)
 
     @property
@@ -62,12 +64,14 @@ def record(
     score: Score,
     last: str | None = None,
     detail: bool | Sequence[str] = False,
+    question: Score | None = None,
 ) -> Record:
     """Run the model once and differentiate the score once: the cascade of Jacobians
     alpha^{l-1} = (df_l/dx^{l-1})^T alpha^l for all layers is one reverse pass.
 
     last: the deepest layer of the flow; by default the last feature map of more than one pixel.
-    detail: the blocks to look into. Call it inside `preserved(model)`.
+    detail: the blocks to look into. question: what is asked, where `score` is that with a gradient
+    of its own; by default the score. Call it inside `preserved(model)`.
 
     Raises BadInput for a score that is not (B,) or does not depend on the images; NotFinite,
     naming layer and images, where an activation or gradient is NaN or infinite.
@@ -101,8 +105,9 @@ def record(
         activations=[points[name].detach() for name in names],
         importance=[importance[name] for name in names],
         output=tree_map(lambda v: v.detach() if isinstance(v, Tensor) else v, output),
-        prediction=_prediction(output, score),
+        prediction=_prediction(output, question or score),
         score=value.detach(),
+        question=question or score,
         inner={
             unit: {name: (x.detach(), importance[name]) for name, x in maps.items()}
             for unit, maps in inner.items()

@@ -1,4 +1,7 @@
-"""Every other method behind the same call: (images, score) -> Flow."""
+"""Every other method behind the same call: (images, score) -> Flow.
+
+Those that pytorch-grad-cam computes are in naflow.explainers.library, an extra.
+"""
 
 from naflow.explainers.cam import CAM, GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGradCAM
 from naflow.explainers.cf_cam import CFCAM, CFCAMFlow

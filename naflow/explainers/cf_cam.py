@@ -12,8 +12,8 @@ formulas are a reconstruction, and every point at which it had to choose is an o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
@@ -23,10 +23,11 @@ from torch.nn import functional as F
 from naflow.errors import BadInput, near_names
 from naflow.explainers.contrastive import CLRP
 from naflow.explainers.lrp import RelevanceFlow, output_tensor
-from naflow.explainers.masked import Trial, blurred, ratio
+from naflow.explainers.masked import Trial, blurred, ratio, settled
 from naflow.explainers.rules import Rules
-from naflow.preserve import full_precision, preserved
-from naflow.scores import ChannelContribution, ClassLogit, PixelSet, Score
+from naflow.preserve import full_precision
+from naflow.record import Record
+from naflow.scores import ClassLogit, PixelSet, Score
 from naflow.table import aligned
 
 _ROUNDING = 100  # in units of the last place: a difference of two answers below it is no gain
@@ -124,7 +125,8 @@ class CFCAMFlow(RelevanceFlow):
 
 class CFCAM(CLRP):
     """Coarse spatial relevance by CLRP, then channels weighted by what the model answers when only
-    their place is left of the image: Sun, Shi and Wang, 2023, a reconstruction.
+    their place is left of the image: Sun, Shi and Wang, 2023, a reconstruction. A call returns a
+    CFCAMFlow.
 
     variant, rules, others   of the relevance, see CLRP (assumed: variant 1, z+ with batch norms
                              fused)
@@ -168,23 +170,14 @@ class CFCAM(CLRP):
         self.batch = batch
         self.progress = progress
 
-    def __call__(
-        self,
-        images: Tensor,
-        score: Score | None = None,
-        *,
-        layers: Sequence[str] | None = None,
-        detail: bool | Sequence[str] = False,
-        keep: Sequence[str] = (),
+    def explain(
+        self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]
     ) -> CFCAMFlow:
-        score = score or ClassLogit()
-        coarse = super().__call__(
-            images, score, layers=layers, detail=detail, keep=(*keep, "importance")
-        )
-        question = self._question(score, coarse.output)
+        coarse = super().explain(record, layers, ("importance",))
+        question, images = self._question(record.question, record.output), record.activations[0]
         maps, channels = {}, {}
-        with preserved(self.model), full_precision(), torch.no_grad():
-            activations = self._activations(images, detail)
+        with full_precision(), torch.no_grad():
+            activations = self._activations(images, record.inner)
             trial = Trial(self.model, images, self._baseline(images), question)
             base = trial(images.new_zeros(1, *images[:, 0].shape), "the baseline")[0]
             for layer in coarse.layers:
@@ -196,7 +189,7 @@ class CFCAM(CLRP):
 
     def _question(self, score: Score, output: object) -> Score:
         """What every masked image is asked: the score, of probabilities if that is the answer."""
-        fixed, answer = _fixed(score, output), self.options.answer
+        fixed, answer = settled(score, output), self.options.answer
         classes = isinstance(score, (ClassLogit, PixelSet))
         if answer == "score" or (answer == "auto" and not classes):
             return fixed
@@ -212,9 +205,9 @@ class CFCAM(CLRP):
             return torch.zeros_like(images)
         return blurred(images, self.options.blur)
 
-    def _activations(self, images: Tensor, detail: bool | Sequence[str]) -> dict[str, Tensor]:
+    def _activations(self, images: Tensor, opened: Collection[str]) -> dict[str, Tensor]:
         chain = self._chains.chain(images)
-        made, inside, _ = chain.forward(images, chain.opened(detail))
+        made, inside, _ = chain.forward(images, opened)
         found = dict(zip((unit.name for unit in chain.units), made, strict=False))
         for maps in inside.values():
             found |= maps
@@ -287,15 +280,3 @@ class CFCAM(CLRP):
         if self.options.fallback == "relevance":
             return size
         return (size * (self.options.fallback == "uniform")).sign()
-
-
-def _fixed(score: Score, output: Any) -> Score:
-    """The score with everything that it reads from the model's own answer read from `output`."""
-    if isinstance(score, ClassLogit) and score.index is None:
-        return replace(score, index=output.argmax(1))
-    if isinstance(score, PixelSet) and score.pixels is None:
-        return replace(score, pixels=output_tensor(output).argmax(1) == score.index)
-    if isinstance(score, ChannelContribution):
-        weights = score.weights(output)
-        return lambda v: (weights[:, :, None] * v.reshape(*weights.shape, -1)).sum((1, 2))
-    return score

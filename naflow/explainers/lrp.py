@@ -21,13 +21,11 @@ import torch
 from torch import Tensor, nn
 
 from naflow.errors import BadInput
-from naflow.explainer import check_keep
 from naflow.explainers.cam import CAM
 from naflow.explainers.propagation import RelevanceChain
 from naflow.explainers.rules import Rules
 from naflow.flow import Flow
-from naflow.preserve import preserved
-from naflow.record import record
+from naflow.record import Record, record
 from naflow.scores import ChannelContribution, ClassLogit, PixelSet, Score, Similarity
 
 
@@ -42,8 +40,15 @@ class RelevanceFlow(Flow):
     conservation: dict[str, Tensor] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class RelevanceRecord(Record):
+    """A recorded pass whose importance is relevance; start is the relevance at the output."""
+
+    start: Tensor = field(kw_only=True)
+
+
 class LRP(CAM):
-    """Raw signed maps sum_k R_k: Bach et al., PLoS ONE 2015.
+    """Raw signed maps sum_k R_k: Bach et al., PLoS ONE 2015. A call returns a RelevanceFlow.
 
     rules   which rule every layer follows, see Rules
     others  embeddings (M, D) or (M, C, H, W) of other references (other classes' support images,
@@ -83,16 +88,9 @@ class LRP(CAM):
         """The rules of a call, where they depend on what is explained."""
         return self.rules
 
-    def __call__(
-        self,
-        images: Tensor,
-        score: Score | None = None,
-        *,
-        layers: Sequence[str] | None = None,
-        detail: bool | Sequence[str] = False,
-        keep: Sequence[str] = (),
-    ) -> RelevanceFlow:
-        check_keep(keep)
+    def recorded(
+        self, images: Tensor, score: Score | None, detail: bool | Sequence[str]
+    ) -> RelevanceRecord:
         explained = score or ClassLogit()
         starts: list[Tensor] = []
 
@@ -105,14 +103,17 @@ class LRP(CAM):
             self._check_start(starts[0])
             return _Start.apply(z, value.detach(), starts[0])
 
-        with preserved(self.model):
-            chain = RelevanceChain(self._chains.chain(images), self.rules_for(explained))
-            recorded = record(chain, images, started, self.last, detail)
-            for layer in layers or ():
-                recorded.at(layer)
-            flow = self.explain(recorded, layers, ("importance",))
+        chain = RelevanceChain(self._chains.chain(images), self.rules_for(explained))
+        found = record(chain, images, started, self.last, detail, question=explained)
+        return RelevanceRecord(**vars(found), start=starts[0])
+
+    def explain(
+        self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]
+    ) -> RelevanceFlow:
+        assert isinstance(record, RelevanceRecord)
+        flow = super().explain(record, layers, ("importance",))
         sums = {name: _sum(r) for name, r in flow.importance.items()}
-        start, size = _sum(starts[0]), _sum(starts[0].abs())
+        start, size = _sum(record.start), _sum(record.start.abs())
         kept: dict[str, Any] = vars(flow) | {
             "importance": flow.importance if "importance" in keep else {}
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,8 +12,9 @@ from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
 from naflow.errors import BadInput, NotFinite
+from naflow.explainers.lrp import output_tensor
 from naflow.flow import Flow
-from naflow.scores import Score
+from naflow.scores import ChannelContribution, ClassLogit, PixelSet, Score
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Trial:
         """
         shown = torch.lerp(self.baseline, self.images, masks[:, :, None])
         output, size = self.model(shown.flatten(0, 1)), len(self.images)
-        parts = [_rows(output, at, at + size) for at in range(0, len(masks) * size, size)]
+        parts = [rows(output, at, at + size) for at in range(0, len(masks) * size, size)]
         try:
             answers = torch.stack([self.question(part) for part in parts])
         except BadInput as error:
@@ -44,9 +45,23 @@ class Trial:
         return answers
 
 
-def _rows(output: object, start: int, end: int) -> Any:
+def rows(output: object, start: int, end: int) -> Any:
     """The part of a model's output that belongs to some of the images."""
     return tree_map(lambda v: v[start:end] if isinstance(v, Tensor) and v.ndim else v, output)
+
+
+def settled(score: Score, output: Any) -> Score:
+    """The score with everything that it reads from the model's own answer (the predicted class or
+    pixels, the shares of a likeness) read from `output`: changed images answer the same question.
+    """
+    if isinstance(score, ClassLogit) and score.index is None:
+        return replace(score, index=output.argmax(1))
+    if isinstance(score, PixelSet) and score.pixels is None:
+        return replace(score, pixels=output_tensor(output).argmax(1) == score.index)
+    if isinstance(score, ChannelContribution):
+        weights = score.weights(output)
+        return lambda v: (weights[:, :, None] * v.reshape(*weights.shape, -1)).sum((1, 2))
+    return score
 
 
 def blurred(images: Tensor, blur: Sequence[float] = (51 / 224, 50 / 224)) -> Tensor:

@@ -22,8 +22,8 @@ from torch.utils._pytree import tree_leaves
 from naflow.chain import Chain, ChainCache
 from naflow.errors import BadInput
 from naflow.explainers.cam import CAM, GradCAM, HiResCAM
-from naflow.flow import Flow
 from naflow.inputs import check_images
+from naflow.record import Record
 from naflow.scores import Score
 from naflow.units import Unit
 
@@ -115,18 +115,10 @@ class _Segmentation(CAM):
         super().__init__(model, last=last)
         self._chains = _ModuleChains(model)
 
-    def __call__(
-        self,
-        images: Tensor,
-        score: Score | None = None,
-        *,
-        layers: Sequence[str] | None = None,
-        detail: bool | Sequence[str] = False,
-        keep: Sequence[str] = (),
-    ) -> Flow:
+    def recorded(self, images: Tensor, score: Score | None, detail: bool | Sequence[str]) -> Record:
         if score is None:
             raise BadInput(f"{self.name} needs a class and its pixels: give scores.PixelSet(c).")
-        return super().__call__(images, score, layers=layers, detail=detail, keep=keep)
+        return super().recorded(images, score, detail)
 
 
 class SegGradCAM(_Segmentation, GradCAM):

@@ -154,6 +154,12 @@ def test_relevance_of_an_embedding_is_its_terms_share(name: str) -> None:
     torch.testing.assert_close(flow.score, score(v))
 
 
+@pytest.mark.parametrize("name", SCORES)
+def test_an_embedding_has_no_predicted_class(name: str) -> None:
+    """Its channels are none."""
+    assert LRP(Embedding())(torch.rand(2, 3, 8, 8), SCORES[name]).prediction is None
+
+
 @pytest.mark.parametrize("method", [CLRP, SGLRP, RelevanceCAM])
 def test_other_references_take_the_part_of_other_classes(method: type) -> None:
     model, images = Embedding(), torch.rand(2, 3, 8, 8)

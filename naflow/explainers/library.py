@@ -1,0 +1,244 @@
+"""Methods that pytorch-grad-cam computes, behind the same call: the extra `naflow[library]`.
+
+Its classes are given what was recorded here, so that they draw every layer, modules or not, of any
+score, and leave the model alone. The maps are theirs before they are scaled and resized: raw, and
+ReLU as they do. The package is imported when a method is made.
+
+Group-CAM, RISE and LIFT-CAM are not here: neither pytorch-grad-cam (1.5) nor captum has them. RISE
+is an open proposal for captum (its issue 1150); of the others there is no package that is kept up.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from naflow.errors import BadInput, NotFinite
+from naflow.explainer import Explainer
+from naflow.explainers.ablation import Ablated, rest_of
+from naflow.explainers.bridge import Outputs, Target, of_library, silent
+from naflow.explainers.masked import settled
+from naflow.flow import Flow
+from naflow.record import Record
+from naflow.scores import Score
+
+
+class Library(Explainer):
+    """A method of pytorch-grad-cam; kind is the name of its class there.
+
+    Raises BadInput where the package is missing, NotFinite where a map is not finite.
+    """
+
+    kind: str
+
+    def __init__(
+        self, model: nn.Module, *, units: Sequence[str] | None = None, last: str | None = None
+    ) -> None:
+        super().__init__(model, units=units, last=last)
+        self._made = of_library(self.kind)
+
+    @abstractmethod
+    def cam(self, record: Record, layer: str, question: Score) -> np.ndarray:
+        """The library's map (B, h, w) of a layer; question: the score, see masked.settled."""
+
+    def layers(self, record: Record) -> dict[str, Tensor]:
+        """The layers of the flow, shallow to deep, and the importance at them."""
+        return {name: record.at(name)[1] for name in record.layers}
+
+    def explain(self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]) -> Flow:
+        question = settled(record.question, record.output)
+        importance = {
+            name: g for name, g in self.layers(record).items() if layers is None or name in layers
+        }
+        return Flow(
+            layers=list(importance),
+            maps={name: self._map(record, name, question) for name in importance},
+            score=record.score,
+            prediction=record.prediction,
+            output=record.output,
+            method=self.name,
+            importance=importance if "importance" in keep else {},
+        )
+
+    def _map(self, record: Record, layer: str, question: Score) -> Tensor:
+        try:
+            found = torch.as_tensor(self.cam(record, layer, question)).to(record.activations[0])
+        except BadInput as error:
+            raise BadInput(f"{self.name} at '{layer}' asks the score again: {error}") from error
+        wrong = (~found.isfinite()).flatten(1).any(1).nonzero()[:, 0].tolist()
+        if wrong:
+            raise NotFinite(f"{self.name} at '{layer}' is NaN or infinite for images {wrong}.")
+        return found.relu()
+
+
+# --- from activation and gradient alone ----------------------------------------------------------
+
+
+class _Local(Library):
+    """A method that needs a layer's activation and gradient, nothing else."""
+
+    def cam(self, record: Record, layer: str, question: Score) -> np.ndarray:
+        x, g = (value.numpy(force=True) for value in record.at(layer))
+        return self._made(Outputs(self.model), []).get_cam_image(None, None, None, x, g, False)
+
+
+class GradCAMElementWise(_Local):
+    """sum_k ReLU(g_k x_k), which is HiResCAM with the ReLU before the sum."""
+
+    name, kind = "Grad-CAM (element-wise)", "GradCAMElementWise"
+
+
+class FEM(_Local):
+    """Channels weighted by the share of their pixels two deviations above the mean: Fuad et al.,
+    IPTA 2020. It does not ask for the score."""
+
+    name, kind = "FEM", "FEM"
+
+
+# --- by asking the model again -------------------------------------------------------------------
+
+
+class ScoreCAM(Library):
+    """Channels weighted by the softmax of the scores of the images that they mask: Wang et al.,
+    CVPRW 2020.
+
+    most   only so many channels of a layer, those of the largest deviation; None: all
+    batch  images a forward pass
+
+    One forward pass an image and channel: about 4,100 for all layers of ResNet-18. Raises BadInput
+    for numbers below 1, and where the score of a masked image cannot be computed.
+    """
+
+    kind = "ScoreCAM"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        most: int | None = None,
+        batch: int = 32,
+        units: Sequence[str] | None = None,
+        last: str | None = None,
+    ) -> None:
+        super().__init__(model, units=units, last=last)
+        self.most, self.batch = most, batch
+        for name, value in {"most": 1 if most is None else most, "batch": batch}.items():
+            _check_count(name, value)
+
+    @property
+    def name(self) -> str:
+        return "Score-CAM" if self.most is None else f"Score-CAM ({self.most} channels)"
+
+    def cam(self, record: Record, layer: str, question: Score) -> np.ndarray:
+        images, x = record.activations[0], record.at(layer)[0]
+        made = self._made(Outputs(self.model), [])
+        made.batch_size = self.batch
+        found = []
+        for number in range(len(x)):  # one by one: all masked images of a batch are large
+            one = slice(number, number + 1)
+            kept = _of_largest_deviation(x[one], self.most).numpy(force=True)
+            target = Target(question, len(x), number)
+            with silent(made):
+                found.append(made.get_cam_image(images[one], None, [target], kept, None))
+        return np.concatenate(found)
+
+
+class AblationCAM(Library):
+    """Channels weighted by the share of the score that is lost without them: Ramaswamy and Desai,
+    WACV 2020.
+
+    batch  channels a forward pass
+
+    A channel without which the model is asked is 0, as in the paper and, at layers that are nowhere
+    negative, in the library, which otherwise writes -1e7. The model runs from the layer on, once an
+    image and channel. Raises BadInput where the score is 0, which the weights are over.
+    """
+
+    name, kind = "Ablation-CAM", "AblationCAM"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        batch: int = 32,
+        units: Sequence[str] | None = None,
+        last: str | None = None,
+    ) -> None:
+        super().__init__(model, units=units, last=last)
+        _check_count("batch", batch)
+        self.batch = batch
+
+    def cam(self, record: Record, layer: str, question: Score) -> np.ndarray:
+        zero = (record.score == 0).nonzero()[:, 0].tolist()
+        if zero:
+            raise BadInput(f"the score of images {zero} is 0, and shares of it are the weights.")
+        x = record.at(layer)[0]
+        start, run = rest_of(self._chains.chain(record.activations[0]), record, layer)
+        rest = Outputs(self.model, run)
+        made = self._made(rest, [], ablation_layer=Ablated(), batch_size=self.batch)
+        targets = [Target(question, len(x), number) for number in range(len(x))]
+        with silent(made):
+            return made.get_cam_image(start, rest.cut, targets, x.numpy(force=True), None)
+
+
+class FullGrad(Library):
+    """|input x gradient| and |bias x gradient| of every convolution and batch norm, each channel
+    over its own range, summed: Srinivas and Fleuret, NeurIPS 2019.
+
+    One map for the whole network, at the images' size: the flow has the one layer "input".
+    """
+
+    name, kind = "FullGrad", "FullGrad"
+
+    def layers(self, record: Record) -> dict[str, Tensor]:
+        return {"input": record.importance[0]}
+
+    def check_layers(self, record: Record, layers: Sequence[str] | None) -> None:
+        for layer in layers or ():
+            if layer != "input":
+                raise BadInput(f"FullGrad draws one map, at 'input', and none at '{layer}'.")
+
+    def cam(self, record: Record, layer: str, question: Score) -> np.ndarray:
+        made = self._made(Outputs(self.model), [])
+        made.activations_and_grads.release()  # its hooks pair layers by the order they run in
+        biases = dict(zip(made.target_layers, made.bias_data, strict=True))
+        outputs: list[tuple[np.ndarray, Tensor]] = []
+
+        def keep(module: nn.Module, _: tuple, output: Tensor) -> Tensor:
+            outputs.append((biases[module], output))
+            return output.clone()  # what follows may be in place
+
+        hooks = [module.register_forward_hook(keep) for module in biases]
+        try:
+            with torch.enable_grad():
+                images = record.activations[0].clone().requires_grad_()
+                value = question(self.model(images.clone()))
+                images.grad, *gradients = torch.autograd.grad(
+                    value.sum(),
+                    [images, *(output for _, output in outputs)],
+                    allow_unused=True,
+                    materialize_grads=True,
+                )
+        finally:
+            for hook in hooks:
+                hook.remove()
+        made.bias_data = [bias for bias, _ in outputs]
+        made.activations_and_grads.gradients = gradients
+        return made.compute_cam_per_layer(images, None, False)[:, 0]
+
+
+def _of_largest_deviation(x: Tensor, most: int | None) -> Tensor:
+    """The channels of one image (1, C, h, w) that differ most over space, in their order."""
+    if most is None or most >= x.shape[1]:
+        return x
+    order = x.flatten(2).std(2, unbiased=False).sort(dim=1, descending=True, stable=True).indices
+    return x[:, order[0, :most].sort().values]
+
+
+def _check_count(name: str, value: object) -> None:
+    if not isinstance(value, int) or value < 1:
+        raise BadInput(f"{name}={value!r}: it is a number, 1 or more.")

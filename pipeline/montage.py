@@ -1,0 +1,160 @@
+"""Stage `montage`: every method at every layer of one model, on one page.
+
+    python -m pipeline.explain -m 'method=glob(*)' explain.pictures=2 results=results/montage
+    python -m pipeline.montage results=results/montage
+
+The picture to look at when the code of a method has changed. Draws all finished maps of the model,
+which are of the same pictures, as figures/montage.png.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from omegaconf import DictConfig
+
+from naflow import plot
+from naflow.errors import BadInput
+from pipeline.app import stage
+from pipeline.explanations import maps
+from pipeline.explanations.maps import Maps
+from pipeline.figures.page import DPI, LARGE, NORMAL, SMALL, SOFT, WIDTH, Page
+from pipeline.figures.panels import MARGIN, PANEL, labelled, outline, picture, short, spoken
+from pipeline.figures.view import Material, View
+from pipeline.judging.selection import Selection
+
+LABEL, HEADER, SIDE = 0.98, 0.9, 0.45  # inches: names of methods, names of layers, a picture
+FIRST = "naflow"  # the others follow by name
+
+
+@stage
+def main(cfg: DictConfig) -> None:
+    """Draw."""
+    montage(cfg)
+
+
+def montage(cfg: DictConfig) -> Path:
+    """Draw the maps of `cfg.model`; returns the PNG.
+
+    Raises BadInput where there are no maps, or a method lacks a picture that another has.
+    """
+    folder = Path(cfg.results) / "maps" / cfg.model.name
+    methods = sorted(path.parent.name for path in folder.glob("*/manifest.json"))
+    if not methods:
+        raise BadInput(
+            f"{folder} holds no finished maps. Make them: "
+            f"python -m pipeline.explain -m 'method=glob(*)' results={cfg.results}."
+        )
+    methods.sort(key=lambda method: method != FIRST)
+    path = Path(cfg.drawings) / "montage.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plot.save(draw({method: maps.load(folder / method) for method in methods}), path, DPI["png"])
+    return path
+
+
+def draw(found: Mapping[str, Maps]) -> Figure:
+    """One row a method and picture, one column a layer; blank where a method has no map.
+
+    found  method -> maps of one model. Raises BadInput where they are not of the same pictures.
+    """
+    first = next(iter(found.values()))
+    model = first.manifest["model"]
+    material = Material(Selection("montage", model, "", True, ()), found, found)
+    views = [material.view(case) for case in first.cases]
+    names = columns(found)
+    left, cell = MARGIN + LABEL, (WIDTH - 2 * MARGIN - LABEL) / len(names)
+    page = Page()
+    for number, view in enumerate(views):
+        picture(page, MARGIN + number * (SIDE + 0.05), 0.03, SIDE, view)
+    header(page, left, cell, found, names)
+    top = HEADER
+    for method, of_method in found.items():
+        middle = top + cell * len(views) / 2
+        labelled(page, left - 0.05, middle, method, of_method)
+        for view in views:
+            row(page, left, top, cell, view, method, names)
+            top += cell
+        top += 0.03
+    return page.ended(foot(page, top + 0.02, found, views))
+
+
+def columns(found: Mapping[str, Maps]) -> list[str]:
+    """Every layer that some method has; what the longest flow lacks stands before it."""
+    flows = [list(of_method.maps) for of_method in found.values()]
+    longest = max(flows, key=len)
+    return list(dict.fromkeys([n for flow in flows for n in flow if n not in longest] + longest))
+
+
+def header(
+    page: Page, left: float, cell: float, found: Mapping[str, Maps], names: Sequence[str]
+) -> None:
+    """The names of layers and the sizes of their maps, upright above their columns."""
+    sizes = {
+        name: m.shape[1:] for of_method in found.values() for name, m in of_method.maps.items()
+    }
+    for number, name in enumerate(names):
+        middle = left + (number + PANEL / 2) * cell
+        upright: dict[str, Any] = {"rotation": 90, "ha": "center", "va": "bottom"}
+        page.text(middle, HEADER - 0.38, name, **upright)
+        size = "×".join(map(str, sizes[name]))
+        page.text(middle, HEADER - 0.03, size, SMALL, color=SOFT, **upright)
+
+
+def row(
+    page: Page, left: float, top: float, cell: float, view: View, method: str, names: Sequence[str]
+) -> None:
+    """The maps that a method has, each over the picture, and the object's outline."""
+    ax = page.axes(left, top, cell * len(names), cell * PANEL)
+    for column, name in enumerate(names):
+        if name in view.maps[method]:
+            drawn = plot.overlay(view.picture, view.maps[method][name])
+            ax.imshow(drawn, extent=(column, column + PANEL, 0, 1), interpolation="antialiased")
+            outline(ax, view.mask, 0.3, column)
+    ax.set(xlim=(0, len(names)), ylim=(0, 1), aspect="auto")
+    ax.set_axis_off()
+
+
+def foot(page: Page, top: float, found: Mapping[str, Maps], views: Sequence[View]) -> float:
+    """What is shown, with which settings and colours; returns where it ends."""
+    manifest = next(iter(found.values())).manifest
+    size = manifest["settings"]["model"]["input"]["size"]
+    room = WIDTH - 2 * MARGIN
+    page.text(MARGIN, top, f"Every method at every layer of {manifest['model']}", LARGE)
+    top += 0.13
+    shown = [f"{short(view.case.picture)}, {answer(view)} {view.confidence:.3f}" for view in views]
+    words = [
+        f"Pictures, {size}×{size} px: {'; '.join(shown)}.",
+        settings(found),
+        "Blank: the method has no map there. Pale grey all over: the map is the same everywhere. "
+        "Null hyp.: what an inverse that adds nothing would show.",
+        plot.CONVENTION,
+    ]
+    for paragraph in filter(None, words):
+        top = page.paragraph(MARGIN, top, room, paragraph, NORMAL, color=SOFT)
+    return top + 0.03
+
+
+def answer(view: View) -> str:
+    """What is explained, and what its number is."""
+    if view.case.reference:
+        return f"alike to {short(view.case.reference)}, cosine"
+    return f"predicted {spoken(view.predicted)}, probability"
+
+
+def settings(found: Mapping[str, Maps]) -> str:
+    """What methods were told that their defaults do not say."""
+    told = {
+        of_method.manifest["method"].partition(" (")[0]: ", ".join(
+            f"{name} {value}"
+            for name, value in of_method.manifest["settings"]["method"].items()
+            if name != "_target_"
+        )
+        for of_method in found.values()
+    }
+    parts = [f"{name}: {words}" for name, words in told.items() if words]
+    return f"Settings: {'; '.join(parts)}." if parts else ""
+
+
+if __name__ == "__main__":
+    main()
