@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from itertools import chain
 from typing import Protocol
 
@@ -12,6 +13,7 @@ from pipeline.pictures.images import Folder
 from pipeline.pictures.outline import intricacy
 
 Decisions = Mapping[str, Sequence[Decision]]  # model -> what it decided
+Pair = tuple[Decision, Decision]  # of the same trial, by two networks
 
 
 class Rule(Protocol):
@@ -23,30 +25,43 @@ class Rule(Protocol):
 
 
 @dataclass(frozen=True)
-class Correct:
-    """The first pictures decided rightly, the classes in turn.
+class Named:
+    """The classes that a figure's text names: name of an image set -> patterns of class names, as
+    in {cub: ["*Myrtle_Warbler"]}. Where an image set has none, every class will do."""
 
-    named  name of an image set -> the classes that the figure's text names there; only those are
-           shown, in that order
-    """
+    of: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def words(self, images: Folder) -> str:
+        """The classes asked for, as in " of the classes a, b"; "" for any."""
+        patterns = self.of.get(images.name, ())
+        return f" of the classes {', '.join(patterns)}" if patterns else ""
+
+    def has(self, label: str, images: Folder) -> bool:
+        """Whether a class is among them."""
+        return any(fnmatch(label, pattern) for pattern in self.of.get(images.name, ("*",)))
+
+
+@dataclass(frozen=True)
+class Correct:
+    """The first pictures decided rightly, of the named classes, the classes in turn."""
 
     pictures: int
     named: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __call__(self, figure: str, model: str, decisions: Decisions, images: Folder) -> Selection:
-        asked = list(self.named.get(images.name, ()))
-        of_named = [one for one in decisions[model] if not asked or one.label in asked]
+        named = Named(self.named)
+        of_named = [one for one in decisions[model] if named.has(one.label, images)]
         right = [one for one in of_named if one.right]
         nearest = sorted(decisions[model], key=lambda one: (not one.right, one.margin))
-        chosen = in_turn(right or nearest, asked)[: self.pictures]
-        classes = f" of the classes {', '.join(asked)}" if asked else ""
+        chosen = in_turn(right or nearest)[: self.pictures]
         counts = {"decided": len(decisions[model])}
-        if asked:
+        if named.words(images):
             counts |= {"of the named classes": len(of_named)}
         return Selection(
             figure,
             model,
-            f"the first pictures{classes} that {model} decides rightly, the classes in turn",
+            f"the first pictures{named.words(images)} that {model} decides rightly, the classes in "
+            "turn",
             len(right) >= self.pictures,
             tuple(Chosen(one, "right" if one.right else "wrong") for one in chosen),
             counts | {"right": len(right)},
@@ -61,51 +76,68 @@ class Disagreement:
               objects of the others are then the most intricate (pipeline.pictures.outline); with
               none, the others are those decided most clearly, whose smaller margin is the largest
     pictures  how many are disagreed on, of different classes
+    named     the classes of these; named_both: of the ones before (see Named)
+
+    Where no picture of the named classes is disagreed on, one of any class is taken; where there is
+    none at all, the ones that `wrong` decides most narrowly.
     """
 
     wrong: str
     right: str
     pictures: int
     both: int = 0
+    named: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    named_both: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __call__(self, figure: str, model: str, decisions: Decisions, images: Folder) -> Selection:
-        told = {one.trial: one for one in decisions[model]}
         of_right = {one.trial: one for one in decisions[self.right]}
         pairs = [
             (one, of_right[one.trial]) for one in decisions[self.wrong] if one.trial in of_right
         ]
         agreed = [pair for pair in pairs if pair[0].right and pair[1].right]
         differing = [pair for pair in pairs if not pair[0].right and pair[1].right]
-        nearest = sorted((p for p in pairs if p[1].right), key=lambda p: p[0].margin)
+        nearest = sorted((p for p in pairs if p[1].right), key=lambda pair: pair[0].margin)
+        named, named_both = Named(self.named), Named(self.named_both)
+        wanted = [pair for pair in differing if named.has(pair[0].label, images)]
 
-        def clear(pair: tuple[Decision, Decision]) -> float:
-            return -min(one.margin for one in pair)
-
-        def plain(pair: tuple[Decision, Decision]) -> float:
+        def plain(pair: Pair) -> float:
             return intricacy(images.of_id(pair[0].picture))
 
-        simple = sorted(agreed, key=plain)[: self.both] if self.both else []
-        ranked = sorted(differing, key=(lambda pair: -plain(pair)) if self.both else clear)
+        alike = [pair for pair in agreed if self.both and named_both.has(pair[0].label, images)]
+        simple = sorted(alike, key=plain)[: self.both]
+        order = plain if self.both else clearness
+        ranked = sorted(wanted or differing, key=order, reverse=True)
         shown = of_different_classes(ranked or nearest, self.pictures)
-        chosen = [Chosen(told[pair[0].trial], "right in both") for pair in simple]
         why = f"wrong in {self.wrong}, right in {self.right}"
-        nearly = f"all but wrong in {self.wrong}, right in {self.right}"
-        chosen += [Chosen(told[pair[0].trial], why if differing else nearly) for pair in shown]
-        order = "most intricate outlines" if self.both else "clearest margins"
+        reasons = [(pair, "right in both") for pair in simple]
+        reasons += [(pair, why if differing else f"all but {why}") for pair in shown]
+        told = {one.trial: one for one in decisions[model]}
         return Selection(
             figure,
             model,
-            ("the simplest outline that both decide rightly, then " if self.both else "")
-            + f"the {order} among those that {self.wrong} decides wrongly and {self.right} rightly",
-            len(simple) == self.both and len(differing) >= self.pictures,
-            tuple(chosen),
+            self.rule(images),
+            len(simple) == self.both and len(wanted) >= self.pictures,
+            tuple(Chosen(told[pair[0].trial], reason) for pair, reason in reasons),
             {"decided by both": len(pairs), "right in both": len(agreed), why: len(differing)},
         )
 
+    def rule(self, images: Folder) -> str:
+        """The rule in words."""
+        named, before = (Named(one).words(images) for one in (self.named, self.named_both))
+        first = f"the simplest outline{before} that both decide rightly, then " if self.both else ""
+        order = "most intricate outlines" if self.both else "clearest margins"
+        return (
+            f"{first}the {order} among those{named} that {self.wrong} decides wrongly and "
+            f"{self.right} rightly"
+        )
 
-def of_different_classes(
-    pairs: Iterable[tuple[Decision, Decision]], count: int
-) -> list[tuple[Decision, Decision]]:
+
+def clearness(pair: Pair) -> float:
+    """How clearly both networks decide: the smaller of the two margins."""
+    return min(one.margin for one in pair)
+
+
+def of_different_classes(pairs: Iterable[Pair], count: int) -> list[Pair]:
     """The first `count` pairs whose pictures and classes all differ, and if they are too few, of
     any class."""
     pairs = list(pairs)

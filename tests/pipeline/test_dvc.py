@@ -1,6 +1,9 @@
 """dvc.yaml lists whatever a stage reads: an edit that changes a result must rerun its stage."""
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,6 +96,19 @@ def test_every_file_of_conf_is_read_by_some_stage():
 def test_the_report_waits_for_every_figure():
     figures = {f"figures/{name}.json" for name in FIGURES["figures"]}
     assert figures == {item for item in body("report")["deps"] if item.startswith("figures/")}
+
+
+def test_the_documented_graph_is_what_dvc_prints(tmp_path):
+    own = os.environ | {"DVC_SITE_CACHE_DIR": str(tmp_path), "DVC_NO_ANALYTICS": "1"}
+    graph = subprocess.run(
+        [sys.executable, "-m", "dvc", "dag", "--mermaid"],
+        cwd=ROOT,
+        env=own,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert graph.strip() in (ROOT / "docs" / "dag.md").read_text()
 
 
 def test_configuration_files_do_not_inherit():

@@ -66,9 +66,9 @@ def test_the_first_correct_ones_the_classes_in_turn(images):
 
 def test_named_classes_are_those_of_the_image_set(images):
     table = [decision("a", "x", "x"), decision("b", "y", "y"), decision("c", "z", "z")]
-    named = {"shapes": ["z", "x"], "elsewhere": ["y"]}
+    named = {"shapes": ["[xz]"], "elsewhere": ["y"]}
     found = Correct(3, named)("fig", "net", {"net": table}, images)
-    assert [one.decision.picture for one in found.chosen] == ["c", "a"]
+    assert [one.decision.picture for one in found.chosen] == ["a", "c"]
     assert not found.met  # three were asked for
     assert found.counts["of the named classes"] == 2
 
@@ -112,6 +112,18 @@ def test_simple_in_both_and_intricate_disagreed_on(drawn):
     assert [one.decision.picture for one in found.chosen] == ["disc", "cross"]
     assert [one.why for one in found.chosen] == ["right in both", "wrong in weak, right in strong"]
     assert found.met
+
+
+def test_named_classes_of_a_disagreement_come_first_and_others_break_the_rule(images):
+    weak = [decision("a", "x", "y", 0.9), decision("b", "z", "y", 0.1)]
+    decided = {"weak": weak, "strong": [decision(k, o, o) for k, o in (("a", "x"), ("b", "z"))]}
+    for pattern, expected, met in (("z", "b", True), ("x*", "a", True), ("q", "a", False)):
+        rule = Disagreement("weak", "strong", 1, named={"shapes": [pattern]})
+        found = rule("fig", "weak", decided, images)
+        assert ([one.decision.picture for one in found.chosen], found.met) == ([expected], met)
+        assert f"of the classes {pattern}" in found.rule
+    elsewhere = Disagreement("weak", "strong", 1, named={"cub": ["q"]})
+    assert elsewhere("fig", "weak", decided, images).met
 
 
 def test_without_any_disagreement_the_nearest_is_shown_and_it_is_said(images):
