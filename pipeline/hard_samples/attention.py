@@ -1,0 +1,44 @@
+"""Masks of what speaks for a picture's class, from the maps of one layer."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from naflow.explainer import Explainer
+from naflow.explainers import GradCAM, image_masks
+from naflow.scores import ClassLogit
+from pipeline.pictures.pixels import normalised
+
+
+def attended(
+    explainer: Explainer,
+    images: Tensor,
+    labels: Tensor,
+    mean: Sequence[float],
+    std: Sequence[float],
+    layer: str | None = None,
+    threshold: float | None = None,
+    batch: int = 8,
+    quiet: bool | None = None,
+) -> Tensor:
+    """Masks (B, 1, H, W) in [0, 1], on the CPU, of uint8 images (B, 3, H, W); all 0 where nothing
+    speaks for the class. See naflow.explainers.image_masks.
+
+    labels     (B,) the classes asked about: the true ones, also where the classifier is wrong. Our
+               reading: learning knows them, and a view must keep what shows its class
+    layer      whose maps; None: the last one
+    threshold  None: soft masks; else the share of a map's maximum from which on a mask is 1
+
+    Raises BadInput for a layer that there is not.
+    """
+    where = next(explainer.model.parameters()).device
+    masks = []
+    for start in tqdm(range(0, len(images), batch), desc="masks", disable=quiet):
+        part = normalised(images[start : start + batch].to(where), mean, std)
+        layer = layer or GradCAM(explainer.model)(part[:1]).layers[-1]  # CF-CAM is dear: that alone
+        flow = explainer(part, ClassLogit(labels[start : start + batch]), layers=[layer])
+        size = (images.shape[2], images.shape[3])
+        masks.append(image_masks(flow, size, layer=layer, threshold=threshold).cpu())
+    return torch.cat(masks)

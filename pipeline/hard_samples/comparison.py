@@ -1,0 +1,82 @@
+"""Ways of training compared pair by pair: the same seeds, the same test pictures."""
+
+from collections.abc import Mapping
+from itertools import combinations
+
+import numpy as np
+from torch import Tensor
+
+from naflow.errors import BadInput
+from naflow.metrics import bootstrap
+
+
+def compared(
+    arms: Mapping[str, Tensor], confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> dict[str, dict]:
+    """The differences of every two arms, each (S, T) bool: which test pictures each seed got right.
+
+    "b - a" -> seeds: the difference of accuracy for each seed, and its mean;
+    low, high: Student's interval, over the seeds: would other trainings say the same?
+    pictures_low, pictures_high: the bootstrap's, over the test pictures: would other pictures?
+
+    Raises BadInput for fewer than two seeds.
+    """
+    found = {}
+    for (first, a), (second, b) in combinations(arms.items(), 2):
+        pairs = b.double() - a.double()
+        mean, low, high = interval(pairs.mean(1).numpy(), confidence)
+        shown = bootstrap(pairs.mean(0)[:, None].numpy(), resamples, confidence, seed)
+        found[f"{second} - {first}"] = rounded(
+            {
+                "seeds": pairs.mean(1).tolist(),
+                "mean": mean,
+                "low": low,
+                "high": high,
+                "pictures_low": float(shown.low[0]),
+                "pictures_high": float(shown.high[0]),
+            }
+        )
+    return found
+
+
+def accuracies(right: Tensor) -> dict:
+    """Of one arm (S, T) bool: the accuracy of each seed, and their mean."""
+    return rounded({"seeds": right.double().mean(1).tolist(), "mean": float(right.double().mean())})
+
+
+def interval(values: np.ndarray, confidence: float) -> tuple[float, float, float]:
+    """Mean, and the ends of Student's interval for it, of independent values (n,), n >= 2."""
+    if len(values) < 2:
+        raise BadInput("finetune.seeds: an interval needs two seeds or more.")
+    mean, spread = float(values.mean()), float(values.std(ddof=1)) / len(values) ** 0.5
+    reach = student(confidence, len(values) - 1) * spread
+    return mean, mean - reach, mean + reach
+
+
+def student(confidence: float, freedom: int) -> float:
+    """The t that Student's T exceeds neither way with probability `confidence`. With T =
+    sqrt(freedom) tan(a), the angle a has a density proportional to cos(a)^(freedom - 1)."""
+    angles = np.linspace(0, np.pi / 2, 100_001)
+    density = np.cos(angles) ** (freedom - 1)
+    below = np.concatenate([[0], np.cumsum(density[1:] + density[:-1])])
+    return float(freedom**0.5 * np.tan(np.interp(confidence, below / below[-1], angles)))
+
+
+def rounded(numbers: dict) -> dict:
+    """Numbers and lists of numbers, with six digits."""
+    return {
+        name: [round(one, 6) for one in value] if isinstance(value, list) else round(value, 6)
+        for name, value in numbers.items()
+    }
+
+
+def table(before: float, arms: Mapping[str, dict], differences: Mapping[str, dict]) -> str:
+    """All of it as text, in percent."""
+    lines = [f"{'before':24} {before:7.1%}"]
+    lines += [f"{name:24} {one['mean']:7.1%}" for name, one in arms.items()]
+    lines += [
+        f"{name:24} {one['mean']:+7.1%}   seeds {one['low']:+.1%} to {one['high']:+.1%}"
+        f"   pictures {one['pictures_low']:+.1%} to {one['pictures_high']:+.1%}"
+        for name, one in differences.items()
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,97 @@
+"""Fine-tunings that start alike, and what each of them gets right."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from pipeline import device
+from pipeline.atomic import write_json
+from pipeline.hard_samples.settled import Settled
+from pipeline.hard_samples.views import HardViews
+from pipeline.learning.augment import Augmentation
+from pipeline.learning.training import Phase, Schedule, Trainer
+from pipeline.models import weights
+from pipeline.models.subject import outputs
+from pipeline.pictures.pixels import Pixels
+from pipeline.tracking import tracked
+
+
+@dataclass(frozen=True)
+class Course:
+    """One fine-tuning after the other, all from the same weights and with the same steps."""
+
+    cfg: DictConfig
+    chosen: Mapping[str, Any]
+    train: Pixels
+    test: Pixels
+
+    def __call__(self, arm: str, seed: int, views: HardViews) -> Tensor:
+        """(T,) bool: which test pictures the network gets right that this arm and seed give."""
+        path = Path(self.cfg.results) / "finetune" / self.cfg.model.name / f"{arm}-{seed}.json"
+        mark = self.fingerprint(seed, views)
+        done = json.loads(path.read_text()) if path.is_file() else {}
+        if done.get("fingerprint") != mark:
+            done = self.trained(arm, seed, views, mark, path)
+        return torch.tensor([key not in set(done["wrong"]) for key in self.test.ids])
+
+    def trained(self, arm: str, seed: int, views: HardViews, mark: str, path: Path) -> dict:
+        """Train, write what came of it to `path`, and return that."""
+        where, cfg = device.chosen(self.cfg.device), self.cfg
+        schedule = dict(self.chosen["schedule"])
+        phases = [Phase(**phase) for phase in schedule.pop("phases")]
+        network = weights.load(cfg.model, where).network
+        objective = Settled(
+            network, self.train.labels, phases[-1].size, smoothing=self.chosen["smoothing"]
+        )
+        curriculum: Any = views  # the loop calls it, and asks for no more than that
+        with tracked(cfg.tracking, f"finetune-{cfg.model.name}-{arm}-{seed}", cfg) as run:
+            trainer = Trainer(
+                objective.to(where).to(memory_format=torch.channels_last),
+                Schedule(phases, **schedule),
+                Augmentation(**self.chosen["augmentation"]),
+                cfg.model.input.mean,
+                cfg.model.input.std,
+                seed,
+                path.with_suffix(".checkpoint"),
+                mark,
+                curriculum=curriculum,
+                quiet=cfg.quiet,
+                note=run.numbers,
+            )
+            losses = trainer(self.train)
+            right = self.right(network)
+            run.numbers({"top1": right.double().mean().item()})
+        wrong = [
+            key for key, is_right in zip(self.test.ids, right.tolist(), strict=True) if not is_right
+        ]
+        done = {"fingerprint": mark, "losses": losses, "wrong": wrong}
+        write_json(path, done)
+        trainer.checkpoint.unlink()
+        return done
+
+    def right(self, network: torch.nn.Module) -> Tensor:
+        """(T,) bool: which test pictures a network gets right."""
+        seen = self.cfg.model.input
+        found = outputs(network, self.test.images, seen.mean, seen.std)
+        return found.argmax(1) == self.test.labels
+
+    def fingerprint(self, seed: int, views: HardViews) -> str:
+        """What a training must agree on to be kept: all that goes into it and into its test."""
+        model: Any = OmegaConf.to_container(self.cfg.model, resolve=True)
+        learning = [self.chosen[key] for key in ("schedule", "augmentation", "smoothing")]
+        told = [model, learning, seed, views.probability, self.test.ids]
+        digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+        digest.update(Path(self.cfg.model.weights).read_bytes())
+        for part in (self.train, self.test):
+            digest.update(part.images.numpy().data)
+            digest.update(part.labels.numpy().data)
+        digest.update(views.hard.numpy().data)
+        digest.update(views.masked.numpy().data)
+        return digest.hexdigest()
