@@ -1,0 +1,128 @@
+"""Stage `segment`: train a network that names every pixel, and measure it.
+
+    python -m pipeline.segment +segment=shapes
+
+Writes the weights, the losses and the intersections over union, then fails where the mean is
+below its gate. A run that was killed goes on from its last finished epoch, and ends with the same
+weights.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from naflow.errors import BadInput
+from pipeline import device
+from pipeline.app import stage
+from pipeline.atomic import write_json
+from pipeline.learning.training import Phase, Schedule, Trainer
+from pipeline.models import weights
+from pipeline.pictures.pixels import Pixels
+from pipeline.segmentation import iou
+from pipeline.segmentation.network import predicted
+from pipeline.segmentation.objective import Segmentation
+from pipeline.segmentation.settings import labelled_part, settings
+from pipeline.segmentation.views import AlignedAugmentation
+from pipeline.tracking import Run, tracked
+
+
+@stage
+def main(cfg: DictConfig) -> None:
+    """Train, then verify."""
+    segment(cfg)
+
+
+def segment(cfg: DictConfig) -> dict[str, Any]:
+    """Train and write the weights; measure them, write the numbers beside, check the gate."""
+    asked = settings(cfg)
+    path = Path(asked.model.weights)
+    with tracked(cfg.tracking, f"{asked.images.name}-segment-{asked.model.name}", cfg) as run:
+        train(cfg, run)
+        numbers = measured(cfg)
+        run.numbers({name: numbers[name] for name in ("mean_iou", "accuracy")})
+    write_json(path.with_suffix(".json"), numbers)
+    check(numbers, asked.gate, asked.model.name, asked.images.name)
+    return numbers
+
+
+def train(cfg: DictConfig, run: Run) -> None:
+    """Write the weights, and the losses beside them."""
+    asked = settings(cfg)
+    path, shape = Path(asked.model.weights), asked.model.input
+    shown = labelled_part(cfg, "learns")
+    pixels = shown.together()
+    network = begun(cfg, len(shown.classes))
+    schedule: Any = OmegaConf.to_container(asked.schedule)
+    phases = [Phase(**phase) for phase in schedule.pop("phases")]
+    objective = Segmentation(network, pixels.labels, shape.size)
+    trainer = Trainer(
+        objective.to(device.chosen(cfg.device)).to(memory_format=torch.channels_last),
+        Schedule(phases, **schedule),
+        AlignedAugmentation(**asked.augmentation),
+        [*shape.mean, 0.0],  # the fourth channel, the targets, stays as it is
+        [*shape.std, 1.0],
+        cfg.seed,
+        path.with_suffix(".checkpoint"),
+        fingerprint(cfg, pixels),
+        quiet=cfg.quiet,
+        note=run.numbers,
+    )
+    losses = trainer(pixels)
+    weights.save(path, asked.model.name, network, shown.classes)
+    write_json(path.with_suffix(".losses.json"), losses)
+    trainer.checkpoint.unlink()
+
+
+def begun(cfg: DictConfig, classes: int) -> nn.Module:
+    """The network before training: fresh, or its encoder with the weights of a classifier."""
+    device.seeded(cfg.seed)
+    asked = settings(cfg)
+    network = instantiate(asked.model.network, classes=classes)
+    if asked.start:
+        weights.begin_from(network.encoder, Path(asked.start), ["fc"])
+    return network
+
+
+def fingerprint(cfg: DictConfig, pixels: Pixels) -> str:
+    """What a checkpoint must agree on to be gone on from: network, schedule, seed, start, pictures
+    and targets."""
+    asked: Any = OmegaConf.to_container(settings(cfg), resolve=True)
+    names = ("model", "start", "schedule", "augmentation")
+    chosen = [cfg.seed, pixels.ids, {name: asked[name] for name in names}]
+    digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode())
+    if asked["start"]:
+        digest.update(Path(asked["start"]).read_bytes())
+    digest.update(pixels.images.numpy().data)
+    return digest.hexdigest()
+
+
+def measured(cfg: DictConfig) -> dict[str, Any]:
+    """Intersections over union on the pictures of `segment.test`, with the weights on file."""
+    asked = settings(cfg)
+    loaded = weights.load(asked.model, device.chosen(cfg.device))
+    shown = labelled_part(cfg, "test")
+    shape = asked.model.input
+    found = predicted(loaded.network, shown.pixels.images, shape.mean, shape.std)
+    counts = iou.confusion(found, shown.targets, len(shown.classes))
+    return iou.numbers(counts, shown.classes) | {"pictures": len(found)}
+
+
+def check(numbers: Mapping[str, Any], gate: Mapping[str, Any], model: str, images: str) -> None:
+    """Raises BadInput, with both numbers, for the first number below its gate."""
+    for name, least in gate.items():
+        if numbers[name] < least:
+            raise BadInput(
+                f"{model} on {images!r}: {name} is {numbers[name]:.4f}, and at least {least:.4f} "
+                "is required. Train longer (segment.schedule), or require less (segment.gate)."
+            )
+
+
+if __name__ == "__main__":
+    main()
