@@ -34,9 +34,10 @@ def stage(task: Callable[[DictConfig], None]) -> Callable[[], None]:
                 raise
             raise SystemExit(str(told)) from None
 
-    def main() -> None:
-        check_choices(sys.argv[1:])
-        run()
+    def main(cfg: DictConfig | None = None) -> None:
+        if cfg is None:  # from the command line
+            check_choices(sys.argv[1:])
+        run(cfg)
 
     return main
 
