@@ -44,16 +44,17 @@ from pipeline.tracking import tracked
 def main(cfg: DictConfig) -> None:
     """Explain, part by part."""
     choices: Any = HydraConfig.get().runtime.choices
-    explain(cfg, choices.method, cfg.model.name)
+    explain(cfg, choices.method)
 
 
-def explain(cfg: DictConfig, method: str, model: str) -> Path:
-    """Write the maps of `cfg.method` on `cfg.model` to results/maps/model/method; returns that.
+def explain(cfg: DictConfig, method: str) -> Path:
+    """Write the maps of `cfg.method` on `cfg.model` to results/maps, and there to the folder
+    model/method; returns that.
 
     Raises BadInput for weights, cases and pictures that are not there.
     """
     device.seeded(cfg.seed)
-    where = device.chosen(cfg.device)
+    where, model = device.chosen(cfg.device), cfg.model.name
     loaded = weights.load(cfg.model, where)
     images = instantiate(cfg.images)
     chosen = asked(cfg, images, loaded.network)
@@ -61,7 +62,8 @@ def explain(cfg: DictConfig, method: str, model: str) -> Path:
     pixels = pixels_of(cfg, list(shown.values()))
     references = None if is_classifier(cfg) else embedded(cfg, loaded.network, pixels)
     explainer = instantiate(cfg.method, loaded.network)
-    mark = fingerprint(cfg, chosen, pixels)
+    sha = hashlib.sha256(Path(cfg.model.weights).read_bytes()).hexdigest()
+    mark = fingerprint(cfg, chosen, pixels, sha)
     folder = Path(cfg.results) / "maps" / model / method
     parts = [
         chosen[start : start + cfg.explain.batch]
@@ -85,7 +87,7 @@ def explain(cfg: DictConfig, method: str, model: str) -> Path:
                 caption = " ~ ".join(case.pictures)
                 run.picture("flow", strip(image.permute(1, 2, 0).numpy(), row), caption=caption)
         classes = loaded.classes or images.classes
-        maps.finish(folder, len(parts), manifest(cfg, explainer.name, classes))
+        maps.finish(folder, len(parts), manifest(cfg, explainer.name, classes, sha))
         run.table("layers", maps.summary(maps.load(folder)))
     return folder
 
@@ -150,31 +152,23 @@ def strip(image: np.ndarray, attention: Sequence[np.ndarray]) -> np.ndarray:
 def settings(cfg: DictConfig) -> dict:
     """The part of the configuration that decides the maps."""
     chosen: Any = OmegaConf.to_container(cfg, resolve=True)
-    model = {key: value for key, value in chosen["model"].items() if key != "train"}
-    return {
-        "method": chosen["method"],
-        "model": model,
-        "images": chosen["images"],
-        "explain": chosen["explain"],
-    }
+    return {key: chosen[key] for key in ("method", "model", "images", "explain")}
 
 
-def fingerprint(cfg: DictConfig, chosen: Sequence[Case], pixels: Pixels) -> str:
+def fingerprint(cfg: DictConfig, chosen: Sequence[Case], pixels: Pixels, weights_sha: str) -> str:
     """What a part must agree on to be kept: settings, seed, weights, cases and their pictures,
     library code."""
-    asked = [settings(cfg), cfg.seed, [case.pictures for case in chosen]]
+    asked = [settings(cfg), cfg.seed, [case.pictures for case in chosen], weights_sha]
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode())
     digest.update(pixels.images.numpy().data)
-    digest.update(Path(cfg.model.weights).read_bytes())
     for source in sorted(Path(naflow.__file__).parent.rglob("*.py")):
         if source.name != "plot.py":
             digest.update(source.read_bytes())
     return digest.hexdigest()
 
 
-def manifest(cfg: DictConfig, name: str, classes: Sequence[str]) -> dict:
+def manifest(cfg: DictConfig, name: str, classes: Sequence[str], weights_sha: str) -> dict:
     """What made the maps, for captions and for whoever finds the folder."""
-    weights_sha = hashlib.sha256(Path(cfg.model.weights).read_bytes()).hexdigest()
     return {
         "method": name,
         "model": cfg.model.name,

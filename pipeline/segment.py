@@ -9,7 +9,6 @@ weights.
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from naflow.errors import BadInput
 from pipeline import device
 from pipeline.app import stage
 from pipeline.atomic import write_json
+from pipeline.judging import gate
 from pipeline.learning.training import Phase, Schedule, Trainer
 from pipeline.models import weights
 from pipeline.pictures.pixels import Pixels
@@ -48,7 +47,8 @@ def segment(cfg: DictConfig) -> dict[str, Any]:
         numbers = measured(cfg)
         run.numbers({name: numbers[name] for name in ("mean_iou", "accuracy")})
     write_json(path.with_suffix(".json"), numbers)
-    check(numbers, asked.gate, asked.model.name, asked.images.name)
+    subject = f"{asked.model.name} on {asked.images.name!r}"
+    gate.check(numbers, asked.gate, subject, "segment")
     return numbers
 
 
@@ -112,16 +112,6 @@ def measured(cfg: DictConfig) -> dict[str, Any]:
     found = predicted(loaded.network, shown.pixels.images, shape.mean, shape.std)
     counts = iou.confusion(found, shown.targets, len(shown.classes))
     return iou.numbers(counts, shown.classes) | {"pictures": len(found)}
-
-
-def check(numbers: Mapping[str, Any], gate: Mapping[str, Any], model: str, images: str) -> None:
-    """Raises BadInput, with both numbers, for the first number below its gate."""
-    for name, least in gate.items():
-        if numbers[name] < least:
-            raise BadInput(
-                f"{model} on {images!r}: {name} is {numbers[name]:.4f}, and at least {least:.4f} "
-                "is required. Train longer (segment.schedule), or require less (segment.gate)."
-            )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ Writes the numbers and what was decided for single pictures, then fails where a 
 gate.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from hydra.utils import instantiate
@@ -16,7 +15,7 @@ from naflow.errors import BadInput
 from pipeline import device
 from pipeline.app import stage
 from pipeline.atomic import write_json
-from pipeline.judging import decisions
+from pipeline.judging import decisions, gate
 from pipeline.models import weights
 from pipeline.models.subject import Subject
 from pipeline.pictures.images import Part
@@ -59,18 +58,8 @@ def verify(cfg: DictConfig) -> dict[str, float]:
     table = Path(cfg.results) / "decisions" / f"{cfg.model.name}.csv"
     decisions.write(table, verdict.decisions)
     write_json(path.with_suffix(".json"), numbers)
-    check(numbers, dict(cfg.recipe.gate), cfg.model.name, cfg.images.name)
+    gate.check(numbers, cfg.recipe.gate, f"{cfg.model.name} on {cfg.images.name!r}", "recipe")
     return numbers
-
-
-def check(numbers: dict[str, float], gate: Mapping[str, float], model: str, images: str) -> None:
-    """Raises BadInput, with both numbers, for the first number below its gate."""
-    for name, least in gate.items():
-        if numbers[name] < least:
-            raise BadInput(
-                f"{model} on {images!r}: {name} is {numbers[name]:.4f}, and at least {least:.4f} "
-                "is required. Train longer (recipe.steps), or require less (recipe.gate)."
-            )
 
 
 if __name__ == "__main__":

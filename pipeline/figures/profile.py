@@ -8,6 +8,7 @@ import numpy as np
 from naflow.metrics import energy_ratio
 from pipeline.claims.claim import Verdict
 from pipeline.claims.shares import rounded, through, with_mask
+from pipeline.figures.lines import styles
 from pipeline.figures.page import NORMAL, SMALL, SOFT, Page, framed
 from pipeline.figures.panels import MARGIN, PANEL, places
 from pipeline.figures.strips import LARGEST, SIDE, strips
@@ -15,12 +16,6 @@ from pipeline.figures.view import Material
 from pipeline.figures.words import Drawn, caption, foot, title, told
 
 HEIGHT = 0.9  # inches of the curves
-LINES: dict[str, dict[str, Any]] = {  # method -> how its curve is drawn
-    "naflow": {"color": "#b10026", "marker": "o", "zorder": 4},
-    "gradcam": {"color": "#0072b2", "marker": "s", "zorder": 3},
-    "hirescam": {"color": "0.35", "marker": "^", "linestyle": "--"},
-    "layercam": {"color": "0.6", "marker": "v", "linestyle": ":"},
-}
 SAYS = (
     "Curves: the map's share on the object over the object's share of the area, the mean over the "
     "pictures shown; 1 is chance."
@@ -58,9 +53,9 @@ def curves(
     ax = page.axes(left, top, cell * count, HEIGHT)
     words = "Share on the object, in multiples of chance"
     below = page.paragraph(MARGIN, top, 1.3, words, NORMAL, fontweight="bold") + 0.06
-    for method, values in ratios.items():
-        style: dict[str, Any] = {"linewidth": 1, "markersize": 3} | LINES.get(method, {})
-        ax.plot(np.arange(count) + PANEL / 2, values, **style)
+    for method, own in styles(list(ratios)).items():
+        style: dict[str, Any] = {"linewidth": 1, "markersize": 3} | own
+        ax.plot(np.arange(count) + PANEL / 2, ratios[method], **style)
         line = page.inches(MARGIN, below, 0.2, 0.1)
         line.plot([0, 0.1, 0.2], [0.05] * 3, markevery=[1], **style)
         page.text(

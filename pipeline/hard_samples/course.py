@@ -50,7 +50,6 @@ class Course:
         objective = Settled(
             network, self.train.labels, phases[-1].size, smoothing=self.chosen["smoothing"]
         )
-        curriculum: Any = views  # the loop calls it, and asks for no more than that
         with tracked(cfg.tracking, f"finetune-{cfg.model.name}-{arm}-{seed}", cfg) as run:
             trainer = Trainer(
                 objective.to(where).to(memory_format=torch.channels_last),
@@ -61,7 +60,7 @@ class Course:
                 seed,
                 path.with_suffix(".checkpoint"),
                 mark,
-                curriculum=curriculum,
+                curriculum=views,
                 quiet=cfg.quiet,
                 note=run.numbers,
             )

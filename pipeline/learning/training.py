@@ -13,7 +13,6 @@ from tqdm import tqdm
 from naflow.errors import BadInput, near_names
 from pipeline.atomic import replacing
 from pipeline.learning.augment import Augmentation
-from pipeline.learning.curriculum import Curriculum
 from pipeline.learning.objectives.objective import Objective
 from pipeline.pictures.pixels import Pixels, normalised
 
@@ -22,6 +21,8 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "adam": Adam,
     "sgd": partial(SGD, momentum=0.9),
 }
+Shown = Callable[[Pixels, Tensor, float, Generator], Tensor]
+"""(pictures, the numbers of some, share of all steps done, chance) -> those, (B, 3, H, W) uint8"""
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Trainer:
     seed: int
     checkpoint: Path
     fingerprint: str
-    curriculum: Curriculum | None = None
+    curriculum: Shown | None = None
     quiet: bool | None = None
     note: Callable[[Mapping[str, float]], None] = lambda values: None
 

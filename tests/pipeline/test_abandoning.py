@@ -151,7 +151,7 @@ def material(config, tmp_path):
     found = {}
     for method in ("gradcam", "naflow"):
         cfg = config(f"method={method}", "explain.pictures=2", "explain.batch=1")
-        found[method] = maps.load(explain.explain(cfg, method, "resnet18"))
+        found[method] = maps.load(explain.explain(cfg, method))
     case = found["naflow"].cases[1]
     decision = Decision(case.picture, case.picture, "cross", "cross", 1.0)
     chosen = Selection("fig03", "resnet18", "the second", True, (Chosen(decision),), {"in all": 2})

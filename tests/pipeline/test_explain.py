@@ -47,7 +47,7 @@ def digests(folder):
 
 
 def test_maps_with_everything_a_figure_says(cfg):
-    folder = stage.explain(cfg(), "naflow", "resnet18")
+    folder = stage.explain(cfg(), "naflow")
     found = maps.load(folder)
     assert found.manifest["method"] == "NAFlow (damped)"
     assert found.manifest["seed"] == 0
@@ -75,40 +75,40 @@ def test_maps_with_everything_a_figure_says(cfg):
 
 @pytest.mark.parametrize("method", ["gradcam", "hirescam", "layercam"])
 def test_every_method_answers_with_the_same_layers(cfg, method):
-    found = maps.load(stage.explain(cfg(f"method={method}"), method, "resnet18"))
+    found = maps.load(stage.explain(cfg(f"method={method}"), method))
     assert found.stats == {}
     assert len(found.maps) > 10
 
 
 def test_a_killed_run_goes_on_and_a_finished_one_starts_anew(cfg, calls):
-    whole = digests(stage.explain(cfg("method=gradcam"), "gradcam", "whole"))
+    whole = digests(stage.explain(cfg("method=gradcam"), "gradcam"))
     calls.clear()
     calls.limit = 2
     with pytest.raises(KeyboardInterrupt):
-        stage.explain(cfg("method=gradcam"), "gradcam", "killed")
+        stage.explain(cfg("method=gradcam"), "gradcam")
     calls.clear()
     calls.limit = None
-    folder = stage.explain(cfg("method=gradcam"), "gradcam", "killed")
+    folder = stage.explain(cfg("method=gradcam"), "gradcam")
     assert calls == ["part-002.npz"]
     assert digests(folder) == whole
-    stage.explain(cfg("method=gradcam"), "gradcam", "killed")
+    stage.explain(cfg("method=gradcam"), "gradcam")
     assert len(calls) == 4
 
 
 def test_parts_of_other_settings_are_not_kept(cfg, calls):
     calls.limit = 2
     with pytest.raises(KeyboardInterrupt):
-        stage.explain(cfg("method=gradcam"), "gradcam", "resnet18")
+        stage.explain(cfg("method=gradcam"), "gradcam")
     calls.clear()
     calls.limit = None
-    stage.explain(cfg("method=hirescam"), "gradcam", "resnet18")
+    stage.explain(cfg("method=hirescam"), "gradcam")
     assert len(calls) == 3
 
 
 def test_unfinished_maps_are_refused(cfg, calls, tmp_path):
     calls.limit = 1
     with pytest.raises(KeyboardInterrupt):
-        stage.explain(cfg("method=gradcam"), "gradcam", "resnet18")
+        stage.explain(cfg("method=gradcam"), "gradcam")
     with pytest.raises(BadInput, match="holds no finished maps"):
         maps.load(tmp_path / "results" / "maps" / "resnet18" / "gradcam")
 
@@ -129,7 +129,7 @@ def embedder(config, tmp_path):
 
 
 def test_an_embedding_is_explained_by_what_makes_it_alike(embedder, tmp_path):
-    found = maps.load(stage.explain(embedder("method=gradcam"), "gradcam", "conv4net"))
+    found = maps.load(stage.explain(embedder("method=gradcam"), "gradcam"))
     assert [case.picture for case in found.cases] == [
         "disc_test_000",
         "cross_test_000",
@@ -147,7 +147,7 @@ def test_both_sides_of_a_likeness_share_their_weights(embedder, tmp_path):
     pair = Case("disc_test_000", "cross_test_001")
     cases.write(tmp_path / "cases.json", [pair, pair.turned])
     cfg = embedder("method=naflow", f"explain.cases={tmp_path}/cases.json")
-    found = maps.load(stage.explain(cfg, "naflow", "conv4net"))
+    found = maps.load(stage.explain(cfg, "naflow"))
     assert found.cases == [pair, pair.turned]
     assert found.labels == ["disc", "cross"]
     np.testing.assert_allclose(found.weights[0], found.weights[1], rtol=1e-5)
@@ -159,11 +159,11 @@ def test_both_sides_of_a_likeness_share_their_weights(embedder, tmp_path):
 def test_a_case_of_an_unknown_picture_is_refused(embedder, tmp_path):
     cases.write(tmp_path / "cases.json", [Case("disc_test_0000", "cross_test_001")])
     with pytest.raises(BadInput, match=r"no picture 'disc_test_0000'. Did you mean"):
-        stage.explain(embedder(f"explain.cases={tmp_path}/cases.json"), "naflow", "conv4net")
+        stage.explain(embedder(f"explain.cases={tmp_path}/cases.json"), "naflow")
 
 
 def test_a_summary_tells_every_layer(cfg):
-    found = maps.load(stage.explain(cfg("method=naflow"), "naflow", "resnet18"))
+    found = maps.load(stage.explain(cfg("method=naflow"), "naflow"))
     table = maps.summary(found).set_index("layer")
     assert list(table.index) == found.manifest["layers"]
     assert table.loc["layer1.0", "height"] == 8

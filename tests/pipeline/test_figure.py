@@ -26,7 +26,7 @@ def cfg(config, tmp_path):
     cases.write(tmp_path / "cases.json", [Case("disc_test_001"), Case("disc_test_000")])
     for method in ("naflow", "gradcam"):
         asked = config(f"method={method}", f"explain.cases={tmp_path}/cases.json")
-        explain.explain(asked, method, "resnet18")
+        explain.explain(asked, method)
     decision = Decision("disc_test_000", "disc_test_000", "disc", "disc", 0.5)
     chosen = Selection("fig04", "resnet18", "the disc", True, (Chosen(decision, "right"),))
     path = tmp_path / "results" / "selected" / "resnet18" / "fig04.json"

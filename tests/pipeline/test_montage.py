@@ -120,7 +120,7 @@ def test_maps_of_the_stage(config, tmp_path):
     network = resnet18(num_classes=2)
     weights.save(tmp_path / "weights.safetensors", "resnet18", network, ["cross", "disc"])
     for method in ("gradcam", "fullgrad"):
-        explain(config(f"method={method}", "explain.pictures=2"), method, "resnet18")
+        explain(config(f"method={method}", "explain.pictures=2"), method)
     found = maps.load(tmp_path / "results" / "maps" / "resnet18" / "fullgrad")
     assert list(found.maps) == ["input"] and found.maps["input"].shape == (2, 32, 32)
     folder = evaluate(config("evaluate.method=gradcam", "evaluate.resamples=10"))

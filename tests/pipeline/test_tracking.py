@@ -102,7 +102,7 @@ def test_a_run_of_explain_is_read_back(config, tmp_path):
         tmp_path / "weights.safetensors", "resnet18", resnet18(num_classes=2), ["cross", "disc"]
     )
     cfg = config("method=gradcam", "explain.pictures=3", "explain.batch=2", "tracking.mode=offline")
-    folder = stage.explain(cfg, "gradcam", "resnet18")
+    folder = stage.explain(cfg, "gradcam")
     run = Written(tmp_path / "wandb")
 
     assert run.name == "shapes-gradcam-resnet18"

@@ -6,7 +6,7 @@ from small_material import LAYERS, material, outside, overlapping, sizes, words
 
 from naflow.errors import BadInput
 from pipeline.claims.claim import Verdict
-from pipeline.figures import pairs, profile, strips
+from pipeline.figures import lines, pairs, profile, strips
 from pipeline.figures.page import WIDTH
 
 METHODS = ["naflow", "gradcam", "hirescam", "layercam"]
@@ -107,7 +107,7 @@ def test_curves_are_the_shares(scenes):
     curves = {line.get_color(): line.get_ydata() for line in ax.lines if len(line.get_ydata()) == 4}
     for method, ratios in found.numbers["ratio"].items():
         np.testing.assert_allclose(
-            curves[profile.LINES[method]["color"]], list(ratios.values()), atol=1e-4
+            curves[lines.LINES[method]["color"]], list(ratios.values()), atol=1e-4
         )
     # The last map has 4 x 4 values, each of them an 8 x 8 tile but for the blur of resizing.
     tiles = np.kron(shown.views[0].maps["naflow"]["layer2.0"], np.ones((8, 8)))
