@@ -1,9 +1,11 @@
-"""The training loop: an objective, pixels, a schedule, and a checkpoint after every epoch."""
+"""The training loop: an objective, pixels, a schedule, and checkpoints between epochs."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
@@ -16,10 +18,11 @@ from pipeline.learning.augment import Augmentation
 from pipeline.learning.objectives.objective import Objective
 from pipeline.pictures.pixels import Pixels, normalised
 
+# Fused: one pass over a weight's state; on two cores ResNet50's AdamW step takes 13 ms, not 90.
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
-    "adamw": AdamW,
-    "adam": Adam,
-    "sgd": partial(SGD, momentum=0.9),
+    "adamw": partial(AdamW, fused=True),
+    "adam": partial(Adam, fused=True),
+    "sgd": partial(SGD, momentum=0.9, fused=True),
 }
 Shown = Callable[[Pixels, Tensor, float, Generator], Tensor]
 """(pictures, the numbers of some, share of all steps done, chance) -> those, (B, 3, H, W) uint8"""
@@ -78,10 +81,14 @@ class Schedule:
 class Trainer:
     """Trains `objective`, and with it its network, in place.
 
-    `checkpoint` is written after each epoch. A run with the same `fingerprint` goes on from it
-    and ends with the weights that an uninterrupted run gives: every epoch's chance depends on the
-    seed and its number. `note` is told the mean loss of every epoch.
+    `checkpoint` is written after the last epoch, and after any other that ends more than EVERY
+    seconds from the one before: ResNet50's takes 0.4 s to write, as long as a step of training. A
+    run with the same `fingerprint` goes on from it and ends with the weights that an uninterrupted
+    run gives: every epoch's chance depends on the seed and its number. `note` is told the mean loss
+    of every epoch.
     """
+
+    EVERY: ClassVar[float] = 15.0
 
     objective: Objective
     schedule: Schedule
@@ -105,18 +112,24 @@ class Trainer:
         losses = self._resumed(optimizer)
         if not losses:
             self.objective.begin(self._first_look(pixels))
-        for epoch in range(len(losses), len(self.schedule.sizes)):
+        epochs, saved = len(self.schedule.sizes), time.monotonic()
+        for epoch in range(len(losses), epochs):
             losses.append(round(self._epoch(pixels, optimizer, epoch), 4))
             self.note({"loss": losses[-1], "epoch": epoch + 1})
-            state = {
-                "fingerprint": self.fingerprint,
-                "losses": losses,
-                "objective": self.objective.state_dict(),
-                "optimizer": optimizer.state_dict(),
-            }
-            with replacing(self.checkpoint) as partial:
-                torch.save(state, partial)
+            if epoch + 1 == epochs or time.monotonic() - saved >= self.EVERY:
+                self._save(losses, optimizer)
+                saved = time.monotonic()
         return losses
+
+    def _save(self, losses: list[float], optimizer: Optimizer) -> None:
+        state = {
+            "fingerprint": self.fingerprint,
+            "losses": losses,
+            "objective": self.objective.state_dict(),
+            "optimizer": optimizer.state_dict(),
+        }
+        with replacing(self.checkpoint) as partial:
+            torch.save(state, partial)
 
     def _first_look(self, pixels: Pixels) -> Tensor:
         self.objective.train()

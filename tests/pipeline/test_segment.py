@@ -70,6 +70,7 @@ def test_a_kill_changes_nothing(cfg, tmp_path, monkeypatch):
         return real(self, *arguments)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        patch.setattr(Trainer, "EVERY", 0)
         patch.setattr(Trainer, "_epoch", stopping)
         segment(settings)
     assert list(tmp_path.glob("*.checkpoint"))

@@ -56,6 +56,7 @@ def test_a_kill_at_any_epoch_of_any_step_changes_nothing(
         return real(self, *arguments)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        patch.setattr(Trainer, "EVERY", 0)
         patch.setattr(Trainer, "_epoch", stopping)
         train(cfg)
     train(cfg)

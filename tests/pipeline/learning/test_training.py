@@ -68,6 +68,7 @@ def interrupted(run, pixels, monkeypatch, after):
         return epoch(self, pixels, optimizer, number)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        patch.setattr(Trainer, "EVERY", 0)
         patch.setattr(Trainer, "_epoch", stopping)
         run(pixels)
 
@@ -91,6 +92,15 @@ def test_resumed_equals_uninterrupted(tmp_path, pixels, monkeypatch, after):
     assert len(resumed._resumed(torch.optim.AdamW(network().parameters()))) == after
     for name, value in trained(trainer(tmp_path), pixels).items():
         torch.testing.assert_close(value, whole[name], atol=0, rtol=0)
+
+
+@pytest.mark.parametrize(("every", "writes"), [(0, 4), (3600, 1)])
+def test_checkpoints_keep_their_distance(tmp_path, pixels, monkeypatch, every, writes):
+    saves, save = [], Trainer._save
+    monkeypatch.setattr(Trainer, "EVERY", every)
+    monkeypatch.setattr(Trainer, "_save", lambda *args: (saves.append(1), save(*args)))
+    trainer(tmp_path)(pixels)
+    assert len(saves) == writes and (tmp_path / "c.checkpoint").exists()
 
 
 def test_a_checkpoint_of_other_settings_is_not_used(tmp_path, pixels, monkeypatch):
