@@ -1,6 +1,7 @@
 """Cost of one flow in forward-pass equivalents, and its peak memory, per model and method.
 
     python -m bench.flow [--models resnet18 vgg16] [--size 224] [--batch 1] [--threads 2]
+    python -m bench.flow --models resnet18 --methods all
 
 One forward-pass equivalent is one no-grad forward pass of the same model on the same images and
 device. Runs are interleaved and the median ratio is reported. Memory is the peak of live tensors
@@ -23,13 +24,44 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from naflow import NAFlow
-from naflow.explainers import GradCAM
+from naflow.explainer import Explainer
+from naflow.explainers import (
+    CFCAM,
+    CLRP,
+    LRP,
+    SGLRP,
+    GradCAM,
+    GradCAMPlusPlus,
+    HiResCAM,
+    LayerCAM,
+    RelevanceCAM,
+    XGradCAM,
+)
+from naflow.explainers.eigen import EigenCAM
+from naflow.explainers.library import FEM, AblationCAM, FullGrad, GradCAMElementWise, ScoreCAM
 
-METHODS = {
+METHODS: dict[str, Callable[[nn.Module], Explainer]] = {
     "Grad-CAM": GradCAM,
+    "Grad-CAM++": GradCAMPlusPlus,
+    "XGrad-CAM": XGradCAM,
+    "HiResCAM": HiResCAM,
+    "LayerCAM": LayerCAM,
+    "Grad-CAM element-wise": GradCAMElementWise,
+    "Eigen-CAM": EigenCAM,
+    "FEM": FEM,
+    "LRP": LRP,
+    "CLRP1": CLRP,
+    "CLRP2": lambda model: CLRP(model, variant=2),
+    "SGLRP": SGLRP,
+    "Relevance-CAM": RelevanceCAM,
+    "FullGrad": FullGrad,
     "NAFlow damped": NAFlow,
     "NAFlow proximal": lambda model: NAFlow(model, "proximal"),
+    "CF-CAM, 32 channels": lambda model: CFCAM(model, share=0.9, most=32),
+    "Score-CAM, 32 channels": lambda model: ScoreCAM(model, most=32),
+    "Ablation-CAM": AblationCAM,
 }
+USUAL = ["Grad-CAM", "NAFlow damped", "NAFlow proximal"]
 
 
 def main() -> None:
@@ -40,19 +72,21 @@ def main() -> None:
     where = torch.cuda.get_device_name() if device.type == "cuda" else f"{options.threads} threads"
     print(f"torch {torch.__version__}, {where}, batch {options.batch}, {options.size} px")
     print(
-        f"{'model':<14} {'method':<16} {'forwards':>9} {'seconds':>8} {'memory':>9} "
+        f"{'model':<14} {'method':<22} {'forwards':>9} {'seconds':>8} {'memory':>9} "
         f"{'of fwd+bwd':>10} {'iterations':>10} {'worst residual':>14}"
     )
+    methods = METHODS if options.methods == ["all"] else options.methods
     for name in options.models:
         torch.manual_seed(0)
         model = _seen_data(getattr(torchvision.models, name)()).to(device).eval()
         images = torch.randn(options.batch, 3, options.size, options.size, device=device)
-        _compare(name, model, images, options.repeats)
+        _compare(name, model, images, methods, options.repeats)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Cost of a flow in forward passes.")
     parser.add_argument("--models", nargs="+", default=["resnet18", "vgg16"])
+    parser.add_argument("--methods", nargs="+", choices=[*METHODS, "all"], default=USUAL)
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
@@ -69,10 +103,12 @@ def _seen_data(model: nn.Module) -> nn.Module:
     return model
 
 
-def _compare(name: str, model: nn.Module, images: Tensor, repeats: int) -> None:
-    explainers = {method: make(model) for method, make in METHODS.items()}
-    ratios: dict[str, list[float]] = {method: [] for method in METHODS}
-    seconds: dict[str, list[float]] = {method: [] for method in METHODS}
+def _compare(
+    name: str, model: nn.Module, images: Tensor, methods: Iterable[str], repeats: int
+) -> None:
+    explainers = {method: METHODS[method](model) for method in methods}
+    ratios: dict[str, list[float]] = {method: [] for method in explainers}
+    seconds: dict[str, list[float]] = {method: [] for method in explainers}
 
     def forward() -> None:
         with torch.no_grad():
@@ -91,7 +127,7 @@ def _compare(name: str, model: nn.Module, images: Tensor, repeats: int) -> None:
         iterations = sum(int(s.iterations.max()) for s in solved)
         residual = max((float(s.residual.max()) for s in solved), default=0.0)
         print(
-            f"{name:<14} {method:<16} {statistics.median(ratios[method]):>9.1f} "
+            f"{name:<14} {method:<22} {statistics.median(ratios[method]):>9.1f} "
             f"{statistics.median(seconds[method]):>8.2f} {peak / 2**20:>5.0f} MiB "
             f"{peak / base:>10.2f} {iterations:>10} {residual:>14.2g}",
             flush=True,

@@ -6,6 +6,7 @@ Those that pytorch-grad-cam computes are in naflow.explainers.library, an extra.
 from naflow.explainers.cam import CAM, GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGradCAM
 from naflow.explainers.cf_cam import CFCAM, CFCAMFlow
 from naflow.explainers.contrastive import CLRP, SGLRP
+from naflow.explainers.controls import CentreGaussian, Edges, MeanActivation, RandomMap
 from naflow.explainers.lrp import LRP, RelevanceFlow
 from naflow.explainers.masked import image_masks
 from naflow.explainers.relevance_cam import RelevanceCAM
@@ -19,10 +20,14 @@ __all__ = [
     "LRP",
     "SGLRP",
     "CFCAMFlow",
+    "CentreGaussian",
+    "Edges",
     "GradCAM",
     "GradCAMPlusPlus",
     "HiResCAM",
     "LayerCAM",
+    "MeanActivation",
+    "RandomMap",
     "RelevanceCAM",
     "RelevanceFlow",
     "Rules",

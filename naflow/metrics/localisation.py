@@ -1,23 +1,32 @@
 """How much of an attention map lies on the object.
 
-maps (B, h, w), raw and >= 0; masks (B, H, W), True inside the object. Maps are resized bilinearly
-to the masks' size, as Flow.stack does. Every function returns (B,), float64.
+maps (B, h, w), raw and >= 0; masks (B, H, W), True inside the object. Every function returns (B,),
+float64. A map and its mask seldom have one size; grid says which of the two gives way:
+
+    "picture"  the map: resized bilinearly to (H, W), as Flow.stack does; what a reader sees
+    "layer"    the mask: averaged over the area of each of the map's pixels, a share in [0, 1]. The
+               numbers are those of the map drawn in blocks: no resizing spreads a coarse map.
+               Where (h, w) does not divide (H, W), neighbouring areas overlap by a pixel
 
 A map that is zero everywhere points nowhere. It scores as the uniform map does, which is chance:
-share = the object's area, ratio = 1, interference = 1, pointing = area. `empty` tells which maps
-these are: count them, and leave them out of a mean.
+energy ratio and interference 1, background share that of the background, and the object's area for
+all others. `empty` tells which maps these are: count them, and leave them out of a mean.
 
-Raises BadInput for maps that are negative or not finite, and for masks without an object.
+Raises BadInput for maps that are negative or not finite, masks without an object, another grid.
 """
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, interpolate
+from torch.nn.functional import adaptive_avg_pool2d, conv2d, interpolate
 
-from naflow.errors import BadInput
+from naflow.errors import BadInput, near_names
 from naflow.metrics.checks import check_maps, check_masks
+
+Grid = Literal["picture", "layer"]
 
 
 def empty(maps: Tensor) -> Tensor:
@@ -32,49 +41,91 @@ def area(masks: Tensor) -> Tensor:
     return masks.double().mean((1, 2))
 
 
-def energy_share(maps: Tensor, masks: Tensor) -> Tensor:
+def energy_share(maps: Tensor, masks: Tensor, grid: Grid = "picture") -> Tensor:
     """Share of the map's sum that lies inside the object.
 
     The energy-based pointing game of Wang et al., Score-CAM, CVPR Workshops 2020; also called
     relevance mass accuracy, Arras et al., Information Fusion 81, 2022.
     """
-    maps = _on_masks(maps, masks)
-    return (maps * masks).sum((1, 2)) / maps.sum((1, 2))
+    return _energy_share(*_on_one_grid(maps, masks, grid))
 
 
-def energy_ratio(maps: Tensor, masks: Tensor) -> Tensor:
+def energy_ratio(maps: Tensor, masks: Tensor, grid: Grid = "picture") -> Tensor:
     """Energy share over the object's area: 1 is chance, whatever the object's size."""
-    return energy_share(maps, masks) / area(masks)
+    maps, cover = _on_one_grid(maps, masks, grid)
+    return _energy_share(maps, cover) / cover.mean((1, 2))
 
 
-def background_share(maps: Tensor, masks: Tensor) -> Tensor:
+def background_share(maps: Tensor, masks: Tensor, grid: Grid = "picture") -> Tensor:
     """Share of the map's sum that lies outside the object."""
-    return 1 - energy_share(maps, masks)
+    return 1 - energy_share(maps, masks, grid)
 
 
-def interference(maps: Tensor, masks: Tensor) -> Tensor:
+def interference(maps: Tensor, masks: Tensor, grid: Grid = "picture") -> Tensor:
     """Background share over the background's area: 0 is a map on the object alone, 1 is chance.
 
     Raises BadInput, too, where an object fills the picture: there is no background.
     """
-    background = 1 - area(masks)
-    full = (background == 0).nonzero()[:, 0].tolist()
+    maps, cover = _on_one_grid(maps, masks, grid)
+    full = masks.flatten(1).all(1).nonzero()[:, 0].tolist()
     if full:
         raise BadInput(f"The objects of images {full} fill the picture: leave these images out.")
-    return background_share(maps, masks) / background
+    return (1 - _energy_share(maps, cover)) / (1 - cover.mean((1, 2)))
 
 
-def pointing_game(maps: Tensor, masks: Tensor, tolerance: int = 0) -> Tensor:
-    """1 where the map's maximum lies on the object, at most `tolerance` pixels beside it, else 0;
-    the mean where several pixels share the maximum.
+def pointing_game(
+    maps: Tensor, masks: Tensor, tolerance: int = 0, grid: Grid = "picture"
+) -> Tensor:
+    """1 where the map's maximum lies on the object, at most `tolerance` of the mask's pixels beside
+    it, else 0; the mean where several pixels share the maximum.
 
     Zhang et al., Top-down neural attention by excitation backprop, ECCV 2016, whose tolerance is
     15 pixels of a picture 224 wide.
     """
-    maps = _on_masks(maps, masks)
+    maps, cover = _on_one_grid(maps, masks, grid, tolerance)
     top = maps == maps.amax((1, 2), keepdim=True)
-    near = _grown(masks, tolerance)
-    return (top & near).sum((1, 2)).double() / top.sum((1, 2))
+    return (top * cover).sum((1, 2)) / top.sum((1, 2))
+
+
+def rank_accuracy(maps: Tensor, masks: Tensor, grid: Grid = "picture") -> Tensor:
+    """Share of the highest pixels, as many as the object has, that lie on the object.
+
+    Pixels that tie for the last places share them. Relevance rank accuracy, Arras et al.,
+    Information Fusion 81, 2022.
+    """
+    values, cover = (x.flatten(1) for x in _on_one_grid(maps, masks, grid))
+    size = cover.sum(1, keepdim=True)
+    places = size.ceil().long().clamp(max=values.shape[1])  # the last may be a part of a pixel
+    last = values.sort(1, descending=True).values.gather(1, places - 1)
+    above, tied = values > last, values == last
+    share = (size - above.sum(1, keepdim=True)) / tied.sum(1, keepdim=True)
+    return ((above + share * tied) * cover).sum(1) / size[:, 0]
+
+
+def iou(maps: Tensor, masks: Tensor, grid: Grid = "picture") -> Tensor:
+    """Intersection over union of the object and the pixels at or above mean + deviation of the map,
+    or at its maximum where that is lower (a map that is the same on over half of the picture).
+
+    The threshold is that of the code of Relevance-CAM, Lee et al., CVPR 2021.
+    """
+    values, cover = (x.flatten(1) for x in _on_one_grid(maps, masks, grid))
+    threshold = values.mean(1) + values.std(1, correction=0)
+    chosen = values >= threshold.minimum(values.amax(1))[:, None]
+    both = (chosen * cover).sum(1)
+    return both / (chosen.sum(1) + cover.sum(1) - both)
+
+
+def best_iou(maps: Tensor, masks: Tensor, grid: Grid = "picture") -> Tensor:
+    """The largest intersection over union of the object and the pixels at or above a threshold,
+    over all thresholds: how well the map's order of pixels fits, whatever its scale."""
+    values, cover = (x.flatten(1) for x in _on_one_grid(maps, masks, grid))
+    values, order = values.sort(1, descending=True)
+    both = cover.gather(1, order).cumsum(1)
+    chosen = torch.arange(1, values.shape[1] + 1, device=values.device)
+    found = both / (chosen + cover.sum(1, keepdim=True) - both)
+    tied = values[:, :-1] == values[:, 1:]  # no threshold parts pixels of one value
+    found[:, :-1].masked_fill_(tied, 0)
+    return found.amax(1)
 
 
 def inside(boxes: Tensor, size: tuple[int, int]) -> Tensor:
@@ -86,25 +137,37 @@ def inside(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     return rows[:, :, None] & columns[:, None, :]
 
 
-def _on_masks(maps: Tensor, masks: Tensor) -> Tensor:
-    """The maps at the masks' size, float64; ones where a map is empty."""
-    nothing = empty(maps)
+def _energy_share(maps: Tensor, cover: Tensor) -> Tensor:
+    return (maps * cover).sum((1, 2)) / maps.sum((1, 2))
+
+
+def _on_one_grid(
+    maps: Tensor, masks: Tensor, grid: Grid, tolerance: int = 0
+) -> tuple[Tensor, Tensor]:
+    """The maps, ones where one is the same everywhere, and the share of each pixel that the object,
+    grown by tolerance, covers: both of one size, float64."""
+    if grid not in get_args(Grid):
+        raise BadInput(f"There is no grid {grid!r}.{near_names(str(grid), get_args(Grid))}")
+    check_maps(maps)
     check_masks(masks, len(maps))
-    # antialias matters only to a map larger than its mask: none of it falls between the samples.
-    resized = interpolate(
-        maps[:, None].double(),
-        masks.shape[1:],
-        mode="bilinear",
-        align_corners=False,
-        antialias=True,
-    )[:, 0]
-    return torch.where(nothing[:, None, None], 1.0, resized)
+    flat = (maps == maps[:, :1, :1]).all(2).all(1)
+    maps, cover = maps.double(), _grown(masks, tolerance).double()
+    if grid == "layer":
+        cover = adaptive_avg_pool2d(cover[:, None], (maps.shape[1], maps.shape[2]))[:, 0]
+    else:
+        # antialias matters only to a map larger than its mask: none of it falls between the samples
+        maps = interpolate(
+            maps[:, None], masks.shape[1:], mode="bilinear", align_corners=False, antialias=True
+        )[:, 0]
+    return torch.where(flat[:, None, None], 1.0, maps), cover
 
 
 def _grown(masks: Tensor, radius: int) -> Tensor:
     """The pixels at most `radius` from a mask."""
     if radius < 0:
         raise BadInput(f"tolerance={radius}: it must be a number of pixels >= 0.")
+    if radius == 0:
+        return masks
     offset = torch.arange(-radius, radius + 1, device=masks.device)
     disc = (offset[:, None] ** 2 + offset**2 <= radius**2).float()
     return conv2d(masks[:, None].float(), disc[None, None], padding=radius)[:, 0] > 0.5

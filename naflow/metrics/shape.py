@@ -1,4 +1,4 @@
-"""The shape of maps and flows, for which no mask is needed: concentration and stability.
+"""The shape of maps, for which no mask is needed: how concentrated they are, how alike two are.
 
 maps (B, h, w), raw and >= 0, at their own resolution; every function returns float64. Nothing
 changes when a map is multiplied by a positive number. A map that is zero everywhere scores as the
@@ -7,9 +7,6 @@ concentrated, wherever it lies.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -21,7 +18,7 @@ from naflow.metrics.checks import check_maps
 def effective_area(maps: Tensor) -> Tensor:
     """(B,) participation ratio (sum m)^2 / (n sum m^2) of n pixels: a map that is the same on a
     share q of the pixels and zero elsewhere has q, a uniform one 1, a single pixel 1/n."""
-    shares = _shares(maps)
+    shares = distribution(maps)
     return 1 / (shares.shape[1] * shares.square().sum(1))
 
 
@@ -30,7 +27,7 @@ def entropy(maps: Tensor) -> Tensor:
 
     A map of one pixel is uniform: 1.
     """
-    shares = _shares(maps)
+    shares = distribution(maps)
     if shares.shape[1] == 1:
         return torch.ones(len(shares), dtype=shares.dtype, device=shares.device)
     return torch.special.entr(shares).sum(1) / torch.tensor(shares.shape[1]).double().log()
@@ -41,7 +38,7 @@ def gini(maps: Tensor) -> Tensor:
 
     Hurley and Rickard, Comparing measures of sparsity, IEEE Trans. Information Theory 55(10), 2009.
     """
-    shares = _shares(maps).sort(1).values
+    shares = distribution(maps).sort(1).values
     n = shares.shape[1]
     rank = torch.arange(1, n + 1, device=maps.device)
     return ((2 * rank - n - 1) * shares).sum(1) / n
@@ -52,29 +49,41 @@ def correlation(first: Tensor, second: Tensor) -> Tensor:
 
     0 where a map is the same everywhere: it carries no position that the other could repeat.
     """
+    a, b = on_coarser_grid(first, second)
+    return _correlation(a.flatten(1), b.flatten(1))
+
+
+def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
+    """(B,) Spearman correlation: `correlation` of the pixels' ranks, ties at their mean rank."""
+    a, b = on_coarser_grid(first, second)
+    return _correlation(_ranks(a.flatten(1)), _ranks(b.flatten(1)))
+
+
+def on_coarser_grid(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Two maps, float64, the larger one area-averaged to the other's size. Raises BadInput for maps
+    that are negative or not finite."""
     check_maps(first)
     check_maps(second)
     height, width = map(min, first.shape[1:], second.shape[1:])
     a, b = (
-        adaptive_avg_pool2d(maps[:, None].double(), (height, width)).flatten(1)
+        adaptive_avg_pool2d(maps[:, None].double(), (height, width))[:, 0]
         for maps in (first, second)
     )
-    a, b = _centred(a), _centred(b)
-    scale = a.norm(dim=1) * b.norm(dim=1)
-    return torch.where(scale > 0, (a * b).sum(1) / scale, 0.0).clamp(-1, 1)
+    return a, b
 
 
-def stability(flow: Sequence[Tensor]) -> Tensor:
-    """(B, L - 1) correlation of each layer's maps with those of the next, of L layers."""
-    return torch.stack([correlation(*pair) for pair in pairwise(flow)], dim=1)
-
-
-def _shares(maps: Tensor) -> Tensor:
-    """(B, n) the pixels' shares of the sum."""
+def distribution(maps: Tensor) -> Tensor:
+    """(B, n) the pixels' shares of the sum. Raises BadInput as `on_coarser_grid`."""
     check_maps(maps)
     values = maps.flatten(1).double()
     total = values.sum(1, keepdim=True)
     return torch.where(total > 0, values / total, 1 / values.shape[1])
+
+
+def _correlation(a: Tensor, b: Tensor) -> Tensor:
+    a, b = _centred(a), _centred(b)
+    scale = a.norm(dim=1) * b.norm(dim=1)
+    return torch.where(scale > 0, (a * b).sum(1) / scale, 0.0).clamp(-1, 1)
 
 
 def _centred(values: Tensor) -> Tensor:
@@ -84,3 +93,11 @@ def _centred(values: Tensor) -> Tensor:
     centred = scaled - scaled.mean(1, keepdim=True)
     constant = (values == largest).all(1, keepdim=True)
     return torch.where(constant, 0.0, centred)
+
+
+def _ranks(values: Tensor) -> Tensor:
+    """(B, n) 1 the smallest, n the largest."""
+    ordered = values.sort(1).values
+    below = torch.searchsorted(ordered, values)
+    up_to = torch.searchsorted(ordered, values, right=True)
+    return (below + up_to + 1).double() / 2

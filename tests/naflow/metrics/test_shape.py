@@ -1,4 +1,5 @@
-"""Concentration and stability: closed forms, numpy's correlation, and what must not matter."""
+"""Concentration and likeness: closed forms, numpy's and scipy's correlations, and what must not
+matter."""
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.stats import spearmanr
 
 from naflow import metrics
 from naflow.errors import BadInput
@@ -14,6 +16,7 @@ CONCENTRATION = (metrics.effective_area, metrics.entropy, metrics.gini)
 energies = arrays(np.float64, (3, 4), elements=st.floats(0, 1e3, width=32)).filter(
     lambda energy: energy.max() > 1e-3
 )
+few_values = arrays(np.float64, (3, 4), elements=st.integers(0, 4))
 
 
 def values(maps):
@@ -84,12 +87,22 @@ def test_a_flat_map_correlates_with_nothing(flat):
     assert metrics.correlation(torch.full((1, 5, 7), flat), other).tolist() == [0]
 
 
-def test_stability_looks_at_neighbours():
-    first, second = torch.rand(2, 4, 4), torch.rand(2, 2, 2)
-    found = metrics.stability([first, second, 3 * second])
-    assert found.shape == (2, 2)
-    torch.testing.assert_close(found[:, 0], metrics.correlation(first, second))
-    assert found[:, 1].tolist() == pytest.approx([1, 1])
+@settings(deadline=None)
+@given(few_values, few_values)
+def test_rank_correlation_is_that_of_scipy(first, second):
+    assume(np.ptp(first) and np.ptp(second))
+    found = metrics.rank_correlation(
+        torch.from_numpy(first)[None] ** 3, torch.from_numpy(second)[None]
+    )
+    assert float(found) == pytest.approx(spearmanr(first.ravel(), second.ravel())[0])
+
+
+def test_rank_correlation_of_a_flat_map_and_of_another_size():
+    large, small = torch.rand(2, 4, 6), torch.rand(2, 2, 3)
+    assert metrics.rank_correlation(torch.zeros(2, 4, 6), large).tolist() == [0, 0]
+    blocks = large.view(2, 2, 2, 3, 2).mean((2, 4)).flatten(1)
+    expected = [spearmanr(*pair)[0] for pair in zip(blocks, small.flatten(1), strict=True)]
+    assert metrics.rank_correlation(small, large).tolist() == pytest.approx(expected)
 
 
 def test_negative_maps_are_refused():

@@ -1,0 +1,138 @@
+"""Controls: maps that know nothing of the decision, behind the call of every other method.
+
+A method shows something of the decision only where it is ahead of these. Of the layer they see its
+size alone, but for MeanActivation. The score is not asked for anything but whether it can be
+explained, as for every method.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from naflow.errors import BadInput
+from naflow.explainers.cam import CAM
+from naflow.flow import Flow
+from naflow.record import Record
+
+Size = tuple[int, int]
+
+
+class MeanActivation(CAM):
+    """sum_k |x_k|: where the layer is active, whatever for."""
+
+    name = "Mean activation"
+
+    def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
+        return x.abs().sum(1)
+
+
+class _Drawn(CAM):
+    """A map drawn from the images and the layer's name to the layer's size."""
+
+    @abstractmethod
+    def drawn(self, images: Tensor, layer: str, size: Size) -> Tensor:
+        """The map (B, *size), >= 0."""
+
+    def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
+        return x[:, 0]  # of the layer's size, for `explain` to draw in its place
+
+    def explain(self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]) -> Flow:
+        flow, images = super().explain(record, layers, keep), record.activations[0]
+        sizes = {layer: (place.shape[1], place.shape[2]) for layer, place in flow}
+        maps = {layer: self.drawn(images, layer, size) for layer, size in sizes.items()}
+        return replace(flow, maps=maps)
+
+
+class CentreGaussian(_Drawn):
+    """exp(-r^2 / (2 deviation^2)) around the picture's centre, where photographers put objects.
+
+    deviation  as a share of each side of the picture
+
+    Raises BadInput for a deviation that is not positive.
+    """
+
+    name = "Centre"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        deviation: float = 0.25,
+        units: Sequence[str] | None = None,
+        last: str | None = None,
+    ) -> None:
+        super().__init__(model, units=units, last=last)
+        if not deviation > 0:
+            raise BadInput(f"deviation={deviation!r}: it is a positive share of the side.")
+        self.deviation = deviation
+
+    def drawn(self, images: Tensor, layer: str, size: Size) -> Tensor:
+        rows, columns = (
+            torch.exp(-0.5 * (((torch.arange(n).to(images) + 0.5) / n - 0.5) / self.deviation) ** 2)
+            for n in size
+        )
+        return (rows[:, None] * columns).repeat(len(images), 1, 1)
+
+
+class Edges(_Drawn):
+    """Sobel magnitude of the luminance (BT.601) of the images as the model is given them, averaged
+    over the area of each of the layer's pixels; of images without three channels, of their mean.
+    """
+
+    name = "Edges"
+
+    def drawn(self, images: Tensor, layer: str, size: Size) -> Tensor:
+        return F.adaptive_avg_pool2d(sobel(luminance(images)), size)[:, 0]
+
+
+class RandomMap(_Drawn):
+    """Uniform noise in [0, 1), drawn from the seed, the layer's name and the image's own pixels: an
+    image has the same map in every batch and order, and two images different ones."""
+
+    name = "Random"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        seed: int = 0,
+        units: Sequence[str] | None = None,
+        last: str | None = None,
+    ) -> None:
+        super().__init__(model, units=units, last=last)
+        self.seed = seed
+
+    def drawn(self, images: Tensor, layer: str, size: Size) -> Tensor:
+        return torch.stack([self._noise(image, layer, size) for image in images]).to(images)
+
+    def _noise(self, image: Tensor, layer: str, size: Size) -> Tensor:
+        mark = hashlib.sha256(f"{self.seed} {layer} ".encode())
+        mark.update(image.numpy(force=True).tobytes())
+        generator = torch.Generator().manual_seed(int.from_bytes(mark.digest()[:8], "big"))
+        return torch.rand(size, generator=generator)
+
+
+def luminance(images: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, 1, H, W)."""
+    if images.shape[1] != 3:
+        return images.mean(1, keepdim=True)
+    weights = images.new_tensor([0.299, 0.587, 0.114])
+    return (images * weights[:, None, None]).sum(1, keepdim=True)
+
+
+def sobel(values: Tensor) -> Tensor:
+    """(B, 1, H, W) -> the size of its gradient, (B, 1, H, W). Pixels are repeated at the border, so
+    that the picture's frame is no edge."""
+    padded = F.pad(values, (1, 1, 1, 1), mode="replicate")
+    across, down = padded[..., 2:] - padded[..., :-2], padded[..., 2:, :] - padded[..., :-2, :]
+    return torch.hypot(
+        across[..., :-2, :] + 2 * across[..., 1:-1, :] + across[..., 2:, :],
+        down[..., :-2] + 2 * down[..., 1:-1] + down[..., 2:],
+    )

@@ -1,0 +1,80 @@
+"""What a model answers to changed pictures: one number a picture, for a whole curve of changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from torch import Tensor, nn
+
+from naflow.errors import BadInput, NotFinite
+from naflow.explainers.masked import rows
+from naflow.preserve import preserved
+from naflow.scores import ClassLogit, Score
+
+Answer = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class ClassProbability:
+    """The softmax probability of a class, as a score of the model's output (B, classes).
+
+    index: one class for all pictures, or one a picture. It is fixed: whatever else a changed
+    picture looks like, the question stays the same. Raises BadInput as ClassLogit does.
+    """
+
+    index: int | Sequence[int] | Tensor
+
+    def __call__(self, output: Tensor) -> Tensor:
+        logits = isinstance(output, Tensor) and output.ndim == 2
+        return ClassLogit(self.index)(output.double().softmax(1) if logits else output)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Images (n B, C, H, W) -> (n B,) the score of the model's output, no gradient tracked.
+
+    model     in any mode; left exactly as it was
+    score     see naflow.scores, and ClassProbability
+    pictures  B. The images are n changes of the same B pictures, each time in their order. The
+              score sees B rows at a time: a class or reference a picture stays with its picture
+    """
+
+    model: nn.Module
+    score: Score
+    pictures: int
+
+    def __call__(self, images: Tensor) -> Tensor:
+        with preserved(self.model), torch.no_grad():
+            output = self.model(images)
+            starts = range(0, len(images), self.pictures)
+            return torch.cat([self.score(rows(output, at, at + self.pictures)) for at in starts])
+
+
+def ask(answer: Answer, changes: Iterable[Tensor], pictures: int, batch: int) -> Tensor:
+    """(B, steps) the answers, float64, to every change (B, C, H, W) of B pictures.
+
+    At most `batch` images go through the model at once, and at least B; only these are in memory.
+    Raises BadInput where the answer is not one number an image, NotFinite where it is not finite.
+    """
+    if batch < 1:
+        raise BadInput(f"batch={batch}: it is the number of images in a forward pass, 1 or more.")
+    remaining, found = iter(changes), []
+    while part := list(islice(remaining, max(1, batch // pictures))):
+        with torch.no_grad():
+            values = checked(answer(torch.cat(part)), pictures * len(part))
+        found.append(values.view(len(part), pictures))
+    return torch.cat(found).mT
+
+
+def checked(values: object, images: int) -> Tensor:
+    """The scores of so many images as (images,), float64. Raises as `ask` does."""
+    if not isinstance(values, Tensor) or values.shape != (images,):
+        shape = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+        raise BadInput(f"The score has shape {shape}: one number an image, ({images},), is needed.")
+    if not bool(values.isfinite().all()):
+        wrong = (~values.isfinite()).nonzero()[:, 0].tolist()
+        raise NotFinite(f"The score is NaN or infinite in rows {wrong} of {images} images.")
+    return values.double()

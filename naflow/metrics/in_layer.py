@@ -1,0 +1,171 @@
+"""Deletion of a layer's own neurons: set to a neutral value, and the model runs on from there.
+
+Nothing is upsampled, and no picture leaves the data's distribution before the layer: what is tested
+is what a method says of the neurons. contributions (B, C, h, w), of either sign, are what a method
+adds up to its map: importance * activation for HiResCAM, mean(importance) * activation for
+Grad-CAM, importance * bpfm for NAFlow. After pixel flipping, Samek et al., IEEE TNNLS 28(11), 2017.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from naflow.chain import Chain
+from naflow.errors import BadInput
+from naflow.explainers.ablation import rest_of
+from naflow.explainers.masked import settled
+from naflow.metrics.answers import checked
+from naflow.metrics.ranking import ranks
+from naflow.preserve import preserved
+from naflow.record import Record
+from naflow.scores import Score
+
+SHARES = tuple(k / 20 for k in range(21))
+
+
+class Rest:
+    """The model from a layer on: removed neurons, boolean (B, C, h, w) -> the score (B,), float64.
+
+    chain, record  of one pass over the images: chain = ChainCache(model).chain(images), and
+                   record(chain, images, score), both inside preserved(model)
+    layer          a feature map of the record
+    score          of the model's output; by default the recorded one, its class kept
+    neutral        what a removed neuron is set to, a number or (C, 1, 1); by default the running
+                   mean where only a batch norm reads the layer, as 0 means nothing there, else 0
+
+    Raises BadInput for an unknown layer or a neutral value that does not fit it.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        record: Record,
+        layer: str,
+        *,
+        score: Score | None = None,
+        neutral: Tensor | float | None = None,
+    ) -> None:
+        self.activation, self.importance = record.at(layer)
+        self._model = chain.model
+        self._start, self._run = rest_of(chain, record, layer)
+        self._score = settled(record.question, record.output) if score is None else score
+        value = _mean_before_norm(chain, record, layer) if neutral is None else neutral
+        self.neutral = torch.as_tensor(value).to(self.activation)
+        if self.neutral.ndim and self.neutral.shape != (self.activation.shape[1], 1, 1):
+            raise BadInput(
+                f"neutral has shape {tuple(self.neutral.shape)}: layer '{layer}' needs a number "
+                f"or ({self.activation.shape[1]}, 1, 1)."
+            )
+
+    def __call__(self, removed: Tensor) -> Tensor:
+        cut = _Neutral(removed, self.neutral)
+        with preserved(self._model), torch.no_grad():
+            return checked(self._score(self._run(cut, self._start)), len(removed))
+
+
+class Causal(NamedTuple):
+    """Relative changes |f' - f| / |f| of the score, (B,); NaN where no neuron is abandoned."""
+
+    abandoned: Tensor
+    used: Tensor
+
+
+def in_layer_deletion(
+    rest: Rest, contributions: Tensor, *, shares: Sequence[float] = SHARES, seed: int = 0
+) -> Tensor:
+    """(B, shares) the score, float64, when these shares of the neurons are removed, those of the
+    largest |contribution| first, ties at random from the seed. Its `area_under` is better small.
+
+    A row is NaN where all contributions are zero. Raises BadInput for contributions that do not fit
+    the layer, and shares outside [0, 1].
+    """
+    if contributions.shape != rest.activation.shape:
+        raise BadInput(
+            f"contributions have shape {tuple(contributions.shape)}: the layer has "
+            f"{tuple(rest.activation.shape)}."
+        )
+    if not all(0 <= share <= 1 for share in shares):
+        raise BadInput(f"shares={shares}: they are shares of the neurons, from 0 to 1.")
+    strength = _strength(contributions)
+    rank = ranks(strength, seed).view_as(contributions)
+    neurons = strength.shape[1]
+    curve = torch.stack([rest(rank < round(share * neurons)) for share in shares], dim=1)
+    return curve.masked_fill((strength == 0).all(1, keepdim=True), torch.nan)
+
+
+def abandoned_mass(contributions: Tensor, importance: Tensor) -> Tensor:
+    """(B,) the share of sum |contribution| on neurons that the decision did not use, importance 0.
+
+    0 for a method that abandons them; NaN where all contributions are zero.
+    """
+    if contributions.shape != importance.shape:
+        raise BadInput(
+            f"contributions have shape {tuple(contributions.shape)}, importance "
+            f"{tuple(importance.shape)}: they are of the same neurons."
+        )
+    strength = _strength(contributions)
+    return (strength * (importance == 0).flatten(1)).sum(1) / strength.sum(1)
+
+
+def causal_check(rest: Rest, *, seed: int = 0) -> Causal:
+    """How far the score moves when all abandoned neurons (importance 0) are removed, and when as
+    many used ones are, drawn from the seed (all of them, where fewer are used).
+
+    Raises BadInput where the score is 0, which the changes are shares of.
+    """
+    used = rest.importance != 0
+    count = (~used).flatten(1).sum(1, keepdim=True)
+    drawn = (ranks(used.flatten(1).byte(), seed) < count).view_as(used) & used
+    full, *changed = (rest(removed) for removed in (used & ~used, ~used, drawn))
+    zero = (full == 0).nonzero()[:, 0].tolist()
+    if zero:
+        raise BadInput(f"The score of images {zero} is 0: no change is a share of it.")
+    found = ((score - full).abs() / full.abs() for score in changed)
+    return Causal(*(change.masked_fill(count[:, 0] == 0, torch.nan) for change in found))
+
+
+class _Neutral(nn.Module):
+    """Passes a layer's activation on, the removed neurons at a neutral value."""
+
+    def __init__(self, removed: Tensor, value: Tensor) -> None:
+        super().__init__()
+        self.removed, self.value = removed, value
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.where(self.removed, self.value, x)
+
+
+def _strength(contributions: Tensor) -> Tensor:
+    """(B, n) |contribution|, float64. Raises BadInput where it is not finite."""
+    wrong = (~contributions.isfinite()).flatten(1).any(1).nonzero()[:, 0].tolist()
+    if wrong:
+        raise BadInput(f"The contributions of images {wrong} hold NaN or infinity.")
+    return contributions.flatten(1).double().abs()
+
+
+def _mean_before_norm(chain: Chain, record: Record, layer: str) -> Tensor | float:
+    """The running mean (C, 1, 1) of the batch norm that alone reads the layer, or 0."""
+    reader = _reader(chain, record, layer)
+    if isinstance(reader, _BatchNorm) and reader.running_mean is not None:
+        return reader.running_mean[:, None, None]
+    return 0.0
+
+
+def _reader(chain: Chain, record: Record, layer: str) -> nn.Module | None:
+    """The one module that reads a layer, if there is one."""
+    if layer in record.names:
+        after = chain.units[record.names.index(layer) :]
+        return after[0].module if after else None
+    for unit in record.units:
+        for node, name in unit.inner.items():
+            if name == layer and isinstance(unit.module, fx.GraphModule):
+                (place,) = (n for n in unit.module.graph.nodes if n.name == node)
+                users = list(place.users)
+                if len(users) == 1 and users[0].op == "call_module":
+                    return unit.module.get_submodule(str(users[0].target))
+    return None

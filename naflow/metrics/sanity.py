@@ -1,0 +1,187 @@
+"""Does a map depend on what it must depend on, the model and the class, and little on noise?
+
+Pass or fail: a method that fails explains something else, but passing makes none better (Binder et
+al., CVPR 2023). A map of activations alone, explainers.MeanActivation, is the measure to hold a
+method against: what it reaches owes nothing to the question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from random import Random
+
+import torch
+from torch import Tensor, nn
+
+from naflow.chain import ChainCache
+from naflow.errors import BadInput, UnsupportedModel, near_names
+from naflow.explainer import Explainer
+from naflow.explainers.masked import settled
+from naflow.flow import Flow
+from naflow.metrics.localisation import Grid, energy_share
+from naflow.metrics.shape import distribution, rank_correlation
+from naflow.preserve import preserved
+from naflow.scores import ClassLogit, Score
+
+# --- the model -----------------------------------------------------------------------------------
+
+
+def cascading_randomisation(
+    explainer: Callable[[nn.Module], Explainer],
+    model: nn.Module,
+    images: Tensor,
+    score: Score | None = None,
+    *,
+    stages: Sequence[str] | None = None,
+    layers: Sequence[str] | None = None,
+    seed: int = 0,
+) -> dict[str, dict[str, Tensor]]:
+    """Stage -> layer -> (B,) rank correlation of the map's size, |M|, with that of the intact
+    model, when the weights of this stage and of all before it in the dict are random.
+
+    Adebayo et al., Sanity checks for saliency maps, NeurIPS 2018. The correlation should fall: a
+    map that stays did not need these weights. A layer below the stage keeps its activation, and so
+    some correlation: compare with that of MeanActivation.
+
+    explainer  makes the method for a model, as in GradCAM
+    score      what the intact model answers is explained throughout: its predicted class
+    stages     names of modules, the head first; by default the units of the model's chain that
+               have parameters, last to first, so that a residual block is one stage
+
+    Weights are drawn by the modules' own reset_parameters(), on the CPU, from the seed alone (batch
+    norms forget their statistics, too); the model is copied and stays as it was. Raises BadInput
+    for an unknown stage and one without parameters, UnsupportedModel for parameters of a module
+    that has no reset_parameters, and what the explainer raises.
+    """
+    intact = explainer(model)(images, score, layers=layers)
+    asked = settled(score or ClassLogit(), intact.output)
+    changed = deepcopy(model)
+    modules = _units(changed, images) if stages is None else _modules(changed, stages)
+    fresh = _reinitialised(changed, seed)
+    found = {}
+    for stage, names in modules.items():
+        for name in names:
+            changed.get_submodule(name).load_state_dict(fresh.get_submodule(name).state_dict())
+        flow = explainer(changed)(images, asked, layers=layers)
+        found[stage] = {
+            layer: rank_correlation(maps.abs(), intact[layer].abs()) for layer, maps in flow
+        }
+    return found
+
+
+def _units(model: nn.Module, images: Tensor) -> dict[str, list[str]]:
+    """Unit -> its modules that own parameters, the last unit first."""
+    with preserved(model):
+        units = ChainCache(model).chain(images).units
+    found, seen = {}, set()
+    for unit in reversed(units):
+        mine = {id(p) for p in unit.module.parameters()} - seen
+        seen |= mine
+        names = [
+            name
+            for name, module in model.named_modules()
+            if any(id(p) in mine for p in module.parameters(recurse=False))
+        ]
+        if names:
+            found[unit.name] = names
+    return found
+
+
+def _modules(model: nn.Module, stages: Sequence[str]) -> dict[str, list[str]]:
+    modules = dict(model.named_modules())
+    for name in stages:
+        if name not in modules:
+            raise BadInput(f"The model has no module '{name}'.{near_names(name, modules)}")
+        if next(modules[name].parameters(), None) is None:
+            raise BadInput(f"Stage '{name}' has no parameters: leave it out.")
+    return {name: [name] for name in stages}
+
+
+def _reinitialised(model: nn.Module, seed: int) -> nn.Module:
+    """A copy on the CPU with every weight random."""
+    fresh = deepcopy(model).cpu()
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        # No plain manual_seed(seed): a model built under that seed would get its first weights back
+        torch.default_generator.manual_seed(Random(f"randomisation {seed}").getrandbits(63))
+        for name, module in fresh.named_modules():
+            if hasattr(module, "reset_parameters"):
+                module.reset_parameters()
+            elif next(module.parameters(recurse=False), None) is not None:
+                raise UnsupportedModel(
+                    f"'{name}', a {type(module).__name__}, has parameters and no "
+                    "reset_parameters(): give its class this method, so that they can be drawn."
+                )
+    return fresh
+
+
+# --- the class -----------------------------------------------------------------------------------
+
+
+def class_sensitivity(first: Tensor, second: Tensor) -> Tensor:
+    """(B,) 1 - cosine of the maps (B, h, w) of two classes of the same images: 0 where a method
+    does not see which class is asked for."""
+    a, b = distribution(first), distribution(second)
+    cosine = (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
+    return 1 - cosine.clamp(max=1)
+
+
+def class_accuracy(
+    maps: tuple[Tensor, Tensor], masks: tuple[Tensor, Tensor], grid: Grid = "picture"
+) -> Tensor:
+    """(B,) images of two objects, of two classes: the share of the two objects on which the map of
+    its own class has more energy than that of the other class. A tie counts half, so that a method
+    that does not see the class has 1/2.
+
+    maps, masks: the first class's and the second's, as `energy_share` takes them; raises as it.
+    """
+    first, second = maps
+    wins = []
+    for own, other, mask in ((first, second, masks[0]), (second, first, masks[1])):
+        lead = energy_share(own, mask, grid) - energy_share(other, mask, grid)
+        wins.append((lead.sign() + 1) / 2)
+    return (wins[0] + wins[1]) / 2
+
+
+# --- noise ---------------------------------------------------------------------------------------
+
+
+def max_sensitivity(
+    explainer: Explainer,
+    images: Tensor,
+    score: Score | None = None,
+    *,
+    radius: float = 0.02,
+    draws: int = 10,
+    seed: int = 0,
+    layers: Sequence[str] | None = None,
+) -> dict[str, Tensor]:
+    """Layer -> (B,) largest || M(x + d) - M(x) || / || M(x) || over draws of noise d; NaN where the
+    map M(x) is zero everywhere.
+
+    Yeh et al., On the (in)fidelity and sensitivity of explanations, NeurIPS 2019. d is uniform in
+    [-radius, radius], in the units of the images as given, and the same for all images: none
+    depends on its batch. The question is that of x: its predicted class.
+
+    Raises BadInput for a radius or a number of draws that is not positive.
+    """
+    if not radius > 0 or draws < 1:
+        raise BadInput(f"radius={radius!r}, draws={draws!r}: both must be positive.")
+    still = explainer(images, score, layers=layers)
+    asked = settled(score or ClassLogit(), still.output)
+    generator = torch.Generator().manual_seed(seed)
+    changes = []
+    for _ in range(draws):
+        noise = torch.rand(images.shape[1:], generator=generator, dtype=torch.float64) * 2 - 1
+        moved = explainer(images + (radius * noise).to(images), asked, layers=layers)
+        changes.append(_changes(still, moved))
+    return {layer: torch.stack([c[layer] for c in changes]).amax(0) for layer in still.layers}
+
+
+def _changes(still: Flow, moved: Flow) -> dict[str, Tensor]:
+    found = {}
+    for layer, maps in still:
+        before, after = maps.flatten(1).double(), moved[layer].flatten(1).double()
+        found[layer] = (after - before).norm(dim=1) / before.norm(dim=1)
+        found[layer][(before == 0).all(1)] = torch.nan
+    return found
