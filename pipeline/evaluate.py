@@ -30,8 +30,8 @@ from naflow.errors import BadInput, near_names
 from pipeline.app import stage
 from pipeline.atomic import replacing, write_json
 from pipeline.explanations.maps import Maps, load
+from pipeline.explanations.objects import measurable, objects
 from pipeline.figures import localisation, page
-from pipeline.pictures.pixels import read
 from pipeline.tracking import tracked
 
 log = logging.getLogger(__name__)
@@ -104,8 +104,8 @@ def measured(found: Maps, tolerance: float) -> pd.DataFrame:
     tolerance: of the pointing game, as a share of the picture's side. A picture counts that shows
     some object and some background; the positive part of signed maps is measured.
     """
-    masks = objects(found)
-    kept = masks.flatten(1).any(1) & ~masks.flatten(1).all(1)
+    masks = objects_of(found)
+    kept = measurable(masks)
     if not kept.any():
         return pd.DataFrame()
     cases = [case for case, keep in zip(found.cases, kept.tolist(), strict=True) if keep]
@@ -123,18 +123,11 @@ def measured(found: Maps, tolerance: float) -> pd.DataFrame:
     return pd.concat(tables)
 
 
-def objects(found: Maps) -> Tensor:
-    """Boolean (N, size, size): for each case its picture's mask, or else its box, cut as the model
-    saw the picture; all False where there is neither."""
+def objects_of(found: Maps) -> Tensor:
+    """Boolean (N, size, size): where the object of each case's picture is."""
     settings = found.manifest["settings"]
-    images, seen = instantiate(settings["images"]), settings["model"]["input"]
-    ids = list(dict.fromkeys(case.picture for case in found.cases))
-    pictures = [images.of_id(key) for key in ids]
-    pixels = read(pictures, [], seen["size"], seen["fit"], quiet=True)
-    boxes = metrics.inside(pixels.boxes, (seen["size"], seen["size"]))
-    has_mask = pixels.masks.flatten(1).any(1)[:, None, None]
-    masks = torch.where(has_mask, pixels.masks, boxes)
-    return masks[[ids.index(case.picture) for case in found.cases]]
+    seen, ids = settings["model"]["input"], [case.picture for case in found.cases]
+    return objects(instantiate(settings["images"]), ids, seen["size"], seen["fit"])
 
 
 def scores(maps: Tensor, masks: Tensor, tolerance: int) -> np.ndarray:

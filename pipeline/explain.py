@@ -2,13 +2,15 @@
 
     python -m pipeline.explain method=naflow model=resnet18 images=shapes
     python -m pipeline.explain -m method=naflow,gradcam 'model=glob(*)'
+    python -m pipeline.explain -m 'explain.shard=range(0,4)' explain.shards=4 hydra/launcher=joblib
 
 A classifier is asked for the class it predicts, a model that gives an embedding for what makes a
 picture alike to its reference. `explain.cases` names the pictures. Without it they are the first
 of the model's test pictures, the classes in turn, and the references are those most alike.
 
-Writes parts of `explain.batch` pictures each (see pipeline.explanations.maps). A run that was
-killed goes on where it stopped; a finished one starts anew.
+Writes parts of `explain.batch` pictures each (see pipeline.explanations.maps), and holds one in
+memory. A run that was killed goes on where it stopped; a finished one starts anew. Of several
+shards each makes what is missing of its own parts; `python -m pipeline.merge` finishes the job.
 """
 
 import hashlib
@@ -18,26 +20,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 import naflow
 from naflow import Flow
+from naflow.errors import BadInput
 from naflow.plot import overlay
 from pipeline import device
 from pipeline.app import stage
-from pipeline.explanations import cases, maps
+from pipeline.explanations import maps
+from pipeline.explanations.batches import Batch, Batches
 from pipeline.explanations.cases import Case
 from pipeline.explanations.questions import Likeness, PredictedClass, Question
 from pipeline.models import weights
 from pipeline.models.subject import outputs
-from pipeline.pictures.images import Folder, Part, Picture
-from pipeline.pictures.pixels import Pixels, normalised, read
-from pipeline.tracking import tracked
+from pipeline.pictures.pixels import normalised
+from pipeline.tracking import Run, tracked
+
+# What of `explain` says who works and what is shown on the way; the maps are the same.
+WITHOUT_EFFECT = ("shard", "shards", "shown")
 
 
 @stage
@@ -54,83 +59,66 @@ def explain(cfg: DictConfig, method: str) -> Path:
     Raises BadInput for weights, cases and pictures that are not there.
     """
     device.seeded(cfg.seed)
-    where, model = device.chosen(cfg.device), cfg.model.name
+    where, model, seen = device.chosen(cfg.device), cfg.model.name, cfg.model.input
     loaded = weights.load(cfg.model, where)
     images = instantiate(cfg.images)
-    chosen = asked(cfg, images, loaded.network)
-    shown = {key: images.of_id(key) for case in chosen for key in case.pictures}
-    pixels = pixels_of(cfg, list(shown.values()))
-    references = None if is_classifier(cfg) else embedded(cfg, loaded.network, pixels)
+    batches = Batches(cfg, images, loaded.network)
+    numbers = share(cfg.explain, len(batches))
     explainer = instantiate(cfg.method, loaded.network)
-    sha = hashlib.sha256(Path(cfg.model.weights).read_bytes()).hexdigest()
-    mark = fingerprint(cfg, chosen, pixels, sha)
+    classes = loaded.classes or images.classes
+    about = manifest(cfg, explainer.name, classes, batches.cases)
     folder = Path(cfg.results) / "maps" / model / method
-    parts = [
-        chosen[start : start + cfg.explain.batch]
-        for start in range(0, len(chosen), cfg.explain.batch)
-    ]
-    maps.begin(folder)
-    with tracked(cfg.tracking, f"{images.name}-{method}-{model}", cfg) as run:
-        for number, part in enumerate(tqdm(parts, desc=f"{method} {model}", disable=cfg.quiet)):
-            path = maps.part_path(folder, number)
-            if maps.is_done(path, mark):
+    alone = cfg.explain.shards == 1
+    if alone:
+        maps.empty(folder)
+    made = maps.made(folder, numbers)
+    name = f"{images.name}-{method}-{model}" + f"-{cfg.explain.shard}" * (not alone)
+    with tracked(cfg.tracking, name, cfg) as run:
+        for number in tqdm(numbers, desc=f"{method} {model}", disable=cfg.quiet):
+            batch = batches.read(number)
+            mark = f"{about['job']} {batch.mark}"
+            if made.get(number) == mark:
                 continue
-            batch = pixels.images[[pixels.ids.index(case.picture) for case in part]]
-            question = posed(part, pixels, references, where)
-            flow = explainer(
-                normalised(batch.to(where), cfg.model.input.mean, cfg.model.input.std),
-                question.score,
-            )
-            labels = [shown[case.picture].label for case in part]
-            maps.write_part(path, flow, question, part, labels, mark)
-            for case, image, row in zip(part, batch, rows(flow), strict=True):
-                caption = " ~ ".join(case.pictures)
-                run.picture("flow", strip(image.permute(1, 2, 0).numpy(), row), caption=caption)
-        classes = loaded.classes or images.classes
-        maps.finish(folder, len(parts), manifest(cfg, explainer.name, classes, sha))
-        run.table("layers", maps.summary(maps.load(folder)))
+            question = posed(batch, cfg, loaded.network)
+            device.seeded(cfg.seed)  # its maps depend on no other batch
+            shown = normalised(batch.images.to(where), seen.mean, seen.std)
+            flow = explainer(shown, question.score)
+            maps.begin(folder, len(batches), about)
+            path = maps.part_path(folder, number)
+            maps.write_part(path, flow, question, batch.cases, batch.labels, mark)
+            if number * cfg.explain.batch < cfg.explain.shown:
+                show(run, batch, flow)
+        if alone:
+            maps.finish(folder, len(batches), about)
+        run.table("layers", maps.summary_of_parts(folder, numbers))
     return folder
 
 
-def is_classifier(cfg: DictConfig) -> bool:
-    """Whether the model's outputs are classes; otherwise they are an embedding."""
-    return cfg.model.task == weights.CLASSIFICATION
+def share(asked: DictConfig, parts: int) -> range:
+    """The numbers of the parts that this run makes: every `explain.shards`-th, from
+    `explain.shard` on. Raises BadInput where there is no such shard."""
+    if not 0 <= asked.shard < asked.shards:
+        raise BadInput(
+            f"explain.shard={asked.shard}: there is none of this number among explain.shards="
+            f"{asked.shards}; they count from 0. For sixteen: -m 'explain.shard=range(0,16)' "
+            "explain.shards=16."
+        )
+    return range(asked.shard, parts, asked.shards)
 
 
-def asked(cfg: DictConfig, images: Folder, network: nn.Module) -> list[Case]:
-    """The cases of the file `explain.cases`, or else the first pictures of the model's own part,
-    beside those of its recipe's known pictures (or of the same part) that are most alike."""
-    if cfg.explain.cases is not None:
-        return cases.read(Path(cfg.explain.cases))
-    verified = cfg.recipe.get("verify", {})
-    part = verified.get("part", cfg.explain.part)
-    first = cases.in_turn(images.part(Part(**part))[1])[: cfg.explain.pictures]
-    if is_classifier(cfg):
-        return [Case(picture.id) for picture in first]
-    known = images.part(Part(**(verified.get("known") or part)))[1]
-    known = cases.in_turn(known)[: cfg.explain.known]
-    found = [embedded(cfg, network, pixels_of(cfg, some)) for some in (first, known)]
-    return cases.most_alike(first, known, *found)
-
-
-def pixels_of(cfg: DictConfig, pictures: Sequence[Picture]) -> Pixels:
-    """Pictures as the model is given them; their labels are of no use here."""
-    return read(pictures, [], cfg.model.input.size, cfg.model.input.fit, quiet=True)
-
-
-def embedded(cfg: DictConfig, network: nn.Module, pixels: Pixels) -> Tensor:
-    """What the network gives for pictures."""
-    return outputs(network, pixels.images, cfg.model.input.mean, cfg.model.input.std)
-
-
-def posed(
-    part: Sequence[Case], pixels: Pixels, references: Tensor | None, where: torch.device
-) -> Question:
-    """What is asked of a part; `references` are the embeddings of the pictures in `pixels`."""
-    if references is None:
+def posed(batch: Batch, cfg: DictConfig, network: nn.Module) -> Question:
+    """What is asked of a batch."""
+    if batch.references is None:
         return PredictedClass()
-    numbers = [pixels.ids.index(case.reference) for case in part]
-    return Likeness(references[numbers].to(where))
+    seen, where = cfg.model.input, next(network.parameters()).device
+    return Likeness(outputs(network, batch.references, seen.mean, seen.std).to(where))
+
+
+def show(run: Run, batch: Batch, flow: Flow) -> None:
+    """Log the strip of every case."""
+    for case, image, row in zip(batch.cases, batch.images, rows(flow), strict=True):
+        caption = " ~ ".join(case.pictures)
+        run.picture("flow", strip(image.permute(1, 2, 0).numpy(), row), caption=caption)
 
 
 def rows(flow: Flow) -> list[list[np.ndarray]]:
@@ -152,32 +140,33 @@ def strip(image: np.ndarray, attention: Sequence[np.ndarray]) -> np.ndarray:
 def settings(cfg: DictConfig) -> dict:
     """The part of the configuration that decides the maps."""
     chosen: Any = OmegaConf.to_container(cfg, resolve=True)
-    return {key: chosen[key] for key in ("method", "model", "images", "explain")}
+    asked = {key: value for key, value in chosen["explain"].items() if key not in WITHOUT_EFFECT}
+    return {key: chosen[key] for key in ("method", "model", "images")} | {"explain": asked}
 
 
-def fingerprint(cfg: DictConfig, chosen: Sequence[Case], pixels: Pixels, weights_sha: str) -> str:
-    """What a part must agree on to be kept: settings, seed, weights, cases and their pictures,
-    library code."""
-    asked = [settings(cfg), cfg.seed, [case.pictures for case in chosen], weights_sha]
-    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode())
-    digest.update(pixels.images.numpy().data)
+def fingerprint(asked: Sequence[Case], made_by: dict) -> str:
+    """What all parts of a job must agree on: settings, seed, weights, cases, library code."""
+    keys = ("settings", "seed", "weights_sha256")
+    agreed = [[made_by[key] for key in keys], [case.pictures for case in asked]]
+    digest = hashlib.sha256(json.dumps(agreed, sort_keys=True).encode())
     for source in sorted(Path(naflow.__file__).parent.rglob("*.py")):
         if source.name != "plot.py":
             digest.update(source.read_bytes())
     return digest.hexdigest()
 
 
-def manifest(cfg: DictConfig, name: str, classes: Sequence[str], weights_sha: str) -> dict:
+def manifest(cfg: DictConfig, name: str, classes: Sequence[str], asked: Sequence[Case]) -> dict:
     """What made the maps, for captions and for whoever finds the folder."""
-    return {
+    made_by = {
         "method": name,
         "model": cfg.model.name,
         "classes": list(classes),
         "settings": settings(cfg),
         "seed": cfg.seed,
-        "weights_sha256": weights_sha,
+        "weights_sha256": hashlib.sha256(Path(cfg.model.weights).read_bytes()).hexdigest(),
         "versions": device.versions() | {"naflow": naflow.__version__},
     }
+    return made_by | {"job": fingerprint(asked, made_by)}
 
 
 if __name__ == "__main__":

@@ -87,8 +87,9 @@ def most_alike(
     only one known.
     """
     alike = normalize(found.flatten(1)) @ normalize(of_known.flatten(1)).T
-    if [picture.id for picture in known] == [picture.id for picture in pictures[:1]]:
-        raise BadInput(f"{known[0].id} is the only picture: there is nothing to liken it to.")
+    for picture in pictures:
+        if all(other.id == picture.id for other in known):
+            raise BadInput(f"{picture.id} is the only picture: there is nothing to liken it to.")
     for row, picture in zip(alike, pictures, strict=True):
         for number, other in enumerate(known):
             if other.id == picture.id:

@@ -1,11 +1,14 @@
 """The maps of one method on one model, as files: written in parts while they are made, read as one.
 
-A folder of maps holds part-000.npz, part-001.npz, ... and manifest.json, which is written last:
-where it stands, the folder is complete.
+A folder of maps holds part-000.npz, part-001.npz, ... or, once they were merged, their store (see
+pipeline.explanations.store). job.json says what is being made; manifest.json takes its place at
+the end: where it stands, the folder is complete.
 """
 
 import json
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ import pandas as pd
 from naflow import Flow
 from naflow.errors import BadInput, near_names
 from pipeline.atomic import replacing, write_json
+from pipeline.explanations import store
 from pipeline.explanations.cases import Case
 from pipeline.explanations.questions import Question
 
@@ -72,7 +76,10 @@ def write_part(
     labels: Sequence[str],
     fingerprint: str,
 ) -> None:
-    """Write one batch of flows, whole or not at all."""
+    """Write one batch of flows, whole or not at all.
+
+    fingerprint  of its job and, behind a blank, of its own cases and pixels
+    """
     arrays: dict[str, Any] = {
         "fingerprint": np.array(fingerprint),
         "pictures": np.array([case.picture for case in cases]),
@@ -93,60 +100,98 @@ def write_part(
         np.savez(partial, **arrays)
 
 
-def is_done(path: Path, fingerprint: str) -> bool:
-    """Whether the part exists and was made by a run of the same fingerprint."""
-    if not path.exists():
-        return False
+def read_part(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a part's file, the fingerprint among them."""
     with np.load(path) as part:
-        return str(part["fingerprint"]) == fingerprint
+        return {name: part[name] for name in part.files}
 
 
-def begin(folder: Path) -> None:
-    """Empty a finished folder; the parts of an unfinished one stay, to be gone on from."""
+def made(folder: Path, numbers: Collection[int]) -> dict[int, str]:
+    """Number -> fingerprint of those parts that are there, as files or in the store."""
+    stored = store.fingerprints(folder)
+    found = {number: stored[number] for number in numbers if number < len(stored)}
+    for number in numbers:
+        # A machine that broke down may leave a file without its content.
+        with (
+            suppress(FileNotFoundError, EOFError, ValueError, zipfile.BadZipFile),
+            part_path(folder, number).open("rb") as file,
+            np.load(file) as part,
+        ):
+            found[number] = str(part["fingerprint"])
+    return found
+
+
+def empty(folder: Path) -> None:
+    """Empty a finished folder; the part files of an unfinished one stay, to be gone on from."""
     manifest = folder / "manifest.json"
     if manifest.exists():
         manifest.unlink()
-        for path in folder.glob("part-*.npz"):
-            path.unlink()
+        remove_parts(folder)
+    store.remove(folder)
+
+
+def remove_parts(folder: Path, kept: range = range(0)) -> None:
+    """Remove the files of all parts but those numbered in `kept`."""
+    for path in set(folder.glob("part-*.npz")).difference(part_path(folder, n) for n in kept):
+        path.unlink()
+
+
+def begin(folder: Path, parts: int, manifest: dict) -> None:
+    """Declare that `parts` parts are being made, by whom `manifest` says, and are not complete.
+
+    Every shard says so, of the same job in the same words.
+    """
+    (folder / "manifest.json").unlink(missing_ok=True)
+    path, job = folder / "job.json", manifest | {"parts": parts}
+    if not path.exists() or json.loads(path.read_text()) != job:
+        write_json(path, job)
 
 
 def finish(folder: Path, parts: int, manifest: dict) -> None:
     """Declare a folder of `parts` parts complete; further parts, of a longer run, are removed."""
-    kept = [part_path(folder, number) for number in range(parts)]
-    for path in set(folder.glob("part-*.npz")).difference(kept):
-        path.unlink()
-    with np.load(kept[0]) as part:
-        layers = [name.removeprefix("map/") for name in part.files if name.startswith("map/")]
+    remove_parts(folder, kept=range(parts))
+    first = store.names(folder) or read_part(part_path(folder, 0))
+    layers = [name.removeprefix("map/") for name in first if name.startswith("map/")]
     write_json(folder / "manifest.json", manifest | {"parts": parts, "layers": layers})
+    (folder / "job.json").unlink(missing_ok=True)
 
 
 def load(folder: Path) -> Maps:
-    """Read a complete folder. Raises BadInput when it is missing or was not finished."""
+    """Read a complete folder, whole: for a large one see pipeline.explanations.store.
+
+    Raises BadInput when it is missing or was not finished.
+    """
     if not (folder / "manifest.json").exists():
         raise BadInput(
-            f"{folder} holds no finished maps. Make them: python -m pipeline.explain, or dvc repro."
+            f"{folder} holds no finished maps. Make them: python -m pipeline.explain, or dvc "
+            "repro; those of several shards are finished by python -m pipeline.merge."
         )
     manifest = json.loads((folder / "manifest.json").read_text())
+    if store.exists(folder):
+        return _maps(manifest, store.Store(folder).arrays())
     arrays: dict[str, list[np.ndarray]] = {}
     for number in range(manifest["parts"]):
-        with np.load(part_path(folder, number)) as part:
-            for name in part.files:
-                arrays.setdefault(name, []).append(part[name])
-    whole = {name: np.concatenate(parts) for name, parts in arrays.items() if name != "fingerprint"}
-    layers = manifest["layers"]
+        for name, values in read_part(part_path(folder, number)).items():
+            arrays.setdefault(name, []).append(values)
+    del arrays["fingerprint"]
+    return _maps(manifest, {name: np.concatenate(parts) for name, parts in arrays.items()})
+
+
+def _maps(manifest: dict, arrays: dict[str, np.ndarray]) -> Maps:
+    layers = [name.removeprefix("map/") for name in arrays if name.startswith("map/")]
     fields = (*STATS, "stop")
-    pairs = zip(whole["pictures"].tolist(), whole["references"].tolist(), strict=True)
+    pairs = zip(arrays["pictures"].tolist(), arrays["references"].tolist(), strict=True)
     return Maps(
         manifest=manifest,
         cases=[Case(*pair) for pair in pairs],
-        labels=whole["labels"].tolist(),
-        score=whole["score"],
-        confidence=whole["confidence"],
-        prediction=whole["prediction"],
-        weights=whole["weights"],
-        maps={layer: whole[f"map/{layer}"] for layer in layers},
+        labels=arrays["labels"].tolist(),
+        score=arrays["score"],
+        confidence=arrays["confidence"],
+        prediction=arrays["prediction"],
+        weights=arrays["weights"],
+        maps={layer: arrays[f"map/{layer}"] for layer in layers},
         stats={
-            n: {f: whole[f"{f}/{n}"] for f in fields} for n in layers if f"residual/{n}" in whole
+            n: {f: arrays[f"{f}/{n}"] for f in fields} for n in layers if f"residual/{n}" in arrays
         },
     )
 
@@ -161,3 +206,16 @@ def summary(found: Maps) -> pd.DataFrame:
         empty = {"empty": float((values == 0).all((1, 2)).mean())}
         table.append(sides | means | empty)
     return pd.DataFrame(table)
+
+
+def summary_of_parts(folder: Path, numbers: Iterable[int]) -> pd.DataFrame:
+    """The same of parts as files, one in memory at a time; empty where there are none."""
+    sums, cases = [], 0
+    for path in (part_path(folder, number) for number in numbers):
+        if path.exists():
+            part = _maps({}, read_part(path))
+            sums.append(len(part.cases) * summary(part).set_index("layer"))
+            cases += len(part.cases)
+    if not sums:
+        return pd.DataFrame()
+    return (pd.concat(sums).groupby(level=0, sort=False).sum() / cases).reset_index()

@@ -5,12 +5,14 @@ import json
 import numpy as np
 import pytest
 import torch
+from hydra.utils import instantiate
+from PIL import Image
 from torchvision.models import resnet18
 
 import naflow.models
 from naflow.errors import BadInput
 from pipeline import explain as stage
-from pipeline.explanations import cases, maps
+from pipeline.explanations import batches, cases, maps
 from pipeline.explanations.cases import Case
 from pipeline.models import weights
 
@@ -160,6 +162,66 @@ def test_a_case_of_an_unknown_picture_is_refused(embedder, tmp_path):
     cases.write(tmp_path / "cases.json", [Case("disc_test_0000", "cross_test_001")])
     with pytest.raises(BadInput, match=r"no picture 'disc_test_0000'. Did you mean"):
         stage.explain(embedder(f"explain.cases={tmp_path}/cases.json"), "naflow")
+
+
+def test_a_case_without_a_reference_is_refused(embedder, tmp_path):
+    cases.write(tmp_path / "cases.json", [Case("disc_test_000")])
+    with pytest.raises(BadInput, match=r"disc_test_000 has no 'reference', and conv4net gives"):
+        stage.explain(embedder(f"explain.cases={tmp_path}/cases.json"), "naflow")
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """How many pictures were decoded at a time."""
+    counts, read = [], batches.read
+
+    def counting(pictures, *rest, **settings):
+        counts.append(len(pictures))
+        return read(pictures, *rest, **settings)
+
+    monkeypatch.setattr(batches, "read", counting)
+    return counts
+
+
+def test_a_batch_of_pictures_is_read_at_a_time(cfg, decoded):
+    stage.explain(cfg("method=gradcam"), "gradcam")
+    assert decoded == [2, 2, 1]
+
+
+def test_known_pictures_are_embedded_a_few_at_a_time(embedder, decoded, monkeypatch, tmp_path):
+    asked = ("method=gradcam", "explain.batch=1", "explain.known=4")
+    whole = maps.load(stage.explain(embedder(*asked), "gradcam"))
+    decoded.clear()
+    monkeypatch.setattr(batches, "AT_ONCE", 3)
+    found = maps.load(stage.explain(embedder(*asked), "gradcam"))
+    assert decoded == [1, 3, 1, *[1] * 5]  # a picture, the known, its reference; pictures, ...
+    assert found.cases == whole.cases
+
+
+def test_references_are_the_nearest_by_cosine(embedder, tmp_path):
+    whole = ("method=gradcam", "recipe.fit=crop")
+    found = maps.load(stage.explain(embedder(*whole), "gradcam"))
+    folder = instantiate(embedder().images).group("base")
+    seen = embedder().model.input
+    network = naflow.models.create("conv4net", tmp_path / "weights.safetensors").eval()
+    values = {}
+    for picture in folder.split("test"):
+        image = np.asarray(Image.open(picture.image).convert("RGB"), np.float32) / 255
+        given = ((image - np.array(seen.mean)) / np.array(seen.std)).transpose(2, 0, 1)[None]
+        with torch.no_grad():
+            value = network(torch.from_numpy(given.astype(np.float32))).flatten().double().numpy()
+        values[picture.id] = value / np.linalg.norm(value)
+    for case, confidence in zip(found.cases, found.confidence, strict=True):
+        others = {key: v @ values[case.picture] for key, v in values.items() if key != case.picture}
+        assert case.reference == max(others, key=others.get)
+        assert confidence == pytest.approx(others[case.reference], abs=1e-5)
+
+
+def test_only_the_first_pictures_are_shown(cfg, monkeypatch):
+    shown = []
+    monkeypatch.setattr(stage, "show", lambda run, batch, flow: shown.extend(batch.cases))
+    found = maps.load(stage.explain(cfg("method=gradcam", "explain.shown=3"), "gradcam"))
+    assert shown == found.cases[:4]  # of whole batches
 
 
 def test_a_summary_tells_every_layer(cfg):

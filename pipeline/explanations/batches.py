@@ -1,0 +1,112 @@
+"""What a job explains, in batches: the pictures of a batch are read when its turn comes."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor, nn
+
+from naflow.errors import BadInput
+from pipeline.explanations import cases
+from pipeline.explanations.cases import Case
+from pipeline.models import weights
+from pipeline.models.subject import AT_ONCE, outputs
+from pipeline.pictures.images import Folder, Part, Picture
+from pipeline.pictures.pixels import read
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B cases and the pixels they need.
+
+    labels      (B,) names of the pictures' classes
+    images      (B, 3, H, W) uint8, the pictures
+    references  the same of what they are likened to; None where a class is explained
+    """
+
+    cases: list[Case]
+    labels: list[str]
+    images: Tensor
+    references: Tensor | None
+
+    @property
+    def mark(self) -> str:
+        """A hash of the cases and of every pixel."""
+        digest = hashlib.sha256(repr([case.pictures for case in self.cases]).encode())
+        for pixels in (self.images, self.references):
+            if pixels is not None:
+                digest.update(pixels.numpy().data)
+        return digest.hexdigest()
+
+
+class Batches:
+    """The cases of the file `explain.cases`, or else the first pictures of the model's own part.
+
+    A classifier is asked for a class. For an embedding without such a file, each picture is set
+    beside the most alike among its recipe's known pictures (or those of the same part).
+
+    Raises BadInput for cases and pictures that are not there.
+    """
+
+    def __init__(self, cfg: DictConfig, images: Folder, network: nn.Module) -> None:
+        self._cfg, self._network, self._of_class = cfg, network, is_classifier(cfg)
+        self._pictures = {picture.id: picture for picture in images.pictures}
+        self._known: list[Picture] = []
+        if cfg.explain.cases is not None:
+            self.cases = cases.read(Path(cfg.explain.cases))
+        else:
+            verified = cfg.recipe.get("verify", {})
+            part = verified.get("part", cfg.explain.part)
+            first = cases.in_turn(images.part(Part(**part))[1])[: cfg.explain.pictures]
+            self.cases = [Case(picture.id) for picture in first]
+            if not self._of_class:
+                known = images.part(Part(**(verified.get("known") or part)))[1]
+                self._known = cases.in_turn(known)[: cfg.explain.known]
+        for case in self.cases:
+            for key in case.pictures:
+                if key not in self._pictures:
+                    images.of_id(key)  # says which are near
+            if not (case.reference or self._known or self._of_class):
+                raise BadInput(
+                    f"{cfg.explain.cases}: {case.picture} has no 'reference', and {cfg.model.name} "
+                    "gives an embedding, which is asked for a likeness. Add references, or set "
+                    "explain.cases=null to have them found."
+                )
+
+    def __len__(self) -> int:
+        return -(-len(self.cases) // self._cfg.explain.batch)
+
+    def read(self, number: int) -> Batch:
+        """Batch `number`, counted from 0. Raises BadInput for a picture that cannot be decoded."""
+        size = self._cfg.explain.batch
+        part = self.cases[number * size : (number + 1) * size]
+        pictures = [self._pictures[case.picture] for case in part]
+        images, references = self._pixels(pictures), None
+        if self._known:
+            part = cases.most_alike(pictures, self._known, self._outputs(images), self._embedded)
+        if not self._of_class:
+            references = self._pixels([self._pictures[case.reference] for case in part])
+        return Batch(part, [picture.label for picture in pictures], images, references)
+
+    @cached_property
+    def _embedded(self) -> Tensor:
+        """The embeddings of the known pictures, of which a few are in memory at a time."""
+        some = [self._known[at : at + AT_ONCE] for at in range(0, len(self._known), AT_ONCE)]
+        return torch.cat([self._outputs(self._pixels(pictures)) for pictures in some])
+
+    def _pixels(self, pictures: Sequence[Picture]) -> Tensor:
+        seen = self._cfg.model.input
+        return read(pictures, [], seen.size, seen.fit, quiet=True).images
+
+    def _outputs(self, images: Tensor) -> Tensor:
+        seen = self._cfg.model.input
+        return outputs(self._network, images, seen.mean, seen.std)
+
+
+def is_classifier(cfg: DictConfig) -> bool:
+    """Whether the model's outputs are classes; otherwise they are an embedding."""
+    return cfg.model.task == weights.CLASSIFICATION

@@ -1,0 +1,182 @@
+"""Stage `measure`: how well the maps of one method tell what one model looked at.
+
+    python -m pipeline.measure method=naflow model=resnet18 images=shapes
+    python -m pipeline.measure -m 'method=glob(*)' model=resnet18,resnet50
+
+The pictures are those of `pipeline.explain`, `explain.pictures` of them; only those count that show
+an object, by mask or box, beside a background. Writes results/measured/model/method.csv, a row a
+picture and layer:
+
+    share ... rank_accuracy        where the map lies against the object
+    insertion, deletion, gain      faithfulness, at `measure.deep` layers only: it is dear
+    own                            on scenes of two pictures: whose question is asked
+
+and, for every picture, how its flow runs, in method.flow.csv. Nothing is computed again whose
+settings, weights, pictures and code are those of the file that is there: a sweep that was killed
+goes on with the pair of model and method that it was at.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+from tqdm import tqdm
+
+import naflow
+from naflow import Flow, metrics
+from naflow.explainer import Explainer
+from pipeline import device
+from pipeline.app import stage
+from pipeline.atomic import replacing, write_json
+from pipeline.explanations.batches import Batch, Batches
+from pipeline.explanations.objects import measurable, objects
+from pipeline.measuring import measures
+from pipeline.measuring.asked import asked
+from pipeline.measuring.panel import Panel
+from pipeline.models import weights
+from pipeline.models.subject import outputs
+from pipeline.pictures.images import Folder
+from pipeline.pictures.pixels import normalised
+from pipeline.tracking import tracked
+
+DIGITS = "%.6f"
+
+
+@stage
+def main(cfg: DictConfig) -> None:
+    """Measure."""
+    choices: Any = HydraConfig.get().runtime.choices
+    measure(cfg, choices.method)
+
+
+def measure(cfg: DictConfig, method: str) -> Path:
+    """Write the measures of `cfg.method` on `cfg.model`; returns their file.
+
+    Raises BadInput for weights and pictures that are not there.
+    """
+    device.seeded(cfg.seed)
+    network = weights.load(cfg.model, device.chosen(cfg.device)).network
+    images = instantiate(cfg.images)
+    batches = Batches(cfg, images, network)
+    explainer = instantiate(cfg.method, network)
+    path = Path(cfg.results) / "measured" / cfg.model.name / f"{method}.csv"
+    about = {"method": explainer.name, "model": cfg.model.name, "job": job(cfg, batches)}
+    if is_done(path, about):
+        return path
+    layers, flows = [], []
+    with tracked(cfg.tracking, f"{images.name}-measure-{method}-{cfg.model.name}", cfg) as run:
+        title = f"{method} {cfg.model.name}"
+        for number in tqdm(range(len(batches)), desc=title, disable=cfg.quiet):
+            panel = shown(cfg, images, network, batches.read(number))
+            flow = explainer(panel.images, panel.asked.score(panel.rows))
+            layers.append(of_layers(cfg, network, explainer, panel, flow))
+            flows.append(of_flow(panel, flow))
+        write(path.with_suffix(".flow.csv"), pd.concat(flows))
+        write(path, pd.concat(layers))
+        run.table("measured", pd.concat(layers))
+    write_json(path.with_suffix(".json"), about)
+    return path
+
+
+def shown(cfg: DictConfig, images: Folder, network: nn.Module, batch: Batch) -> Panel:
+    """A batch, less the pictures without an object or a background."""
+    seen, ids = cfg.model.input, [case.picture for case in batch.cases]
+    masks = objects(images, ids, seen.size, seen.fit)
+    kept = measurable(masks).nonzero()[:, 0].tolist()
+    given = outputs(network, batch.images[kept], seen.mean, seen.std)
+    references = batch.references
+    if references is not None:
+        references = outputs(network, references[kept], seen.mean, seen.std)
+    return Panel(
+        [ids[n] for n in kept],
+        [batch.cases[n].reference for n in kept],
+        normalised(batch.images[kept], seen.mean, seen.std).to(next(network.parameters()).device),
+        masks[kept],
+        asked(given, references),
+        [batch.labels[n] for n in kept],
+    )
+
+
+def of_layers(
+    cfg: DictConfig, network: nn.Module, explainer: Explainer, panel: Panel, flow: Flow
+) -> pd.DataFrame:
+    """A row a picture and layer."""
+    told = cfg.measure
+    maps = {layer: values.detach().clamp(min=0).cpu() for layer, values in flow}
+    found = {
+        layer: measures.place(values, panel.masks, round(told.tolerance * panel.masks.shape[-1]))
+        for layer, values in maps.items()
+    }
+    deep = spread(flow.layers, told.deep)
+    answer = partial(panel.answer, network)
+    for layer in deep:
+        values = maps[layer].to(panel.images.device)
+        found[layer] |= measures.faith(answer, panel.images, values, told.steps, cfg.seed)
+    if told.scenes:
+        of_scenes = measures.owner(explainer, panel.images, panel.asked, panel.partners, deep)
+        for layer in deep:
+            found[layer] |= of_scenes[layer]
+    tables = []
+    for number, (layer, numbers) in enumerate(found.items()):
+        columns = {name: values.cpu().numpy() for name, values in numbers.items()}
+        names = {"picture": panel.ids, "reference": panel.references, "layer": layer}
+        tables.append(pd.DataFrame(names | {"depth": (number + 1) / len(found)} | columns))
+    return pd.concat(tables)
+
+
+def of_flow(panel: Panel, flow: Flow) -> pd.DataFrame:
+    """A row a picture: how its maps change from layer to layer."""
+    maps = [values.detach().clamp(min=0).cpu() for _, values in flow]
+    return pd.DataFrame(
+        {
+            "picture": panel.ids,
+            "reference": panel.references,
+            "smoothness": metrics.smoothness(maps),
+            "stabilisation": metrics.stabilisation_depth(maps),
+            "drift": metrics.centroid_drift(maps).mean(1),
+        }
+    )
+
+
+def spread(layers: Sequence[str], count: int) -> list[str]:
+    """So many of the layers, evenly over the depth; all, where there are no more."""
+    if count >= len(layers):
+        return list(layers)
+    return [layers[int((number + 0.5) * len(layers) / count)] for number in range(count)]
+
+
+def job(cfg: DictConfig, batches: Batches) -> str:
+    """A hash of what decides the measures: settings, seed, weights, pictures' names, and code."""
+    chosen: Any = OmegaConf.to_container(cfg, resolve=True)
+    agreed = [chosen[key] for key in ("method", "model", "images", "measure", "seed")]
+    agreed += [chosen["explain"]["batch"], [case.pictures for case in batches.cases]]
+    digest = hashlib.sha256(json.dumps(agreed, sort_keys=True).encode())
+    digest.update(Path(cfg.model.weights).read_bytes())
+    sources = [Path(measures.__file__), Path(__file__), *Path(naflow.__file__).parent.rglob("*.py")]
+    for source in sorted(sources):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+def is_done(path: Path, about: dict[str, str]) -> bool:
+    """Whether the file is there, and was made by this very job."""
+    beside = path.with_suffix(".json")
+    return beside.is_file() and json.loads(beside.read_text()) == about
+
+
+def write(path: Path, table: pd.DataFrame) -> None:
+    """Write a table whose bytes depend on its numbers to six digits."""
+    with replacing(path) as unfinished:
+        table.to_csv(unfinished, index=False, float_format=DIGITS, lineterminator="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""How well maps tell what a network looked at: what is asked, and what is measured."""

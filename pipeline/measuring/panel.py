@@ -1,0 +1,60 @@
+"""Pictures as they are measured: shown to the network, with their objects and their questions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from naflow.metrics import Answers
+from pipeline import device
+from pipeline.measuring.asked import Asked
+
+
+@dataclass(frozen=True)
+class Panel:
+    """B pictures.
+
+    ids, references  (B,) of the pictures and of what they are likened to, "" for a class
+    images           (B, 3, H, W) as the network is given them
+    masks            (B, H, W) bool: objects
+    asked            the questions
+    labels           (B,) names of the pictures' classes
+    """
+
+    ids: Sequence[str]
+    references: Sequence[str]
+    images: Tensor
+    masks: Tensor
+    asked: Asked
+    labels: Sequence[str]
+
+    @property
+    def rows(self) -> Tensor:
+        """All pictures, in order."""
+        return torch.arange(len(self.ids))
+
+    @property
+    def partners(self) -> Tensor:
+        """(B,) for each picture the next one of another class; itself where there is none."""
+        count = len(self.labels)
+        return torch.tensor(
+            [
+                next(
+                    (
+                        other % count
+                        for other in range(one + 1, one + count)
+                        if self.labels[other % count] != self.labels[one]
+                    ),
+                    one,
+                )
+                for one in range(count)
+            ]
+        )
+
+    def answer(self, network: nn.Module, images: Tensor) -> Tensor:
+        """(n B,) what the network answers to n changes of the pictures, in half precision where the
+        hardware has it: thousands of them are asked."""
+        answers = Answers(network, self.asked.answer(self.rows), len(self.ids))
+        with device.autocast(images.device):
+            return answers(images)

@@ -1,0 +1,52 @@
+"""What many measured pictures say: means over a third of the depth, and who is ahead of whom."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from naflow import metrics
+
+THIRDS = ("shallow", "middle", "deep")
+
+
+def by_third(table: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
+    """A row a picture, a column (measure, third): means over its layers of that third.
+
+    table: of one model and method, as stage `measure` writes it. NaN where no map of the third
+    was defined.
+    """
+    third = np.ceil(table["depth"] * len(THIRDS) - 1e-9).astype(int) - 1
+    return table.groupby(["picture", third])[list(measures)].mean().unstack("depth")
+
+
+def means(
+    table: pd.DataFrame, measures: Sequence[str], resamples: int, confidence: float, seed: int
+) -> pd.DataFrame:
+    """A row a third and measure: the mean over pictures, its interval, and of how many."""
+    wide = by_third(table, measures)
+    found = metrics.bootstrap(wide.to_numpy(), resamples, confidence, seed)
+    return _rows(wide, dict(zip(("mean", "low", "high"), found, strict=True)))
+
+
+def lead(
+    ours: pd.DataFrame,
+    other: pd.DataFrame,
+    measures: Sequence[str],
+    resamples: int,
+    confidence: float,
+    seed: int,
+) -> pd.DataFrame:
+    """A row a third and measure: ours less the other's, paired over pictures, its interval, and the
+    p-value of no difference, not yet corrected for asking often."""
+    wide = by_third(ours, measures) - by_third(other, measures)
+    found = metrics.bootstrap(wide.to_numpy(), resamples, confidence, seed)
+    columns = dict(zip(("lead", "low", "high"), found, strict=True))
+    return _rows(wide, columns | {"p": metrics.sign_flip(wide.to_numpy(), seed=seed)})
+
+
+def _rows(wide: pd.DataFrame, columns: dict[str, np.ndarray]) -> pd.DataFrame:
+    places = [(measure, THIRDS[number]) for measure, number in wide.columns]
+    table = pd.DataFrame(places, columns=["measure", "third"])
+    table["pictures"] = wide.notna().sum().to_numpy()
+    return table.assign(**columns)

@@ -1,0 +1,126 @@
+"""Stage `study`: what the measures of every method on every model say, with intervals.
+
+    python -m pipeline.study results=results drawings=docs/method-study
+
+Reads results/measured (stage `measure`) and writes, into `drawings`,
+
+    means.csv     a row a model, method, third of the depth and measure, with its interval
+    leads.csv     the same of `study.method` less each other method, paired over pictures, with
+                  p-values of sign flips, Holm's correction over all rows of a measure
+    flows.csv     how the flows of every method run through the layers
+    study.json    how often `study.method` is ahead of each other method, and how often behind
+    ratio.png, gain.png, own.png   the measure against depth, a panel a model, a line a method
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import DictConfig
+from tqdm import tqdm
+
+from naflow import metrics
+from naflow.errors import BadInput, near_names
+from pipeline.app import stage
+from pipeline.atomic import replacing, write_json
+from pipeline.figures import depth, page
+from pipeline.measuring import thirds
+from pipeline.tracking import tracked
+
+MEASURES = ("ratio", "gain", "own")
+FLOWS = ["smoothness", "stabilisation", "drift"]
+DIGITS = "%.5f"
+
+Tables = dict[tuple[str, str], pd.DataFrame]  # (model, method) -> table
+
+
+@stage
+def main(cfg: DictConfig) -> None:
+    """Study."""
+    study(cfg)
+
+
+def study(cfg: DictConfig) -> Path:
+    """Write the tables and figures; returns their folder. Raises BadInput where nothing has been
+    measured, or not the method that the others are compared to."""
+    folder, place = Path(cfg.results) / "measured", Path(cfg.drawings)
+    measured, flows = read(folder, ".csv"), read(folder, ".flow.csv")
+    resampling = cfg.study.resamples, cfg.study.confidence, cfg.seed
+    tables = {
+        "means": joined(
+            {
+                key: thirds.means(table, MEASURES, *resampling)
+                for key, table in tqdm(measured.items(), desc="means", disable=cfg.quiet)
+            }
+        ),
+        "leads": leads(measured, cfg.study.method, *resampling),
+        "flows": joined({key: table[FLOWS].mean().to_frame().T for key, table in flows.items()}),
+    }
+    with tracked(cfg.tracking, "study", cfg) as run:
+        for name, table in tables.items():
+            with replacing(place / f"{name}.csv") as partial:
+                table.to_csv(partial, index=False, float_format=DIGITS, lineterminator="\n")
+            run.table(name, table)
+    write_json(place / "study.json", tally(tables["leads"], 1 - cfg.study.confidence))
+    for measure in MEASURES:
+        figure = depth.draw(measured, measure, *resampling)
+        page.publish(figure, place / measure)
+    return place
+
+
+def read(folder: Path, ending: str) -> Tables:
+    """The tables of every model and method that has been measured to the end."""
+    done = sorted(folder.glob("*/*.json"))
+    if not done:
+        raise BadInput(f"{folder} holds no measures. Make them: python -m pipeline.measure.")
+    return {
+        (path.parent.name, path.stem): pd.read_csv(path.with_suffix(ending), keep_default_na=True)
+        for path in done
+    }
+
+
+def leads(
+    measured: Tables, ours: str, resamples: int, confidence: float, seed: int
+) -> pd.DataFrame:
+    """A row a model, other method, third and measure: how far `ours` is ahead."""
+    methods = {method for _, method in measured}
+    if ours not in methods:
+        raise BadInput(f"study.method={ours} was not measured.{near_names(ours, methods)}")
+    table = joined(
+        {
+            (model, method): thirds.lead(
+                measured[model, ours], other, MEASURES, resamples, confidence, seed
+            )
+            for (model, method), other in measured.items()
+            if method != ours and (model, ours) in measured
+        }
+    )
+    corrected = table.groupby("measure")["p"].transform(lambda p: metrics.holm(p.to_numpy()))
+    return table.rename(columns={"method": "less"}).assign(holm=corrected)
+
+
+def joined(tables: Tables) -> pd.DataFrame:
+    """One table of many, their keys in two columns before it."""
+    frames: Any = tables  # pandas knows no keys that are pairs
+    table = pd.concat(frames, names=["model", "method"])
+    return table.reset_index([0, 1]).reset_index(drop=True)
+
+
+def tally(leads: pd.DataFrame, level: float) -> dict:
+    """Other method -> measure -> third -> on how many models ours is ahead, alike, behind; ahead
+    and behind where the corrected p-value is below the level."""
+    sure = leads["holm"] < level
+    found = leads.assign(
+        ahead=sure & (leads["lead"] > 0), behind=sure & (leads["lead"] < 0), alike=~sure
+    )
+    found = found[leads["p"].notna()]
+    counts = found.groupby(["less", "measure", "third"])[["ahead", "alike", "behind"]].sum()
+    tree: dict = {}
+    for (other, measure, third), row in counts.iterrows():
+        numbers = {name: int(count) for name, count in row.items()}
+        tree.setdefault(other, {}).setdefault(measure, {})[third] = numbers
+    return tree
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""The store: every bit comes back, and a map costs one chunk."""
+
+import sys
+
+import numpy as np
+import pytest
+from numcodecs import blosc
+
+from naflow.errors import BadInput
+from pipeline.explanations import store
+from pipeline.explanations.cases import Case
+from pipeline.explanations.store import Store
+
+SIZES = (4, 4, 2)
+LAYERS = {"conv": (6, 5), "layer1.0.add": (3, 3)}
+
+
+def parts():
+    """Three parts such as `maps.write_part` writes, of any numbers."""
+    rng, at = np.random.default_rng(0), 0
+    for number, size in enumerate(SIZES):
+        keys = [f"picture {row}" for row in range(at, at + size)]
+        arrays = {
+            "fingerprint": np.array(f"job {number}"),
+            "pictures": np.array(keys),
+            "references": np.array(["", "é"] * (size // 2)),
+            "score": rng.normal(size=size).astype(np.float32),
+            "prediction": np.arange(size) - 1,
+            "weights": np.zeros((size, 0), np.float32),
+        }
+        for layer, shape in LAYERS.items():
+            values = rng.normal(size=(size, *shape)).astype(np.float32)
+            values[0, 0, :3] = -0.0, np.nan, np.inf
+            values[1] = 0
+            arrays[f"map/{layer}"] = values
+            arrays[f"abandoned/{layer}"] = rng.random(size)
+            arrays[f"stop/{layer}"] = np.array(["tolerance", "closed_form"] * (size // 2))
+        at += size
+        yield arrays
+
+
+@pytest.fixture
+def folder(tmp_path):
+    store.write(tmp_path, parts())
+    return tmp_path
+
+
+def same(found, given):
+    if given.dtype.kind == "U":
+        assert found.tolist() == given.tolist()
+    else:
+        assert found.dtype == given.dtype and found.shape == given.shape
+        assert found.tobytes() == given.tobytes()
+
+
+def test_every_bit_comes_back(folder):
+    found, given = Store(folder).arrays(), list(parts())
+    assert list(found) == [name for name in given[0] if name != "fingerprint"]
+    for name, values in found.items():
+        same(values, np.concatenate([part[name] for part in given]))
+
+
+def test_parts_come_back_as_they_were(folder):
+    for number, given in enumerate(parts()):
+        found = Store(folder).part(number)
+        assert list(found) == list(given)
+        for name in given:
+            same(np.asarray(found[name]), given[name])
+    assert store.fingerprints(folder) == ["job 0", "job 1", "job 2"]
+
+
+def test_a_map_by_case_and_layer(folder):
+    opened, given = Store(folder), list(parts())
+    assert opened.layers == list(LAYERS)
+    assert opened.cases[5] == Case("picture 5", "é")
+    for layer in LAYERS:
+        same(opened.map(Case("picture 5", "é"), layer), given[1][f"map/{layer}"][1])
+        same(opened.map(Case("picture 8"), layer), given[2][f"map/{layer}"][0])
+
+
+def test_a_map_is_read_from_one_chunk(folder):
+    chunk = folder / store.NAME / "map" / "layer1.0.add" / "c.1.0.0"
+    others = [path for path in (folder / store.NAME).glob("map/*/c.*") if path != chunk]
+    assert len(others) == len(SIZES) * len(LAYERS) - 1
+    for path in others:
+        path.write_bytes(b"not a chunk")
+    given = list(parts())[1]["map/layer1.0.add"]
+    same(Store(folder).map(Case("picture 6"), "layer1.0.add"), given[2])
+    # What any other reader of the format finds in it.
+    raw = np.frombuffer(blosc.decompress(chunk.read_bytes()), np.float32)
+    same(raw.reshape(given.shape), given)
+
+
+def test_the_same_maps_are_the_same_bytes(folder, tmp_path):
+    def content():
+        root = folder / store.NAME
+        return {
+            path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()
+        }
+
+    first = content()
+    store.write(folder, parts())
+    assert content() == first
+    assert [path.name for path in folder.iterdir()] == [store.NAME]
+
+
+def test_a_store_is_whole_or_not_there(tmp_path):
+    def broken():
+        yield next(parts())
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.write(tmp_path, broken())
+    assert not store.exists(tmp_path)
+    assert store.fingerprints(tmp_path) == store.names(tmp_path) == []
+    with pytest.raises(BadInput, match=r"holds no maps.zarr. Make it .* pipeline.merge"):
+        Store(tmp_path)
+    store.write(tmp_path, parts())
+    assert len(Store(tmp_path).cases) == sum(SIZES)
+
+
+def test_what_is_not_in_it_is_answered_with_what_is_near(folder):
+    opened = Store(folder)
+    with pytest.raises(BadInput, match=r"no layer 'layer1.0'. Did you mean 'layer1.0.add'"):
+        opened.map(opened.cases[0], "layer1.0")
+    with pytest.raises(BadInput, match=r"no case .*Did you mean 'picture 1'"):
+        opened.map(Case("picture 11"), "conv")
+
+
+def test_without_the_package_it_says_what_to_install(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "zarr", None)
+    with pytest.raises(BadInput, match=r"pip install 'naflow\[sweep\]'"):
+        Store(folder)

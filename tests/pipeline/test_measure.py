@@ -1,0 +1,77 @@
+"""The stage on small scenes: what it writes, what it leaves out, and what it does not do twice."""
+
+import pandas as pd
+import pytest
+import torch
+from torchvision.models import resnet18
+
+import naflow.models
+from pipeline import measure as stage
+from pipeline.models import weights
+
+
+@pytest.fixture
+def cfg(config, tmp_path):
+    """resnet18 with random weights."""
+    torch.manual_seed(0)
+    weights.save(
+        tmp_path / "weights.safetensors", "resnet18", resnet18(num_classes=2), ["cross", "disc"]
+    )
+    return lambda *more: config(
+        "explain.pictures=4", "explain.batch=2", "measure.steps=2", "measure.deep=3", *more
+    )
+
+
+def test_a_row_a_picture_and_layer(cfg):
+    path = stage.measure(cfg("method=hirescam"), "hirescam")
+    assert path.parts[-3:] == ("measured", "resnet18", "hirescam.csv")
+    table = pd.read_csv(path)
+    assert len(table) == 4 * 16 and table["layer"].nunique() == 16  # to the last of 2 x 2 pixels
+    assert table["share"].between(0, 1).all()
+    deep = table.dropna(subset="own")
+    assert deep["layer"].nunique() == 3 and deep["gain"].between(-1, 1).all()
+    assert (deep["gain"] - (deep["insertion"] - deep["deletion"])).abs().max() < 2e-6
+    flows = pd.read_csv(path.with_suffix(".flow.csv"))
+    assert len(flows) == 4 and flows["smoothness"].between(0, 1).all()
+
+
+def test_nothing_is_measured_twice(cfg, monkeypatch):
+    path = stage.measure(cfg("method=gradcam"), "gradcam")
+    first = path.read_bytes()
+    calls = []
+    monkeypatch.setattr(stage, "of_layers", lambda *_: calls.append(1) or pd.DataFrame())
+    assert stage.measure(cfg("method=gradcam"), "gradcam").read_bytes() == first and not calls
+    stage.measure(cfg("method=gradcam", "measure.steps=3"), "gradcam")
+    assert len(calls) == 2
+
+
+def test_likenesses_too(config, tmp_path):
+    torch.manual_seed(0)
+    network = naflow.models.create("resnet18_npid")
+    weights.save(tmp_path / "weights.safetensors", "resnet18_npid", network, None)
+    cfg = config("model=resnet18_npid", "recipe.size=32", "explain.pictures=3", "measure.deep=2")
+    cfg.recipe.verify.part = cfg.recipe.verify.known = {"group": "base", "split": "test"}
+    cfg.measure.steps, cfg.method = 2, {"_target_": "naflow.explainers.HiResCAM"}
+    table = pd.read_csv(stage.measure(cfg, "hirescam"))
+    assert table["reference"].notna().all()
+    assert table["own"].between(-1, 1).sum() == 6
+
+
+def test_layers_evenly_over_the_depth():
+    layers = list("abcdefghij")
+    assert stage.spread(layers, 2) == ["c", "h"]
+    assert stage.spread(layers, 5) == ["b", "d", "f", "h", "j"]
+    assert stage.spread(layers, 12) == layers
+
+
+def test_pictures_without_an_object_are_left_out(cfg, monkeypatch):
+    original = stage.objects
+
+    def without_first(*args):
+        masks = original(*args)
+        masks[0] = False
+        return masks
+
+    monkeypatch.setattr(stage, "objects", without_first)
+    table = pd.read_csv(stage.measure(cfg("method=gradcam"), "gradcam"))
+    assert table["picture"].nunique() == 2
