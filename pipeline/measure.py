@@ -9,7 +9,8 @@ picture and layer:
 
     share ... rank_accuracy        where the map lies against the object
     insertion, deletion, gain      faithfulness, at `measure.deep` layers only: it is dear
-    own                            on scenes of two pictures: whose question is asked
+    own                            on scenes of two pictures: whose question is asked; not for a
+                                   network whose output grows with the picture
 
 and, for every picture, how its flow runs, in method.flow.csv. Nothing is computed again whose
 settings, weights, pictures and code are those of the file that is there: a sweep that was killed
@@ -32,6 +33,7 @@ from tqdm import tqdm
 
 import naflow
 from naflow import Flow, metrics
+from naflow.errors import BadInput
 from naflow.explainer import Explainer
 from pipeline import device
 from pipeline.app import stage
@@ -76,9 +78,16 @@ def measure(cfg: DictConfig, method: str) -> Path:
         title = f"{method} {cfg.model.name}"
         for number in tqdm(range(len(batches)), desc=title, disable=cfg.quiet):
             panel = shown(cfg, images, network, batches.read(number))
+            if panel is None:
+                continue
             flow = explainer(panel.images, panel.asked.score(panel.rows))
             layers.append(of_layers(cfg, network, explainer, panel, flow))
             flows.append(of_flow(panel, flow))
+        if not layers:
+            raise BadInput(
+                f"None of the {len(batches.cases)} pictures of {images.name} shows an object, by "
+                "mask or box, beside a background: there is nothing to measure against."
+            )
         write(path.with_suffix(".flow.csv"), pd.concat(flows))
         write(path, pd.concat(layers))
         run.table("measured", pd.concat(layers))
@@ -86,11 +95,13 @@ def measure(cfg: DictConfig, method: str) -> Path:
     return path
 
 
-def shown(cfg: DictConfig, images: Folder, network: nn.Module, batch: Batch) -> Panel:
-    """A batch, less the pictures without an object or a background."""
+def shown(cfg: DictConfig, images: Folder, network: nn.Module, batch: Batch) -> Panel | None:
+    """A batch, less the pictures without an object or a background; None if no other is left."""
     seen, ids = cfg.model.input, [case.picture for case in batch.cases]
     masks = objects(images, ids, seen.size, seen.fit)
     kept = measurable(masks).nonzero()[:, 0].tolist()
+    if not kept:
+        return None
     given = outputs(network, batch.images[kept], seen.mean, seen.std)
     references = batch.references
     if references is not None:
@@ -120,7 +131,7 @@ def of_layers(
     for layer in deep:
         values = maps[layer].to(panel.images.device)
         found[layer] |= measures.faith(answer, panel.images, values, told.steps, cfg.seed)
-    if told.scenes:
+    if panel.takes_scenes(network):
         of_scenes = measures.owner(explainer, panel.images, panel.asked, panel.partners, deep)
         for layer in deep:
             found[layer] |= of_scenes[layer]
@@ -160,8 +171,8 @@ def job(cfg: DictConfig, batches: Batches) -> str:
     agreed += [chosen["explain"]["batch"], [case.pictures for case in batches.cases]]
     digest = hashlib.sha256(json.dumps(agreed, sort_keys=True).encode())
     digest.update(Path(cfg.model.weights).read_bytes())
-    sources = [Path(measures.__file__), Path(__file__), *Path(naflow.__file__).parent.rglob("*.py")]
-    for source in sorted(sources):
+    ours = [Path(__file__), *Path(measures.__file__).parent.glob("*.py")]
+    for source in sorted([*ours, *Path(naflow.__file__).parent.rglob("*.py")]):
         digest.update(source.read_bytes())
     return digest.hexdigest()
 

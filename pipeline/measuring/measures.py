@@ -52,7 +52,8 @@ def owner(
 ) -> dict[str, Numbers]:
     """Layer -> how well the maps of two questions are told apart, on scenes of two pictures.
 
-    Picture i (B, 3, H, W) stands left of picture order[i], of another class. `own` is the share of
+    Picture i (B, 3, H, W) stands left of picture order[i], of another class; where there is none,
+    order[i] is i, and the answer NaN. `own` is the share of
     the map that lies on the left half when picture i's question is asked, less the same when the
     other's is: 1 for a method that is always on the picture asked for, 0 for one that does not
     see the question.
@@ -60,7 +61,12 @@ def owner(
     scenes = torch.cat([images, images[order]], dim=3)
     rows = torch.arange(len(images))
     own, other = (explainer(scenes, asked.score(one), layers=layers) for one in (rows, order))
-    return {layer: {"own": _left(own[layer]) - _left(other[layer])} for layer in layers}
+    alone = (order == rows).to(images.device)
+    differences = {layer: _left(own[layer]) - _left(other[layer]) for layer in layers}
+    return {
+        layer: {"own": difference.masked_fill(alone, torch.nan)}
+        for layer, difference in differences.items()
+    }
 
 
 def _left(maps: Tensor) -> Tensor:

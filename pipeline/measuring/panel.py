@@ -52,6 +52,14 @@ class Panel:
             ]
         )
 
+    def takes_scenes(self, network: nn.Module) -> bool:
+        """Whether a scene of two pictures side by side gives an output as large as a picture's. It
+        does behind global pooling; a flattened feature map grows with the picture."""
+        picture = self.images[:1]
+        with torch.no_grad():
+            one, two = network(picture), network(torch.cat([picture, picture], dim=3))
+        return one.shape == two.shape
+
     def answer(self, network: nn.Module, images: Tensor) -> Tensor:
         """(n B,) what the network answers to n changes of the pictures, in half precision where the
         hardware has it: thousands of them are asked."""

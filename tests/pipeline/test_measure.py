@@ -6,6 +6,7 @@ import torch
 from torchvision.models import resnet18
 
 import naflow.models
+from naflow.errors import BadInput
 from pipeline import measure as stage
 from pipeline.models import weights
 
@@ -75,3 +76,9 @@ def test_pictures_without_an_object_are_left_out(cfg, monkeypatch):
     monkeypatch.setattr(stage, "objects", without_first)
     table = pd.read_csv(stage.measure(cfg("method=gradcam"), "gradcam"))
     assert table["picture"].nunique() == 2
+
+
+def test_no_object_at_all_is_said(cfg, monkeypatch):
+    monkeypatch.setattr(stage, "objects", lambda *_: torch.zeros(2, 32, 32, dtype=torch.bool))
+    with pytest.raises(BadInput, match="None of the 4 pictures of .* shows an object"):
+        stage.measure(cfg("method=gradcam"), "gradcam")

@@ -83,6 +83,13 @@ def test_partners_are_of_another_class() -> None:
     assert PANEL.partners.tolist() == [1, 0, 0]
     alone = Panel(["a"], [""], IMAGES[:1], MASKS[:1], PANEL.asked, ["red"])
     assert alone.partners.tolist() == [0]
+    found = measures.owner(GradCAM(Colours()), IMAGES[:1], PANEL.asked, alone.partners, ["relu"])
+    assert found["relu"]["own"].isnan().all()
+
+
+def test_which_networks_take_scenes() -> None:
+    flattened = nn.Sequential(Colours().conv, nn.Flatten())
+    assert PANEL.takes_scenes(Colours()) and not PANEL.takes_scenes(flattened)
 
 
 def test_questions_of_both_kinds() -> None:
