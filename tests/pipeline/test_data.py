@@ -39,6 +39,8 @@ def test_format(scenes):
             assert (image.mode, mask.mode) == ("RGB", "L")
         assert 0 <= row.x0 < row.x1 <= 32
         assert 0 <= row.y0 < row.y1 <= 32
+        files = (scenes / row.image).read_bytes() + (scenes / row.mask).read_bytes()
+        assert row.sha256 == hashlib.sha256(files).hexdigest()
 
 
 def test_same_seed_same_bytes(tmp_path):

@@ -80,5 +80,5 @@ def test_pictures_without_an_object_are_left_out(cfg, monkeypatch):
 
 def test_no_object_at_all_is_said(cfg, monkeypatch):
     monkeypatch.setattr(stage, "objects", lambda *_: torch.zeros(2, 32, 32, dtype=torch.bool))
-    with pytest.raises(BadInput, match="None of the 4 pictures of .* shows an object"):
+    with pytest.raises(BadInput, match=r"None of the 4 pictures of .* shows an object"):
         stage.measure(cfg("method=gradcam"), "gradcam")
