@@ -57,6 +57,7 @@ METHODS: dict[str, Callable[[nn.Module], Explainer]] = {
     "FullGrad": FullGrad,
     "NAFlow damped": NAFlow,
     "NAFlow proximal": lambda model: NAFlow(model, "proximal"),
+    "NAFlow selective": lambda model: NAFlow(model, "selective"),
     "CF-CAM, 32 channels": lambda model: CFCAM(model, share=0.9, most=32),
     "Score-CAM, 32 channels": lambda model: ScoreCAM(model, most=32),
     "Ablation-CAM": AblationCAM,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, fx, nn
 
+from naflow.abandon import RULES
 from naflow.config import InverseConfig, resolve
 from naflow.errors import BadInput, NotFinite
 from naflow.explainer import Explainer
@@ -18,7 +19,8 @@ from naflow.linalg import Solution, Stop
 from naflow.merge import merged_as_paper
 from naflow.plan import Plan, plan_of
 from naflow.preserve import full_precision, preserved
-from naflow.record import Record
+from naflow.record import Record, record
+from naflow.scores import ClassLogit, Score
 
 Progress = Callable[[str, int, int], None]
 
@@ -26,7 +28,8 @@ Progress = Callable[[str, int, int], None]
 class NAFlow(Explainer):
     """Neuron Abandoning Attention Flow of a CNN.
 
-    preset    "damped" (default), "proximal", "paper", "plain", "released", or an InverseConfig
+    preset    "damped" (default), "proximal", "selective", "paper", "plain", "released", or an
+              InverseConfig
     units     names of modules that follow each other, for a model torch.fx cannot trace
     last      the deepest layer of the flow; by default the last feature map of more than one pixel
     rules     inverse rules of your own, tried before the library's
@@ -66,6 +69,11 @@ class NAFlow(Explainer):
         with preserved(self.model), torch.no_grad():
             chain = self._chains.chain(images)
             return plan_of(chain, images, self.config, self.rules, self.last)
+
+    def recorded(self, images: Tensor, score: Score | None, detail: bool | Sequence[str]) -> Record:
+        """The pass that is inverted; its importance is that of the neurons not abandoned."""
+        chain, abandon = self._chains.chain(images), RULES[self.config.abandon]
+        return record(chain, images, score or ClassLogit(), self.last, detail, abandon=abandon)
 
     @full_precision()
     def explain(self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]) -> Flow:

@@ -6,12 +6,14 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
+from naflow.abandon import RULES
 from naflow.errors import BadInput, near_names
 
 Anchor = Literal["zero", "forward"]
 Offset = Literal["local", "zero"]
 Merge = Literal["never", "paper"]
 Reduce = Literal["sum", "positive"]
+Abandon = Literal["unused", "opposing"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class InverseConfig:
                     lose the maps between; "never": every layer keeps its map
     in_place        as if every activation overwrote its input, as in the authors' code: the map
                     before a ReLU is the map after it, and what the ReLU closed is what is abandoned
+    abandon         "unused": neurons of importance 0; "opposing": also what speaks against the score,
+                    see naflow.abandon
     reduce          "sum": ReLU(sum_k alpha_k x~_k) (Eq. 2); "positive": sum_k ReLU(alpha_k x~_k)
 
     Raises BadInput for a value outside its range.
@@ -49,6 +53,7 @@ class InverseConfig:
     max_iterations: int | None = 50
     merge: Merge = "never"
     in_place: bool = False
+    abandon: Abandon = "unused"
     reduce: Reduce = "sum"
 
     def __post_init__(self) -> None:
@@ -56,6 +61,7 @@ class InverseConfig:
             ("anchor", get_args(Anchor)),
             ("offset", get_args(Offset)),
             ("merge", get_args(Merge)),
+            ("abandon", tuple(RULES)),
             ("reduce", get_args(Reduce)),
             ("truncate", (True, False)),
             ("drop_abandoned", (True, False)),
@@ -100,6 +106,10 @@ PRESETS: dict[str, InverseConfig] = {
     "damped": InverseConfig(),
     # Regularised: the inverse nearest to the forward activation.
     "proximal": InverseConfig(drop_abandoned=False, anchor="forward"),
+    # No inverse, but the forward activation of what speaks for the score at every layer above.
+    "selective": InverseConfig(
+        drop_abandoned=False, anchor="forward", damping=math.inf, abandon="opposing"
+    ),
 }
 
 

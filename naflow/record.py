@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from naflow.abandon import Rule
 from naflow.chain import Chain
 from naflow.errors import BadInput, NotFinite, UnsupportedModel, near_names
 from naflow.scores import ChannelContribution, Score, Similarity
@@ -65,13 +67,16 @@ def record(
     last: str | None = None,
     detail: bool | Sequence[str] = False,
     question: Score | None = None,
+    abandon: Rule | None = None,
 ) -> Record:
     """Run the model once and differentiate the score once: the cascade of Jacobians
     alpha^{l-1} = (df_l/dx^{l-1})^T alpha^l for all layers is one reverse pass.
 
     last: the deepest layer of the flow; by default the last feature map of more than one pixel.
     detail: the blocks to look into. question: what is asked, where `score` is that with a gradient
-    of its own; by default the score. Call it inside `preserved(model)`.
+    of its own; by default the score. abandon: what every feature map's importance becomes before it
+    goes on down, see naflow.abandon; an image of which nothing is left then has importance 0
+    everywhere. Call it inside `preserved(model)`.
 
     Raises BadInput for a score that is not (B,) or does not depend on the images; NotFinite,
     naming layer and images, where an activation or gradient is NaN or infinite.
@@ -92,13 +97,19 @@ def record(
         _check_finite(value, "The score")
         if not value.requires_grad:
             raise BadInput("The score does not depend on the images: nothing to explain.")
+        left: dict[str, Tensor] = {}
+        if abandon is not None:
+            for unit, x in zip(chain.units[:end], activations, strict=False):
+                if unit.feature_map and x.ndim == 4:
+                    x.register_hook(partial(_passed_on, abandon, x.detach(), left, unit.name))
         gradients = torch.autograd.grad(
             value.sum(), list(points.values()), allow_unused=True, materialize_grads=True
         )
-    importance = dict(zip(points, gradients, strict=True))
+    importance = dict(zip(points, gradients, strict=True)) | left
     for name, gradient in importance.items():
         _check_finite(gradient, f"The gradient at layer '{name}'")
-    _check_used(importance[names[-1]], names[-1])
+    if abandon is None:
+        _check_used(importance[names[-1]], names[-1])
     return Record(
         names=names,
         units=chain.units[:end],
@@ -113,6 +124,14 @@ def record(
             for unit, maps in inner.items()
         },
     )
+
+
+def _passed_on(
+    abandon: Rule, x: Tensor, left: dict[str, Tensor], name: str, importance: Tensor
+) -> Tensor:
+    """What a layer passes on, also noted in `left`: autograd may hand out what came in."""
+    left[name] = abandon(importance, x)
+    return left[name]
 
 
 def last_map(units: list[Unit], activations: list[Tensor], last: str | None = None) -> int:

@@ -33,6 +33,32 @@ def _out_of_range(index: int, classes: int) -> BadInput:
     return BadInput(f"Class {index} is out of range: the model has classes 0 to {classes - 1}.")
 
 
+def _asked(
+    output: object, index: int | Sequence[int] | Tensor | None, name: str
+) -> tuple[Tensor, Tensor]:
+    """The logits (B, classes) and the class (B,) that the score `name` is asked for."""
+    logits = _logits(output, name)
+    if logits.ndim != 2:
+        raise BadInput(
+            f"{name} needs logits of shape (B, classes), the model returns "
+            f"{tuple(logits.shape)}: use scores.PixelSet for a segmentation, "
+            "scores.ChannelContribution for an embedding, or a callable."
+        )
+    batch, classes = logits.shape
+    if index is None:
+        return logits, logits.argmax(1)
+    chosen = torch.as_tensor(index, device=logits.device)
+    if chosen.is_floating_point() or chosen.ndim > 1 or chosen.numel() not in (1, batch):
+        raise BadInput(
+            f"Class index {index!r}: give one integer, or one for each of the {batch} images."
+        )
+    chosen = chosen.long().expand(batch)
+    wrong = chosen[(chosen < 0) | (chosen >= classes)]
+    if len(wrong):
+        raise _out_of_range(int(wrong[0]), classes)
+    return logits, chosen
+
+
 @dataclass(frozen=True)
 class ClassLogit:
     """S = the logit of a class (Eq. 1). index: one class for all images, one an image, or None
@@ -44,28 +70,28 @@ class ClassLogit:
     index: int | Sequence[int] | Tensor | None = None
 
     def __call__(self, output: Tensor) -> Tensor:
-        logits = _logits(output, "ClassLogit")
-        if logits.ndim != 2:
-            raise BadInput(
-                f"ClassLogit needs logits of shape (B, classes), the model returns "
-                f"{tuple(logits.shape)}: use scores.PixelSet for a segmentation, "
-                "scores.ChannelContribution for an embedding, or a callable."
-            )
-        batch, classes = logits.shape
-        if self.index is None:
-            index = logits.argmax(1)
-        else:
-            index = torch.as_tensor(self.index, device=logits.device)
-            if index.is_floating_point() or index.ndim > 1 or index.numel() not in (1, batch):
-                raise BadInput(
-                    f"Class index {self.index!r}: give one integer, or one for each of the "
-                    f"{batch} images."
-                )
-            index = index.long().expand(batch)
-            wrong = index[(index < 0) | (index >= classes)]
-            if len(wrong):
-                raise _out_of_range(int(wrong[0]), classes)
+        logits, index = _asked(output, self.index, "ClassLogit")
         return logits.gather(1, index[:, None])[:, 0]
+
+
+@dataclass(frozen=True)
+class ClassContrast:
+    """S = z_c - sum_{k != c} w_k z_k: a class's logit against those of the others, each weighted by
+    its share w_k = e^{z_k} / sum_{j != c} e^{z_j} in their probability (detached). What speaks for
+    all classes alike cancels. index: as in ClassLogit.
+
+    The others' weights are those of SGLRP (Iwana, Kuroki, Uchida, 2019). Raises BadInput as
+    ClassLogit does, and for a model of one class.
+    """
+
+    index: int | Sequence[int] | Tensor | None = None
+
+    def __call__(self, output: Tensor) -> Tensor:
+        logits, index = _asked(output, self.index, "ClassContrast")
+        if logits.shape[1] < 2:
+            raise BadInput("The model has one class: there is no other to contrast it with.")
+        others = logits.detach().scatter(1, index[:, None], -torch.inf).softmax(1)
+        return logits.gather(1, index[:, None])[:, 0] - (others * logits).sum(1)
 
 
 def _pair(output: object, reference: Tensor, kind: str, spatial_sum: bool) -> tuple[Tensor, Tensor]:

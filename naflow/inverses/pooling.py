@@ -17,7 +17,7 @@ class MaxPool(Inverse):
     """y back at the recorded argmax positions, all other neurons abandoned (0).
 
     Overlapping windows may pick one neuron twice: it gets the value of the last window in
-    row-major order, once, never a sum.
+    row-major order that was not abandoned, once, never a sum.
     """
 
     families = (nn.MaxPool2d, nn.AdaptiveMaxPool2d)
@@ -28,6 +28,8 @@ class MaxPool(Inverse):
         batch, channels = indices.shape[:2]
         picked = indices.reshape(batch, channels, -1)  # (B, C, windows), position in the input
         windows = torch.arange(picked.shape[2], device=picked.device).expand_as(picked)
+        if unit.kept is not None:
+            windows = windows.masked_fill(~unit.kept.reshape(batch, channels, -1), -1)
         size = unit.input[0, 0].numel()
         # The last window that picked each neuron: deterministic on every device, unlike scatter.
         last = torch.full((batch, channels, size), -1, device=picked.device)

@@ -169,6 +169,9 @@ def test_max_pool_puts_a_value_back_once() -> None:
     expected[0, 0, 1, 1] = 4.0
     assert torch.equal(solution.value, expected)
     assert solution.residual.item() == pytest.approx(math.sqrt((9 + 4 + 1) / 30))
+    kept = torch.tensor([[[[True, True], [True, False]]]])
+    unit = ForwardUnit(pool, x, pool(x), kept)
+    assert rule_for(pool, "pool")(unit, target, UNDAMPED).value.sum() == 3  # the last one kept
 
 
 def test_batch_norm_gamma_zero_is_abandoned() -> None:

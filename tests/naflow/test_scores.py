@@ -118,3 +118,19 @@ def test_pixel_set_is_checked() -> None:
         scores.PixelSet(3)(logits)
     with pytest.raises(BadInput, match="PixelSet needs logits"):
         scores.PixelSet(0)(torch.zeros(2, 3))
+
+
+def test_class_contrast() -> None:
+    logits = torch.tensor([[2.0, 1.0, 0.0], [0.0, 3.0, 3.0]], requires_grad=True)
+    share = torch.tensor([1.0, 0.0]).softmax(0)
+    found = scores.ClassContrast([0, 0])(logits)
+    assert found.tolist() == pytest.approx([2 - float(share[0]), -3])
+    gradient = torch.autograd.grad(found.sum(), logits)[0]
+    torch.testing.assert_close(gradient[0], torch.tensor([1.0, -share[0], -share[1]]))
+    torch.testing.assert_close(gradient.sum(1), torch.zeros(2))  # what all share cancels
+    assert torch.equal(scores.ClassContrast()(logits)[1:], scores.ClassContrast(1)(logits)[1:])
+
+
+def test_class_contrast_needs_another_class() -> None:
+    with pytest.raises(BadInput, match="one class"):
+        scores.ClassContrast()(torch.zeros(2, 1))

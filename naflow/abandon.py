@@ -1,0 +1,34 @@
+"""Which neurons are abandoned on the way back, beside those without importance.
+
+A rule takes a layer's importance coefficients (B, C, h, w), as the layers above have left them, and
+its activation, and gives the importance that the layer passes on: 0 where a neuron is abandoned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Rule = Callable[[Tensor, Tensor], Tensor]
+
+
+def opposing(importance: Tensor, activation: Tensor) -> Tensor:
+    """Abandon what speaks against the score, and with it as much of what speaks for it.
+
+    With the contributions c_k = alpha_k x_k of a place's channels, p and n the sums of the positive
+    and of the negative ones, neurons of c_k <= 0 are abandoned and the others keep the share
+    max(p - n, 0) / p of their importance. So a place's contributions add up to what they did, where
+    that was positive, and a place that speaks against the score passes nothing on: the net evidence
+    of a layer is shared out among its layer below, as relevance is. Ours, not the paper's.
+    """
+    contribution = importance * activation
+    speaks_for = contribution.relu().sum(1, keepdim=True)
+    net = contribution.sum(1, keepdim=True).relu()
+    left = torch.where(speaks_for > 0, net / speaks_for, 0.0)
+    return torch.where(contribution > 0, importance * left, 0.0)
+
+
+#: By their names in InverseConfig.abandon; "unused" is the paper's, importance 0 and nothing else.
+RULES: dict[str, Rule | None] = {"unused": None, "opposing": opposing}

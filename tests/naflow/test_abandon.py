@@ -1,0 +1,104 @@
+"""Abandoning what speaks against the score: the rule by hand, and through a whole network."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import Residual, randomised
+from torch import nn
+
+from naflow import NAFlow, scores
+from naflow.abandon import opposing
+from naflow.chain import ChainCache
+from naflow.explainers import HiResCAM
+from naflow.preserve import preserved
+from naflow.record import record
+
+
+def test_by_hand() -> None:
+    importance = torch.tensor([3.0, -1.0, 1.0, 0.0]).view(1, 4, 1, 1)
+    activation = torch.tensor([1.0, 2.0, 1.0, 5.0]).view(1, 4, 1, 1)
+    # contributions 3, -2, 1, 0: of the 4 that speak for it, 2 are left
+    assert opposing(importance, activation).flatten().tolist() == [1.5, 0, 0.5, 0]
+    assert not opposing(-importance, activation).flatten().tolist()[0]
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10_000))
+def test_a_place_keeps_its_net_contribution_where_it_speaks_for_the_score(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    importance, x = torch.randn(2, 3, 5, 4, 4, generator=generator, dtype=torch.float64)
+    left = opposing(importance, x)
+    torch.testing.assert_close((left * x).sum(1), (importance * x).sum(1).relu())
+    assert (left * x >= 0).all()
+    assert (left.abs() <= importance.abs() * (1 + 1e-12)).all()
+    assert (left[importance * x <= 0] == 0).all()
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    return randomised(Residual()).double().eval()
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.randn(3, 3, 16, 16, dtype=torch.float64)
+
+
+def test_the_reverse_pass_is_the_cascade_unit_by_unit(
+    model: nn.Module, images: torch.Tensor
+) -> None:
+    with preserved(model):
+        chain = ChainCache(model, None).chain(images)
+        score = scores.ClassContrast()
+        plain = record(chain, images, score)
+        found = record(chain, images, score, abandon=opposing)
+    alpha = opposing(plain.importance[-1], plain.activations[-1])
+    torch.testing.assert_close(found.importance[-1], alpha)
+    for number in range(len(plain.units) - 1, 0, -1):
+        x = plain.activations[number].clone().requires_grad_()
+        alpha = torch.autograd.grad(plain.units[number].module(x), x, alpha)[0]
+        alpha = opposing(alpha, x.detach())
+        torch.testing.assert_close(found.importance[number], alpha)
+
+
+def test_selective_maps_are_what_is_left(model: nn.Module, images: torch.Tensor) -> None:
+    flow = NAFlow(model, "selective")(images, keep=["importance", "bpfm"])
+    last = flow.layers[-1]
+    torch.testing.assert_close(flow[last], HiResCAM(model)(images)[last])
+    totals = [found.sum((1, 2)) for _, found in flow]
+    assert all((found >= 0).all() for _, found in flow)
+    assert (torch.stack(totals) > 0).all()
+    for layer in flow.layers:
+        assert (flow.importance[layer] * flow.bpfm[layer] >= -1e-12).all(), layer
+        assert (flow.stats[layer].abandoned > 0.2).all(), layer
+
+
+def test_single_images_give_what_the_batch_gives(model: nn.Module, images: torch.Tensor) -> None:
+    explainer = NAFlow(model, "selective")
+    batch = explainer(images)
+    for number in range(len(images)):
+        alone = explainer(images[number : number + 1])
+        for layer in batch.layers:
+            torch.testing.assert_close(alone[layer][0], batch[layer][number])
+
+
+def test_nothing_that_speaks_for_the_score_is_a_map_of_zeros(images: torch.Tensor) -> None:
+    class Against(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.relu = nn.Conv2d(3, 4, 3), nn.ReLU()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return -self.relu(self.conv(x)).mean((2, 3))
+
+    flow = NAFlow(Against().double(), "selective")(images, scores.ClassLogit(0))
+    assert all((found == 0).all() for _, found in flow)
+
+
+def test_abandoning_goes_with_any_inverse(model: nn.Module, images: torch.Tensor) -> None:
+    selective = NAFlow(model, "selective")(images)
+    proximal = NAFlow(model, "proximal", abandon="opposing", damping=100.0)(images)
+    assert torch.allclose(selective["layer1.0"], proximal["layer1.0"], rtol=1e-2)
