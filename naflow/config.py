@@ -37,8 +37,8 @@ class InverseConfig:
                     lose the maps between; "never": every layer keeps its map
     in_place        as if every activation overwrote its input, as in the authors' code: the map
                     before a ReLU is the map after it, and what the ReLU closed is what is abandoned
-    abandon         "unused": neurons of importance 0; "opposing": also what speaks against the score,
-                    see naflow.abandon
+    abandon         "unused": neurons of importance 0; "opposing": also what speaks against the
+                    score, see naflow.abandon
     reduce          "sum": ReLU(sum_k alpha_k x~_k) (Eq. 2); "positive": sum_k ReLU(alpha_k x~_k)
 
     Raises BadInput for a value outside its range.
