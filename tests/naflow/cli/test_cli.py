@@ -533,6 +533,7 @@ def test_every_explainer_for_classes_and_embeddings_is_a_method(
         and issubclass(kind, Explainer)
         and not inspect.isabstract(kind)
         and not name.startswith("Seg")
+        and kind.__module__ != "naflow.explainers.controls"  # they explain nothing
     }
     assert set(METHODS.values()) == concrete | {NAFlow}
     argv = residual(tmp_path / "out", photo, "--layers", "layer1.0", "--method", *METHODS)
