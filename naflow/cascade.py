@@ -19,8 +19,7 @@ from naflow.linalg import Solution, Stop
 from naflow.merge import merged_as_paper
 from naflow.plan import Plan, plan_of
 from naflow.preserve import full_precision, preserved
-from naflow.record import Record, record
-from naflow.scores import ClassLogit, Score
+from naflow.record import Record
 
 Progress = Callable[[str, int, int], None]
 
@@ -53,6 +52,7 @@ class NAFlow(Explainer):
     ) -> None:
         super().__init__(model, units=units, last=last)
         self.config = resolve(preset, **settings)
+        self.abandon = RULES[self.config.abandon]
         self.preset = preset if isinstance(preset, str) and not settings else "custom"
         self.rules = tuple(rules)
         self.progress = progress
@@ -69,11 +69,6 @@ class NAFlow(Explainer):
         with preserved(self.model), torch.no_grad():
             chain = self._chains.chain(images)
             return plan_of(chain, images, self.config, self.rules, self.last)
-
-    def recorded(self, images: Tensor, score: Score | None, detail: bool | Sequence[str]) -> Record:
-        """The pass that is inverted; its importance is that of the neurons not abandoned."""
-        chain, abandon = self._chains.chain(images), RULES[self.config.abandon]
-        return record(chain, images, score or ClassLogit(), self.last, detail, abandon=abandon)
 
     @full_precision()
     def explain(self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]) -> Flow:

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
-from naflow.abandon import RULES
 from naflow.errors import BadInput, near_names
 
 Anchor = Literal["zero", "forward"]
@@ -61,7 +60,7 @@ class InverseConfig:
             ("anchor", get_args(Anchor)),
             ("offset", get_args(Offset)),
             ("merge", get_args(Merge)),
-            ("abandon", tuple(RULES)),
+            ("abandon", get_args(Abandon)),
             ("reduce", get_args(Reduce)),
             ("truncate", (True, False)),
             ("drop_abandoned", (True, False)),

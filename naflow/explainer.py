@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from naflow.abandon import Rule
 from naflow.chain import ChainCache
 from naflow.errors import BadInput, near_names
 from naflow.flow import Flow
@@ -33,6 +34,9 @@ class Explainer(ABC):
 
     Raises BadInput where model is no nn.Module.
     """
+
+    #: What a layer's importance becomes before it goes on down; None: it stays the gradient.
+    abandon: Rule | None = None
 
     def __init__(
         self, model: nn.Module, *, units: Sequence[str] | None = None, last: str | None = None
@@ -76,7 +80,8 @@ class Explainer(ABC):
     def recorded(self, images: Tensor, score: Score | None, detail: bool | Sequence[str]) -> Record:
         """The pass that is explained; methods may send back something else than the gradient."""
         chain = self._chains.chain(images)
-        return record(chain, images, score or ClassLogit(), self.last, detail)
+        score = score or ClassLogit()
+        return record(chain, images, score, self.last, detail, abandon=self.abandon)
 
     def check_layers(self, record: Record, layers: Sequence[str] | None) -> None:
         """Raise BadInput, with the near names, for a layer that the flow would not have."""

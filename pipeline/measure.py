@@ -89,8 +89,9 @@ def measure(cfg: DictConfig, method: str) -> Path:
                 "mask or box, beside a background: there is nothing to measure against."
             )
         write(path.with_suffix(".flow.csv"), pd.concat(flows))
-        write(path, pd.concat(layers))
-        run.table("measured", pd.concat(layers))
+        table = pd.concat(layers)
+        write(path, table)
+        run.table("measured", table)
     write_json(path.with_suffix(".json"), about)
     return path
 
