@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
+from bench.rivals import GradCAMBlockByBlock, Zennit
 from naflow import NAFlow
-from naflow.explainer import Explainer
 from naflow.explainers import (
     CFCAM,
     CLRP,
@@ -40,7 +40,7 @@ from naflow.explainers import (
 from naflow.explainers.eigen import EigenCAM
 from naflow.explainers.library import FEM, AblationCAM, FullGrad, GradCAMElementWise, ScoreCAM
 
-METHODS: dict[str, Callable[[nn.Module], Explainer]] = {
+METHODS: dict[str, Callable[[nn.Module], Callable]] = {
     "Grad-CAM": GradCAM,
     "Grad-CAM++": GradCAMPlusPlus,
     "XGrad-CAM": XGradCAM,
@@ -55,12 +55,14 @@ METHODS: dict[str, Callable[[nn.Module], Explainer]] = {
     "SGLRP": SGLRP,
     "Relevance-CAM": RelevanceCAM,
     "FullGrad": FullGrad,
-    "NAFlow damped": NAFlow,
+    "NAFlow damped": lambda model: NAFlow(model, "damped"),
     "NAFlow proximal": lambda model: NAFlow(model, "proximal"),
     "NAFlow selective": lambda model: NAFlow(model, "selective"),
     "CF-CAM, 32 channels": lambda model: CFCAM(model, share=0.9, most=32),
     "Score-CAM, 32 channels": lambda model: ScoreCAM(model, most=32),
     "Ablation-CAM": AblationCAM,
+    "pytorch-grad-cam": GradCAMBlockByBlock,
+    "zennit": Zennit,
 }
 USUAL = ["Grad-CAM", "NAFlow damped", "NAFlow proximal"]
 
@@ -79,7 +81,7 @@ def main() -> None:
     methods = METHODS if options.methods == ["all"] else options.methods
     for name in options.models:
         torch.manual_seed(0)
-        model = _seen_data(getattr(torchvision.models, name)()).to(device).eval()
+        model = seen_data(getattr(torchvision.models, name)()).to(device).eval()
         images = torch.randn(options.batch, 3, options.size, options.size, device=device)
         _compare(name, model, images, methods, options.repeats)
 
@@ -95,7 +97,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _seen_data(model: nn.Module) -> nn.Module:
+def seen_data(model: nn.Module) -> nn.Module:
     """Batch norms with the statistics of a few random images: activations of a sane scale."""
     model.train()
     with torch.no_grad():
@@ -118,13 +120,13 @@ def _compare(
     flows = {method: explainer(images) for method, explainer in explainers.items()}  # warm-up
     for _ in range(repeats):
         for method, explainer in explainers.items():
-            unit = statistics.median(_seconds(forward, images) for _ in range(3))
-            seconds[method].append(_seconds(lambda e=explainer: e(images), images))
+            unit = statistics.median(seconds_of(forward, images) for _ in range(3))
+            seconds[method].append(seconds_of(lambda e=explainer: e(images), images))
             ratios[method].append(seconds[method][-1] / unit)
-    base = _peak(lambda: _forward_and_reverse(model, images), model, images)
+    base = peak_of_live_tensors(lambda: _forward_and_reverse(model, images), model, images)
     for method, flow in flows.items():
-        peak = _peak(lambda e=explainers[method]: e(images), model, images)
-        solved = flow.stats.values()
+        peak = peak_of_live_tensors(lambda e=explainers[method]: e(images), model, images)
+        solved = getattr(flow, "stats", {}).values()  # other libraries return none
         iterations = sum(int(s.iterations.max()) for s in solved)
         residual = max((float(s.residual.max()) for s in solved), default=0.0)
         print(
@@ -135,7 +137,8 @@ def _compare(
         )
 
 
-def _seconds(run: Callable, images: Tensor) -> float:
+def seconds_of(run: Callable, images: Tensor) -> float:
+    """The time of one call on the images' device."""
     _wait(images)
     start = time.perf_counter()
     run()
@@ -181,7 +184,8 @@ class _LiveTensors(TorchDispatchMode):
             self.peak = max(self.peak, sum(self.alive.values()))
 
 
-def _peak(run: Callable, model: nn.Module, images: Tensor) -> int:
+def peak_of_live_tensors(run: Callable, model: nn.Module, images: Tensor) -> int:
+    """Bytes of the tensors that live together in one call, above the weights and the images."""
     gc.collect()
     if images.is_cuda:
         torch.cuda.reset_peak_memory_stats()

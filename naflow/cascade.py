@@ -13,13 +13,14 @@ from naflow.config import InverseConfig, resolve
 from naflow.errors import BadInput, NotFinite
 from naflow.explainer import Explainer
 from naflow.flow import Flow, LayerStats
-from naflow.inverses import ForwardUnit, Identity, Inverse, Rectifier, rule_for
+from naflow.inverses import ForwardUnit, Identity, Inverse, Rectifier, rule_for, under
 from naflow.inverses.jacobian import UnitJacobian
 from naflow.linalg import Solution, Stop
 from naflow.merge import merged_as_paper
 from naflow.plan import Plan, plan_of
 from naflow.preserve import full_precision, preserved
-from naflow.record import Record
+from naflow.record import Record, record
+from naflow.scores import ClassLogit, Score, contrasted
 
 Progress = Callable[[str, int, int], None]
 
@@ -27,7 +28,7 @@ Progress = Callable[[str, int, int], None]
 class NAFlow(Explainer):
     """Neuron Abandoning Attention Flow of a CNN.
 
-    preset    "damped" (default), "proximal", "selective", "paper", "plain", "released", or an
+    preset    "selective" (default), "damped", "proximal", "paper", "plain", "released", or an
               InverseConfig
     units     names of modules that follow each other, for a model torch.fx cannot trace
     last      the deepest layer of the flow; by default the last feature map of more than one pixel
@@ -42,7 +43,7 @@ class NAFlow(Explainer):
     def __init__(
         self,
         model: nn.Module,
-        preset: str | InverseConfig = "damped",
+        preset: str | InverseConfig = "selective",
         *,
         units: Sequence[str] | None = None,
         last: str | None = None,
@@ -70,6 +71,11 @@ class NAFlow(Explainer):
             chain = self._chains.chain(images)
             return plan_of(chain, images, self.config, self.rules, self.last)
 
+    def recorded(self, images: Tensor, score: Score | None, detail: bool | Sequence[str]) -> Record:
+        chain, asked = self._chains.chain(images), score or ClassLogit()
+        explained = contrasted(asked) if self.config.contrast else asked
+        return record(chain, images, explained, self.last, detail, asked, self.abandon)
+
     @full_precision()
     def explain(self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]) -> Flow:
         """The cascade: x~^L = x^L, then x~^{l-1} = A(f_l^{-1}(x~^l)), and one map a layer."""
@@ -84,7 +90,17 @@ class NAFlow(Explainer):
             record.at(layer)  # merging may have lost it
         wanted = set(layers or record.layers)
         bpfm = record.activations[-1]
-        found = {record.names[-1]: _Found(bpfm, "", None)}
+        found: dict[str, _Found] = {}
+
+        def see(name: str, bpfm: Tensor, rule: str, solution: Solution | None) -> None:
+            """Draw a layer's map as soon as its BPFM is there, so that the BPFM need not stay."""
+            if name in wanted:
+                x, alpha = record.at(name)
+                seen = attention_map(alpha, bpfm, config.reduce)
+                stats = _stats(bpfm, rule, solution, x, alpha)
+                found[name] = _Found(seen, stats, bpfm if "bpfm" in keep else None)
+
+        see(record.names[-1], bpfm, "", None)
         depth, shallowest = len(record.units), _shallowest(record, wanted)
         for l in range(depth - 1, shallowest - 1, -1):  # noqa: E741 (as in the paper)
             name, unit = record.names[l], record.units[l]
@@ -98,36 +114,29 @@ class NAFlow(Explainer):
             solution = rule(forward, bpfm, config)
             bpfm = solution.value * (record.importance[l] != 0)
             _check_finite(bpfm, name, unit.name)
-            found[name] = _Found(bpfm, rule.describe(unit.module), solution)
+            see(name, bpfm, rule.describe(unit.module), solution)
             for inner, value in _inside(record, l, bpfm).items():
-                found[inner] = _Found(value, f"through {unit.name}", solution)
+                see(inner, value, f"through {unit.name}", solution)
             if self.progress is not None:
                 self.progress(name, depth - l, depth - shallowest)
-        return self._flow(
-            record, found, [n for n in record.layers if n in found and n in wanted], keep
-        )
-
-    def _flow(
-        self, record: Record, found: dict[str, _Found], order: list[str], keep: Sequence[str]
-    ) -> Flow:
-        x = {name: record.at(name)[0] for name in order}
-        alpha = {name: record.at(name)[1] for name in order}
+        order = [name for name in record.layers if name in found]
+        kept = {name: found[name].bpfm for name in order}
         return Flow(
             layers=order,
-            maps={n: attention_map(alpha[n], found[n].bpfm, self.config.reduce) for n in order},
+            maps={name: found[name].map for name in order},
             score=record.score,
             prediction=record.prediction,
             output=record.output,
             method=self.name,
-            stats={n: _stats(found[n], x[n], alpha[n]) for n in order},
-            importance=alpha if "importance" in keep else {},
-            bpfm={n: found[n].bpfm for n in order} if "bpfm" in keep else {},
+            stats={name: found[name].stats for name in order},
+            importance={n: record.at(n)[1] for n in order} if "importance" in keep else {},
+            bpfm={name: bpfm for name, bpfm in kept.items() if bpfm is not None},
         )
 
     def _rule(self, module: nn.Module, name: str) -> Inverse:
         if self.config.in_place and _OVERWRITES.matches(module):
             return _PASSES
-        return rule_for(module, name, self.rules)
+        return under(rule_for(module, name, self.rules), self.config)
 
 
 _OVERWRITES, _PASSES = Rectifier(), Identity()
@@ -135,11 +144,11 @@ _OVERWRITES, _PASSES = Rectifier(), Identity()
 
 @dataclass(frozen=True)
 class _Found:
-    """One layer's BPFM and how it was found; no solution at the deepest layer, where x~ = x."""
+    """One layer's map, how it was found, and its BPFM where that is to be kept."""
 
-    bpfm: Tensor
-    rule: str
-    solution: Solution | None
+    map: Tensor
+    stats: LayerStats
+    bpfm: Tensor | None
 
 
 def _shallowest(record: Record, wanted: set[str]) -> int:
@@ -202,19 +211,22 @@ def _check_finite(bpfm: Tensor, layer: str, above: str) -> None:
         )
 
 
-def _stats(found: _Found, x: Tensor, importance: Tensor) -> LayerStats:
+def _stats(
+    bpfm: Tensor, rule: str, solution: Solution | None, x: Tensor, importance: Tensor
+) -> LayerStats:
+    """No solution: the deepest layer, where x~ = x."""
     batch = len(x)
     size = x.flatten(1).norm(dim=1)
-    ratio = torch.where(size > 0, found.bpfm.flatten(1).norm(dim=1) / size, 0.0)
+    ratio = torch.where(size > 0, bpfm.flatten(1).norm(dim=1) / size, 0.0)
     abandoned = (importance == 0).flatten(1).double().mean(1)
-    if found.solution is None:
+    if solution is None:
         none = torch.zeros(batch)
         iterations, residual, codes = none.long(), none, [int(Stop.CLOSED_FORM)] * batch
     else:
-        iterations, residual = found.solution.iterations.cpu(), found.solution.residual.cpu()
-        codes = found.solution.stop.tolist()
+        iterations, residual = solution.iterations.cpu(), solution.residual.cpu()
+        codes = solution.stop.tolist()
     return LayerStats(
-        rule=found.rule,
+        rule=rule,
         iterations=iterations,
         residual=residual,
         stop=[Stop(code) for code in codes],

@@ -38,6 +38,7 @@ class InverseConfig:
                     before a ReLU is the map after it, and what the ReLU closed is what is abandoned
     abandon         "unused": neurons of importance 0; "opposing": also what speaks against the
                     score, see naflow.abandon
+    contrast        a class's logit is explained by what sets it apart: scores.ClassContrast
     reduce          "sum": ReLU(sum_k alpha_k x~_k) (Eq. 2); "positive": sum_k ReLU(alpha_k x~_k)
 
     Raises BadInput for a value outside its range.
@@ -53,6 +54,7 @@ class InverseConfig:
     merge: Merge = "never"
     in_place: bool = False
     abandon: Abandon = "unused"
+    contrast: bool = False
     reduce: Reduce = "sum"
 
     def __post_init__(self) -> None:
@@ -65,6 +67,7 @@ class InverseConfig:
             ("truncate", (True, False)),
             ("drop_abandoned", (True, False)),
             ("in_place", (True, False)),
+            ("contrast", (True, False)),
         ):
             if getattr(self, name) not in allowed:
                 options = " or ".join(repr(value) for value in allowed)
@@ -107,7 +110,11 @@ PRESETS: dict[str, InverseConfig] = {
     "proximal": InverseConfig(drop_abandoned=False, anchor="forward"),
     # No inverse, but the forward activation of what speaks for the score at every layer above.
     "selective": InverseConfig(
-        drop_abandoned=False, anchor="forward", damping=math.inf, abandon="opposing"
+        drop_abandoned=False,
+        anchor="forward",
+        damping=math.inf,
+        abandon="opposing",
+        contrast=True,
     ),
 }
 

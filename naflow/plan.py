@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from naflow.chain import Chain
 from naflow.config import InverseConfig
-from naflow.inverses import Inverse, rule_for
+from naflow.inverses import Inverse, rule_for, under
 from naflow.record import last_map
 from naflow.table import aligned
 from naflow.units import Unit
@@ -106,7 +106,7 @@ def plan_of(
     )
     units = []
     for i, unit in enumerate(chain.units[:end]):
-        rule = rule_for(unit.module, unit.name, rules) if i else None
+        rule = under(rule_for(unit.module, unit.name, rules), config) if i else None
         x, y = points[i], points[i + 1]
         units.append(
             PlannedUnit(

@@ -99,6 +99,7 @@ def record(
             raise BadInput("The score does not depend on the images: nothing to explain.")
         left: dict[str, Tensor] = {}
         if abandon is not None:
+            activations[end - 1].register_hook(partial(_check_used, layer=names[-1]))
             for unit, x in zip(chain.units[:end], activations, strict=False):
                 if unit.feature_map and x.ndim == 4:
                     x.register_hook(partial(_passed_on, abandon, x.detach(), left, unit.name))
@@ -108,7 +109,7 @@ def record(
     importance = dict(zip(points, gradients, strict=True)) | left
     for name, gradient in importance.items():
         _check_finite(gradient, f"The gradient at layer '{name}'")
-    if abandon is None:
+    if names[-1] not in left:
         _check_used(importance[names[-1]], names[-1])
     return Record(
         names=names,

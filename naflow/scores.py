@@ -94,6 +94,24 @@ class ClassContrast:
         return logits.gather(1, index[:, None])[:, 0] - (others * logits).sum(1)
 
 
+def contrasted(score: Score) -> Score:
+    """A class's logit with the gradient of its ClassContrast: the number that was asked for,
+    explained by what sets the class apart. Any other score, and the logit of a model's only class,
+    as it is."""
+    if not isinstance(score, ClassLogit):
+        return score
+    contrast = ClassContrast(score.index)
+
+    def asked(output: Tensor) -> Tensor:
+        logit = score(output)
+        if output.shape[1] < 2:
+            return logit
+        difference = contrast(output)
+        return logit.detach() + (difference - difference.detach())
+
+    return asked
+
+
 def _pair(output: object, reference: Tensor, kind: str, spatial_sum: bool) -> tuple[Tensor, Tensor]:
     """The image's and the reference's embeddings, both (B, D) or (B, C, H*W) with spatial_sum."""
     v = _logits(output, "a similarity score")

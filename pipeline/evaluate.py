@@ -14,7 +14,9 @@ Cases that explain the same picture are averaged first: pictures, not cases, are
 intervals. A map that is zero everywhere has no place: it is counted as undefined and left out.
 """
 
+import json
 import logging
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,7 @@ from pipeline.atomic import replacing, write_json
 from pipeline.explanations.maps import Maps, load
 from pipeline.explanations.objects import measurable, objects
 from pipeline.figures import localisation, page
+from pipeline.pictures.images import Folder
 from pipeline.tracking import tracked
 
 log = logging.getLogger(__name__)
@@ -127,7 +130,14 @@ def objects_of(found: Maps) -> Tensor:
     """Boolean (N, size, size): where the object of each case's picture is."""
     settings = found.manifest["settings"]
     seen, ids = settings["model"]["input"], [case.picture for case in found.cases]
-    return objects(instantiate(settings["images"]), ids, seen["size"], seen["fit"])
+    images = _folder(json.dumps(settings["images"], sort_keys=True))
+    return objects(images, ids, seen["size"], seen["fit"])
+
+
+@cache
+def _folder(settings: str) -> Folder:
+    """The pictures that settings name; most folders of maps name the same."""
+    return instantiate(json.loads(settings))
 
 
 def scores(maps: Tensor, masks: Tensor, tolerance: int) -> np.ndarray:

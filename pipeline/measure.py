@@ -19,7 +19,7 @@ goes on with the pair of model and method that it was at.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,6 @@ from tqdm import tqdm
 import naflow
 from naflow import Flow, metrics
 from naflow.errors import BadInput
-from naflow.explainer import Explainer
 from pipeline import device
 from pipeline.app import stage
 from pipeline.atomic import replacing, write_json
@@ -56,11 +55,12 @@ DIGITS = "%.6f"
 def main(cfg: DictConfig) -> None:
     """Measure."""
     choices: Any = HydraConfig.get().runtime.choices
-    measure(cfg, choices.method)
+    measure(cfg, cfg.measure.name or choices.method)
 
 
 def measure(cfg: DictConfig, method: str) -> Path:
-    """Write the measures of `cfg.method` on `cfg.model`; returns their file.
+    """Write the measures of `cfg.method`, under the name `method`, on `cfg.model`; returns their
+    file.
 
     Raises BadInput for weights and pictures that are not there.
     """
@@ -69,6 +69,7 @@ def measure(cfg: DictConfig, method: str) -> Path:
     images = instantiate(cfg.images)
     batches = Batches(cfg, images, network)
     explainer = instantiate(cfg.method, network)
+    explain = partial(explainer, detail=cfg.measure.detail)
     path = Path(cfg.results) / "measured" / cfg.model.name / f"{method}.csv"
     about = {"method": explainer.name, "model": cfg.model.name, "job": job(cfg, batches)}
     if is_done(path, about):
@@ -80,8 +81,8 @@ def measure(cfg: DictConfig, method: str) -> Path:
             panel = shown(cfg, images, network, batches.read(number))
             if panel is None:
                 continue
-            flow = explainer(panel.images, panel.asked.score(panel.rows))
-            layers.append(of_layers(cfg, network, explainer, panel, flow))
+            flow = explain(panel.images, panel.asked.score(panel.rows))
+            layers.append(of_layers(cfg, network, explain, panel, flow))
             flows.append(of_flow(panel, flow))
         if not layers:
             raise BadInput(
@@ -118,7 +119,7 @@ def shown(cfg: DictConfig, images: Folder, network: nn.Module, batch: Batch) -> 
 
 
 def of_layers(
-    cfg: DictConfig, network: nn.Module, explainer: Explainer, panel: Panel, flow: Flow
+    cfg: DictConfig, network: nn.Module, explain: Callable[..., Flow], panel: Panel, flow: Flow
 ) -> pd.DataFrame:
     """A row a picture and layer."""
     told = cfg.measure
@@ -133,7 +134,7 @@ def of_layers(
         values = maps[layer].to(panel.images.device)
         found[layer] |= measures.faith(answer, panel.images, values, told.steps, cfg.seed)
     if panel.takes_scenes(network):
-        of_scenes = measures.owner(explainer, panel.images, panel.asked, panel.partners, deep)
+        of_scenes = measures.owner(explain, panel.images, panel.asked, panel.partners, deep)
         for layer in deep:
             found[layer] |= of_scenes[layer]
     tables = []

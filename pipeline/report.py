@@ -2,9 +2,9 @@
 
     python -m pipeline.report results=results drawings=figures
 
-Reads all finished maps, the selections, and the figures' captions and claims; writes index.html,
-a single file that refers to no other. It shows the pictures that the figures do; with
-report.all=true, or where nothing was selected, all that were explained.
+Reads all finished maps, the selections, the figures' captions and claims, and what `evaluate` found
+of every model; writes index.html, a single file that refers to no other. It shows the pictures that
+the figures do; with report.all=true, or where nothing was selected, all that were explained.
 """
 
 import json
@@ -32,7 +32,9 @@ def report(cfg: DictConfig) -> Path:
     """Write drawings/index.html; returns its path. Raises BadInput where there are no maps."""
     results, drawings = Path(cfg.results), Path(cfg.drawings)
     selections = {} if cfg.report.all else selected(results / "selected")
-    page = html(content.of(finished(results / "maps"), selections, drawn(drawings)))
+    evaluation = drawings / "evaluation.json"
+    evaluated = read(evaluation) if evaluation.is_file() else {}
+    page = html(content.of(finished(results / "maps"), selections, drawn(drawings), evaluated))
     path = drawings / "index.html"
     with replacing(path) as partial:
         partial.write_text(page, encoding="utf-8", newline="\n")
@@ -64,16 +66,17 @@ def drawn(root: Path) -> dict[str, dict]:
 
     Raises BadInput for a file that is no JSON.
     """
-    return {path.stem: _read(path) for path in sorted(root.glob("fig*.json"))}
+    return {path.stem: read(path) for path in sorted(root.glob("fig*.json"))}
 
 
-def _read(path: Path) -> dict:
+def read(path: Path) -> dict:
+    """A JSON file that a figure left. Raises BadInput where it is none."""
     try:
         return json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
     except ValueError as error:
+        again = "evaluate" if path.stem == "evaluation" else f"figure figure={path.stem}"
         raise BadInput(
-            f"{path} cannot be read ({error}). Draw it again: python -m pipeline.figure "
-            f"figure={path.stem}."
+            f"{path} cannot be read ({error}). Make it again: python -m pipeline.{again}."
         ) from None
 
 

@@ -39,7 +39,7 @@ def _models(command: argparse.ArgumentParser) -> None:
 def _plan(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", required=True, help=_MODEL)
     command.add_argument("--size", type=_count, help="side of the image in pixels")
-    command.add_argument("--preset", default="damped", help=", ".join(PRESETS))
+    command.add_argument("--preset", default="selective", help=", ".join(PRESETS))
 
 
 def _explain(command: argparse.ArgumentParser) -> None:
@@ -50,7 +50,7 @@ def _explain(command: argparse.ArgumentParser) -> None:
     add("--random-weights", action="store_true", help="do without weights, to try things out")
     add("--labels", type=Path, help="a text file, one class name a line")
     add("--method", nargs="+", default=["naflow"], help=f"some of {', '.join(METHODS)}")
-    add("--preset", help=f"of the method naflow: {', '.join(PRESETS)} (default: damped)")
+    add("--preset", help=f"of the method naflow: {', '.join(PRESETS)} (default: selective)")
     add("--target", help="index or name of the class to explain (default: the predicted one)")
     add("--reference", type=Path, help="for embeddings: why does a photo resemble this one?")
     add("--layers", nargs="+", help="layers to draw, as `naflow plan` names them (default: all)")

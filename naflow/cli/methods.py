@@ -45,7 +45,7 @@ def explainers(
 ) -> dict[str, Explainer]:
     """An explainer for each name, each name once.
 
-    preset    of the method naflow, by default "damped"
+    preset    of the method naflow, by default "selective"
     progress  called as progress(layer, done, total) by the methods that take their time
 
     Raises BadInput for an unknown name or preset, with the near ones, and for a preset that no
@@ -60,6 +60,6 @@ def explainers(
     for name in names:
         settings: dict[str, Any] = {"progress": progress} if name in _SLOW else {}
         if name == "naflow":
-            settings["preset"] = preset or "damped"
+            settings["preset"] = preset or "selective"
         made[name] = METHODS[name](network, **settings)
     return made

@@ -9,6 +9,7 @@ from torch import nn
 from naflow.errors import UnsupportedModel
 from naflow.inverses.activation import Identity, Leaky, Rectifier, Smooth
 from naflow.inverses.affine import Affine, Conv, least_squares
+from naflow.inverses.anchored import Anchored, under
 from naflow.inverses.inverse import ForwardUnit, Inverse, closed_form
 from naflow.inverses.normalization import BatchNorm
 from naflow.inverses.pooling import MaxPool
@@ -44,6 +45,7 @@ def rule_for(module: nn.Module, name: str, rules: Sequence[Inverse] = ()) -> Inv
 __all__ = [
     "RULES",
     "Affine",
+    "Anchored",
     "BatchNorm",
     "Conv",
     "ForwardUnit",
@@ -56,4 +58,5 @@ __all__ = [
     "closed_form",
     "least_squares",
     "rule_for",
+    "under",
 ]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import torch
 from torch import Tensor, fx, nn
 
 from naflow.config import InverseConfig
-from naflow.inverses.inverse import ForwardUnit, Inverse, closed_form, relative
+from naflow.inverses.inverse import ForwardUnit, Inverse, relative
 from naflow.inverses.jacobian import UnitJacobian
 from naflow.linalg import (
     Convolution,
@@ -79,12 +78,10 @@ def least_squares(
     """argmin_x || P (J x - t) ||^2 + damping^2 s^2 || x - a ||^2, with t = z~ - c given as target.
 
     P keeps the equations that `config` keeps; s is the largest singular value of P J, as far as
-    six steps of bidiagonalisation from t see it (a lower bound, sample by sample).
+    six steps of bidiagonalisation from t see it (a lower bound, sample by sample). The damping is
+    finite: see Anchored.
     """
     start = unit.input if config.anchor == "forward" else None
-    if config.damping == math.inf:
-        value = torch.zeros_like(unit.input) if start is None else start.clone()
-        return closed_form(value, operator.mv(value) - target, target)
     first = _first_equations(unit) if config.truncate else None
     kept = unit.kept if config.drop_abandoned else None
     if first is not None:

@@ -8,8 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from naflow import metrics
-from naflow.explainer import Explainer
+from naflow import Flow, metrics
 from naflow.explainers.masked import blurred
 from pipeline.measuring.asked import Asked
 
@@ -48,7 +47,7 @@ def faith(
 
 
 def owner(
-    explainer: Explainer, images: Tensor, asked: Asked, order: Tensor, layers: list[str]
+    explain: Callable[..., Flow], images: Tensor, asked: Asked, order: Tensor, layers: list[str]
 ) -> dict[str, Numbers]:
     """Layer -> how well the maps of two questions are told apart, on scenes of two pictures.
 
@@ -60,7 +59,7 @@ def owner(
     """
     scenes = torch.cat([images, images[order]], dim=3)
     rows = torch.arange(len(images))
-    own, other = (explainer(scenes, asked.score(one), layers=layers) for one in (rows, order))
+    own, other = (explain(scenes, asked.score(one), layers=layers) for one in (rows, order))
     alone = (order == rows).to(images.device)
     differences = {layer: _left(own[layer]) - _left(other[layer]) for layer in layers}
     return {

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pandas as pd
 from torch import Tensor
@@ -91,9 +91,10 @@ class Folder:
         if index is None:
             self.pictures = _from_class_folders(self.root)
         else:
-            self.pictures = _from_index(
-                self.root / index, self.root, dict(columns or {}), dict(select or {})
-            )
+            # Plain values: settings of Hydra are slow to look up, row by row.
+            plain: dict[str, Any] = dict(columns or {})
+            plain |= {"box": list(plain.get("box", ()))}
+            self.pictures = _from_index(self.root / index, self.root, plain, dict(select or {}))
         present = sorted({picture.label for picture in self.pictures})
         self.classes = list(classes) if classes is not None else present
         unknown = [label for label in present if label not in self.classes]
@@ -217,8 +218,8 @@ def _from_index(index: Path, root: Path, columns: dict, select: dict) -> list[Pi
                 f"{near_names(str(value), values)}"
             )
     pictures = [
-        _picture(row, f"{index}, line {int(str(line)) + 2}", root, columns)
-        for line, row in table.iterrows()
+        _picture(row, f"{index}, line {line + 2}", root, columns)
+        for line, row in zip(table.index, table.to_dict("records"), strict=True)
     ]
     double = pd.Series([picture.id for picture in pictures]).duplicated()
     if double.any():
@@ -239,7 +240,7 @@ def _read(index: Path) -> pd.DataFrame:
         raise BadInput(f"{index} cannot be read as CSV: {str(error).strip()}.") from None
 
 
-def _picture(row: pd.Series, where: str, root: Path, columns: dict) -> Picture:
+def _picture(row: Mapping[str, str], where: str, root: Path, columns: dict) -> Picture:
     def cell(key: str, default: str) -> str:
         return row.get(columns.get(key, default), "")
 
@@ -250,14 +251,15 @@ def _picture(row: pd.Series, where: str, root: Path, columns: dict) -> Picture:
                 f"{where}: the {column} is empty. "
                 "Fill it in, or leave the row out with images.select."
             )
-    for file in filter(None, (image, mask)):
-        if not (root / file).is_file():
-            raise BadInput(f"{where}: {root / file} does not exist.")
+    files = [root / file for file in (image, mask) if file]
+    for file in files:
+        if not file.is_file():
+            raise BadInput(f"{where}: {file} does not exist.")
     key = cell("id", "id") or image
     split = cell("split", "split") or dealt(key)
     box = _box([row.get(name, "") for name in columns.get("box", ())], where)
     group = cell("group", "group") or "base"
-    return Picture(key, root / image, label, split, root / mask if mask else None, box, group)
+    return Picture(key, files[0], label, split, files[1] if mask else None, box, group)
 
 
 def _box(cells: list[str], where: str) -> Box | None:

@@ -14,8 +14,10 @@ def of(
     found: Mapping[str, Mapping[str, Maps]],
     selections: Mapping[str, Selection],
     drawn: Mapping[str, dict],
+    evaluated: Mapping[str, Mapping[str, dict]],
 ) -> dict:
-    """Everything: `found` are model -> method -> maps, `drawn` are the figures' JSON files.
+    """Everything: `found` are model -> method -> maps, `drawn` are the figures' JSON files,
+    `evaluated` is that of stage `evaluate`, model -> method -> where in the depth -> ratio.
 
     Where there are selections, only their pictures are kept, with every model that explained them.
     Raises BadInput where a model has maps but not of the case selected for it, and where nothing
@@ -38,6 +40,7 @@ def of(
             figures.figure(name, selections.get(name), drawn.get(name, {}), shown)
             for name in sorted({*selections, *drawn})
         ],
+        "evaluated": evaluated,
         "photographs": photographs.addresses,
         "colours": encoded.colours(),
         "all": not selections,

@@ -47,6 +47,7 @@ async function show(names, linked = false) {
   buildStrip(view, rows, step);
   tellFigure(view.figure, view.one);
   tellContributions(view.one);
+  tellLocalised(view.model);
   tellMade(view.model);
   repaint();
   step(view.at);

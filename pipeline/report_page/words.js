@@ -40,6 +40,29 @@ function tellSolved(layer, flows, several) {
       }))));
 }
 
+const DEPTHS = { first: "first layer", middle: "middle layer", last: "last layer", layers: "mean of all" };
+
+/** How far the maps of every method lie on the objects, over all pictures that were evaluated. */
+function tellLocalised({ name, methods }) {
+  const section = byId("localised"), ratios = content.evaluated[name];
+  section.hidden = !ratios;
+  if (!ratios) return;
+  section.replaceChildren(
+    element("h2", { id: "localised-title" }, "How far the maps lie on the objects"),
+    element("p", {}, `Of ${name}, over all pictures evaluated: the share of a map inside the object, over the `
+      + "object’s share of the picture. 1 is chance."),
+    element("table", {},
+      element("thead", {}, element("tr", {}, element("td"),
+        Object.values(DEPTHS).map((depth) => element("th", { scope: "col" }, depth)))),
+      element("tbody", {}, methods.filter(({ key }) => ratios[key]).map((method) =>
+        element("tr", {},
+          element("th", { scope: "row" }, method.name),
+          Object.keys(DEPTHS).map((depth) => {
+            const ratio = ratios[method.key][depth];
+            return element("td", {}, ratio == null ? "–" : ratio.toFixed(2));
+          }))))));
+}
+
 /** The largest contribution weights of a likeness. */
 function tellContributions(one) {
   const section = byId("contributions");

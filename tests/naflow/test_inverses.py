@@ -12,7 +12,7 @@ from torch import nn
 
 from naflow.config import InverseConfig
 from naflow.errors import UnsupportedModel
-from naflow.inverses import RULES, ForwardUnit, Inverse, closed_form, rule_for
+from naflow.inverses import RULES, ForwardUnit, Inverse, closed_form, rule_for, under
 from naflow.linalg import Bidiagonalisation, Jacobian, Matrix, Stop, largest_singular_value
 from naflow.testing import check_inverse
 
@@ -136,7 +136,8 @@ def test_infinite_damping_is_the_anchor() -> None:
     x = torch.randn(2, 3, 5, 5).double()
     y = module(x).detach()
     config = InverseConfig(damping=math.inf, anchor="forward")
-    solution = rule_for(module, "conv")(ForwardUnit(module, x, y), torch.randn_like(y), config)
+    rule = under(rule_for(module, "conv"), config)
+    solution = rule(ForwardUnit(module, x, y), torch.randn_like(y), config)
     assert torch.equal(solution.value, x)
     assert set(solution.stop.tolist()) == {Stop.CLOSED_FORM}
 

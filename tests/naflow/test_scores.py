@@ -134,3 +134,19 @@ def test_class_contrast() -> None:
 def test_class_contrast_needs_another_class() -> None:
     with pytest.raises(BadInput, match="one class"):
         scores.ClassContrast()(torch.zeros(2, 1))
+
+
+def test_contrasted_is_the_logit_explained_by_what_sets_it_apart() -> None:
+    logits = torch.randn(3, 5, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    asked, apart = scores.contrasted(scores.ClassLogit(2)), scores.ClassContrast(2)
+    assert torch.equal(asked(logits), logits[:, 2])
+    found, expected = (torch.autograd.grad(s(logits).sum(), logits)[0] for s in (asked, apart))
+    assert torch.equal(found, expected)
+
+
+def test_without_another_class_or_for_another_question_nothing_is_contrasted() -> None:
+    logits = torch.randn(3, 1, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    found = torch.autograd.grad(scores.contrasted(scores.ClassLogit())(logits).sum(), logits)[0]
+    assert torch.equal(found, torch.ones(3, 1))
+    own = scores.Similarity(torch.ones(5))
+    assert scores.contrasted(own) is own

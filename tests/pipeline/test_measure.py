@@ -82,3 +82,10 @@ def test_no_object_at_all_is_said(cfg, monkeypatch):
     monkeypatch.setattr(stage, "objects", lambda *_: torch.zeros(2, 32, 32, dtype=torch.bool))
     with pytest.raises(BadInput, match=r"None of the 4 pictures of .* shows an object"):
         stage.measure(cfg("method=gradcam"), "gradcam")
+
+
+def test_maps_inside_blocks_under_a_name_of_ones_own(cfg):
+    config = cfg("method=hirescam", "measure.name=inside", "measure.detail=true")
+    table = pd.read_csv(stage.measure(config, config.measure.name))
+    assert table["layer"].str.contains("layer1.0.conv1").any()
+    assert table.dropna(subset="own")["layer"].nunique() == 3

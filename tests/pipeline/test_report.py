@@ -276,6 +276,18 @@ def test_a_broken_figure_file_is_named(cfg):
     (Path(cfg.drawings) / "fig04.json").write_text("{")
     with pytest.raises(BadInput, match=r"fig04\.json cannot be read .* figure=fig04"):
         stage.report(cfg)
+    (Path(cfg.drawings) / "fig04.json").unlink()
+    (Path(cfg.drawings) / "evaluation.json").write_text("[")
+    with pytest.raises(BadInput, match=r"evaluation\.json cannot be read .* pipeline\.evaluate"):
+        stage.report(cfg)
+
+
+@pytest.mark.usefixtures("values")
+def test_what_was_evaluated_is_told(cfg):
+    assert parsed(cfg).content["evaluated"] == {}
+    ratios = {"resnet18": {"naflow": {"first": 1.5, "middle": 1.25, "last": None, "layers": 1.4}}}
+    (Path(cfg.drawings) / "evaluation.json").write_text(json.dumps(ratios))
+    assert parsed(cfg).content["evaluated"] == ratios
 
 
 def test_the_colours_are_those_of_the_figures():

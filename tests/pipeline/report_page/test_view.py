@@ -52,6 +52,15 @@ def test_the_first_view(opened):
     expect(page.get_by_text("By area.")).to_be_visible()
 
 
+def test_how_far_the_maps_lie_on_objects(opened):
+    page = opened()
+    section = page.locator("#localised")
+    assert section.locator("tbody tr").all_inner_texts() == ["Grad-CAM\t1.50\t1.26\t–\t1.40"]
+    page.get_by_role("combobox", name="Figure").select_option("all pictures of a model")
+    page.get_by_role("combobox", name="Model").select_option("conv64f")
+    expect(section).to_be_hidden()  # it was not evaluated
+
+
 def test_names_stay_text(opened):
     page = opened()
     expect(page.locator(".decision")).to_contain_text(f"predicted {HOSTILE} (wrong)")

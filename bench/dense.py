@@ -1,0 +1,108 @@
+"""The paper's inversion of AlexNet, matrix-free, against the dense Jacobian of the same systems.
+
+    python -m bench.dense [--sizes 64 96 128] [--threads 2]
+
+Both are the preset "paper" in double precision to 1e-8, with the same units, the same equations and
+the same right-hand sides; one forms each unit's Jacobian and hands it to LAPACK (gelsy), the other
+asks it only for products. Reported are the time of a flow, the bytes of the largest Jacobian
+against the peak of live tensors, and how far the maps differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from bench.flow import peak_of_live_tensors
+from naflow import NAFlow
+from naflow.config import InverseConfig
+from naflow.inverses import ForwardUnit, Inverse, rule_for
+from naflow.inverses.inverse import closed_form
+from naflow.linalg import Solution
+
+
+class Dense(Inverse):
+    """Whatever the library inverts by iterations: its Jacobian in memory, one image."""
+
+    description = "least squares (dense Jacobian)"
+
+    def __init__(self) -> None:
+        self.largest = 0  # bytes
+
+    def matches(self, module: nn.Module) -> bool:
+        return rule_for(module, "").iterative
+
+    def __call__(self, unit: ForwardUnit, target: Tensor, config: InverseConfig) -> Solution:
+        x, outputs = unit.input, unit.output.numel()
+        with torch.no_grad():
+            offset = unit.module(torch.zeros_like(x))
+        matrix = torch.autograd.functional.jacobian(unit.module, x, vectorize=True)
+        matrix = matrix.reshape(outputs, x.numel())
+        self.largest = max(self.largest, matrix.nbytes)
+        kept = torch.ones(outputs, dtype=torch.bool) if unit.kept is None else unit.kept.flatten()
+        kept[x.numel() :] = False  # the first n equations
+        wanted = (target - offset).flatten()[kept, None]
+        found = torch.linalg.lstsq(matrix[kept], wanted, rcond=1e-12, driver="gelsy").solution
+        return closed_form(found.reshape(x.shape))
+
+
+def main() -> None:
+    """Print the table."""
+    options = _options()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    model = torchvision.models.alexnet().double().eval()
+    print(f"torch {torch.__version__}, {options.threads} threads, float64, batch 1")
+    print(
+        f"{'pixels':>6} {'dense, s':>9} {'largest J':>10} {'ours, s':>8} {'peak':>9} "
+        f"{'time':>6} {'bytes':>6} {'maps differ':>11}"
+    )
+    for size in options.sizes:
+        images = torch.randn(1, 3, size, size, dtype=torch.float64)
+        ours = NAFlow(model, "paper")
+        found, seconds = timed(ours, images)
+        peak = peak_of_live_tensors(lambda e=ours, i=images: e(i), model, images)
+        line = f"{size:>6} {{}} {{}} {seconds:>8.2f} {peak / 2**20:>5.0f} MiB {{}} {{}} {{}}"
+        if size > options.largest:
+            blank = "-".rjust
+            print(line.format(blank(9), blank(10), blank(6), blank(6), blank(11)), flush=True)
+            continue
+        rule = Dense()
+        wanted, dense = timed(NAFlow(model, "paper", rules=[rule]), images)
+        apart = max(
+            float((found[layer] - wanted[layer]).abs().max() / wanted[layer].abs().max())
+            for layer in found.layers
+        )
+        print(
+            line.format(
+                f"{dense:>9.1f}",
+                f"{rule.largest / 2**20:>6.0f} MiB",
+                f"{dense / seconds:>5.0f}x",
+                f"{rule.largest / peak:>5.0f}x",
+                f"{apart:>11.1g}",
+            ),
+            flush=True,
+        )
+
+
+def timed(explainer: NAFlow, images: Tensor) -> tuple:
+    """The flow, and the seconds it took."""
+    start = time.perf_counter()
+    flow = explainer(images)
+    return flow, time.perf_counter() - start
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Matrix-free against dense.")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 96, 128, 224])
+    parser.add_argument("--largest", type=int, default=128, help="the largest dense one")
+    parser.add_argument("--threads", type=int, default=2)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
