@@ -57,17 +57,25 @@ class Plan:
         return sum(unit.forwards * self.iterations(unit) for unit in self.units)
 
     def __str__(self) -> str:
-        heads = ("layer", "unit", "rule", "inputs x outputs", "memory", "forwards", "at most")
+        solves = self.forwards > 0
+        heads = ["layer", "unit", "rule", "inputs x outputs", "memory"]
+        heads += ["forwards", "at most"] if solves else []
+        table = aligned([heads, *(self._cells(unit)[: len(heads)] for unit in self.units)])
+        memory = f"{_bytes(self.memory)} for the largest unit"
+        if not solves:
+            return (
+                f"{table}\n{self.batch} image(s): one forward and one reverse pass of the model, "
+                f"nothing is solved; {memory}."
+            )
         return (
-            f"{aligned([heads, *map(self._cells, self.units)])}\n"
-            f"{self.batch} image(s): at most {self.forwards:,.0f} forward passes and "
-            f"{_bytes(self.memory)} for the largest unit. 'forwards' is the cost of one solver "
-            "iteration; most solves stop long before 'at most'."
+            f"{table}\n{self.batch} image(s): at most {self.forwards:,.0f} forward passes and "
+            f"{memory}. 'forwards' is the cost of one solver iteration; most solves stop long "
+            "before 'at most'."
         )
 
-    def _cells(self, unit: PlannedUnit) -> tuple[str, ...]:
+    def _cells(self, unit: PlannedUnit) -> list[str]:
         most = self.iterations(unit)
-        return (
+        return [
             unit.layer,
             unit.unit,
             unit.rule,
@@ -75,7 +83,7 @@ class Plan:
             _bytes(unit.memory) if unit.inverted else "-",
             f"{unit.forwards:.3f}" if most else "-",
             f"{unit.forwards * most:,.1f}" if most else "-",
-        )
+        ]
 
 
 def _bytes(count: float) -> str:

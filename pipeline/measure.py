@@ -8,13 +8,14 @@ an object, by mask or box, beside a background. Writes results/measured/model/me
 picture and layer:
 
     share ... rank_accuracy        where the map lies against the object
-    insertion, deletion, gain      faithfulness, at `measure.deep` layers only: it is dear
+    insertion, deletion, gain      faithfulness
     own                            on scenes of two pictures: whose question is asked; not for a
                                    network whose output grows with the picture
 
-and, for every picture, how its flow runs, in method.flow.csv. Nothing is computed again whose
-settings, weights, pictures and code are those of the file that is there: a sweep that was killed
-goes on with the pair of model and method that it was at.
+the last two groups, which are dear, at `measure.deep` layers and for the first `measure.judged`
+pictures alone; and, for every picture, how its flow runs, in method.flow.csv. Nothing is computed
+again whose settings, weights, pictures and code are those of the file that is there: a sweep that
+was killed goes on with the pair of model and method that it was at.
 """
 
 import hashlib
@@ -49,6 +50,11 @@ from pipeline.pictures.pixels import normalised
 from pipeline.tracking import tracked
 
 DIGITS = "%.6f"
+COLUMNS = [
+    *("picture", "reference", "layer", "depth"),
+    *("share", "ratio", "interference", "pointing", "rank_accuracy"),
+    *("insertion", "deletion", "gain", "own"),  # empty where they were not measured
+]
 
 
 @stage
@@ -82,7 +88,8 @@ def measure(cfg: DictConfig, method: str) -> Path:
             if panel is None:
                 continue
             flow = explain(panel.images, panel.asked.score(panel.rows))
-            layers.append(of_layers(cfg, network, explain, panel, flow))
+            judged = cfg.measure.judged is None or number * cfg.explain.batch < cfg.measure.judged
+            layers.append(of_layers(cfg, network, explain, panel, flow, judged))
             flows.append(of_flow(panel, flow))
         if not layers:
             raise BadInput(
@@ -90,7 +97,7 @@ def measure(cfg: DictConfig, method: str) -> Path:
                 "mask or box, beside a background: there is nothing to measure against."
             )
         write(path.with_suffix(".flow.csv"), pd.concat(flows))
-        table = pd.concat(layers)
+        table = pd.concat(layers).reindex(columns=COLUMNS)
         write(path, table)
         run.table("measured", table)
     write_json(path.with_suffix(".json"), about)
@@ -119,21 +126,26 @@ def shown(cfg: DictConfig, images: Folder, network: nn.Module, batch: Batch) -> 
 
 
 def of_layers(
-    cfg: DictConfig, network: nn.Module, explain: Callable[..., Flow], panel: Panel, flow: Flow
+    cfg: DictConfig,
+    network: nn.Module,
+    explain: Callable[..., Flow],
+    panel: Panel,
+    flow: Flow,
+    judged: bool,
 ) -> pd.DataFrame:
-    """A row a picture and layer."""
+    """A row a picture and layer. judged: with the measures that are dear."""
     told = cfg.measure
     maps = {layer: values.detach().clamp(min=0).cpu() for layer, values in flow}
     found = {
         layer: measures.place(values, panel.masks, round(told.tolerance * panel.masks.shape[-1]))
         for layer, values in maps.items()
     }
-    deep = spread(flow.layers, told.deep)
+    deep = spread(flow.layers, told.deep) if judged else []
     answer = partial(panel.answer, network)
     for layer in deep:
         values = maps[layer].to(panel.images.device)
         found[layer] |= measures.faith(answer, panel.images, values, told.steps, cfg.seed)
-    if panel.takes_scenes(network):
+    if deep and panel.takes_scenes(network):
         of_scenes = measures.owner(explain, panel.images, panel.asked, panel.partners, deep)
         for layer in deep:
             found[layer] |= of_scenes[layer]

@@ -7,7 +7,9 @@ Reads results/measured (stage `measure`) and writes, into `drawings`,
     means.csv     a row a model, method, third of the depth and measure, with its interval
     leads.csv     the same of `study.method` less each other method, paired over pictures, with
                   p-values of sign flips, Holm's correction over all rows of a measure
+    places.csv    means over the layers of each kind: conv, bn, relu, maxpool, add, block, ...
     flows.csv     how the flows of every method run through the layers
+    summary.md    means over the models, and in short
     study.json    how often `study.method` is ahead of each other method, and how often behind
     ratio.png, gain.png, own.png   the measure against depth, a panel a model, a line a method
 """
@@ -24,7 +26,7 @@ from naflow.errors import BadInput, near_names
 from pipeline.app import stage
 from pipeline.atomic import replacing, write_json
 from pipeline.figures import depth, page
-from pipeline.measuring import thirds
+from pipeline.measuring import summary, thirds
 from pipeline.tracking import tracked
 
 MEASURES = ("ratio", "gain", "own")
@@ -54,6 +56,7 @@ def study(cfg: DictConfig) -> Path:
             }
         ),
         "leads": leads(measured, cfg.study.method, *resampling),
+        "places": joined({key: of_places(table) for key, table in measured.items()}),
         "flows": joined({key: table[FLOWS].mean().to_frame().T for key, table in flows.items()}),
     }
     with tracked(cfg.tracking, "study", cfg) as run:
@@ -61,7 +64,11 @@ def study(cfg: DictConfig) -> Path:
             with replacing(place / f"{name}.csv") as partial:
                 table.to_csv(partial, index=False, float_format=DIGITS, lineterminator="\n")
             run.table(name, table)
-    write_json(place / "study.json", tally(tables["leads"], 1 - cfg.study.confidence))
+    counts = tally(tables["leads"], 1 - cfg.study.confidence)
+    write_json(place / "study.json", counts)
+    with replacing(place / "summary.md") as partial:
+        text = summary.markdown(tables["means"], counts, cfg.study.method)
+        partial.write_text(text, encoding="utf-8")
     for measure in MEASURES:
         figure = depth.draw(measured, measure, *resampling)
         page.publish(figure, place / measure)
@@ -97,6 +104,19 @@ def leads(
     )
     corrected = table.groupby("measure")["p"].transform(lambda p: metrics.holm(p.to_numpy()))
     return table.rename(columns={"method": "less"}).assign(holm=corrected)
+
+
+def of_places(table: pd.DataFrame) -> pd.DataFrame:
+    """A row a kind of layer: how many there are, and the mean of each measure over pictures.
+
+    The kind is the last part of a layer's name without its number; a bare number is a block.
+    """
+    last = table["layer"].str.rsplit(".", n=1).str[-1].str.split("#").str[0]
+    kind = last.str.rstrip("0123456789").replace("", "block")
+    groups = table.groupby(kind.rename("place"))
+    means = groups[list(MEASURES)].mean()
+    means.insert(0, "layers", groups["layer"].nunique())
+    return means.reset_index()
 
 
 def joined(tables: Tables) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from typing import Any
 
 LINES: dict[str, dict[str, Any]] = {
     "naflow": {"color": "#b10026", "marker": "o", "zorder": 4},
+    "selective": {"color": "#54278f", "marker": "D", "zorder": 5},
     "gradcam": {"color": "#0072b2", "marker": "s", "zorder": 3},
     "hirescam": {"color": "0.35", "marker": "^", "linestyle": "--"},
     "layercam": {"color": "0.6", "marker": "v", "linestyle": ":"},

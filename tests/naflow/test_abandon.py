@@ -73,7 +73,7 @@ def test_selective_maps_are_what_is_left(model: nn.Module, images: torch.Tensor)
     assert (torch.stack(totals) > 0).all()
     for layer in flow.layers:
         assert (flow.importance[layer] * flow.bpfm[layer] >= -1e-12).all(), layer
-        assert (flow.stats[layer].abandoned > 0.2).all(), layer
+        assert (flow.stats[layer].abandoned > 0.1).all(), layer
 
 
 def test_single_images_give_what_the_batch_gives(model: nn.Module, images: torch.Tensor) -> None:
@@ -94,11 +94,12 @@ def test_nothing_that_speaks_for_the_score_is_a_map_of_zeros(images: torch.Tenso
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return -self.relu(self.conv(x)).mean((2, 3))
 
-    flow = NAFlow(Against().double(), "selective")(images, scores.ClassLogit(0))
+    flow = NAFlow(Against().double(), "selective", contrast=False)(images, scores.ClassLogit(0))
     assert all((found == 0).all() for _, found in flow)
 
 
 def test_abandoning_goes_with_any_inverse(model: nn.Module, images: torch.Tensor) -> None:
     selective = NAFlow(model, "selective")(images)
-    proximal = NAFlow(model, "proximal", abandon="opposing", damping=100.0)(images)
+    settings = {"abandon": "opposing", "contrast": True}
+    proximal = NAFlow(model, "proximal", damping=100.0, **settings)(images)
     assert torch.allclose(selective["layer1.0"], proximal["layer1.0"], rtol=1e-2)

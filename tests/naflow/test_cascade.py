@@ -46,7 +46,7 @@ def test_score_and_prediction_are_the_models_own(model: nn.Module, images: torch
 
 def test_last_map_equals_grad_cam_and_hires_cam(model: nn.Module, images: torch.Tensor) -> None:
     """Global average pooling and one linear layer: Eq. 2 is Grad-CAM's map (the paper says so)."""
-    last = NAFlow(model)(images)["layer1.1"]
+    last = NAFlow(model, "damped")(images)["layer1.1"]
     assert torch.allclose(last, HiResCAM(model)(images)["layer1.1"], atol=1e-7)
     assert torch.allclose(last, GradCAM(model)(images)["layer1.1"], atol=1e-7)
 
@@ -79,8 +79,9 @@ def test_proximal_without_abandonment_returns_the_forward_activation() -> None:
         assert flow.stats[layer].norm_ratio == pytest.approx(torch.ones(2).double(), abs=1e-9)
 
 
-def test_abandoned_neurons_are_zero(model: nn.Module, images: torch.Tensor) -> None:
-    flow = NAFlow(model)(images, keep=("bpfm", "importance"))
+@pytest.mark.parametrize("preset", ["damped", "selective"])
+def test_abandoned_neurons_are_zero(model: nn.Module, images: torch.Tensor, preset: str) -> None:
+    flow = NAFlow(model, preset)(images, keep=("bpfm", "importance"))
     for layer in flow.layers:
         unused = flow.importance[layer] == 0
         assert not flow.bpfm[layer][unused].any(), layer
@@ -90,7 +91,7 @@ def test_abandoned_neurons_are_zero(model: nn.Module, images: torch.Tensor) -> N
 
 
 def test_importance_is_the_gradient(model: nn.Module, images: torch.Tensor) -> None:
-    flow = NAFlow(model)(images, keep=("importance",))
+    flow = NAFlow(model, "damped")(images, keep=("importance",))
     made = {}
     hook = model.eval().maxpool.register_forward_hook(lambda m, a, y: made.update(y=y))
     score = model(images).max(1).values.sum()
@@ -99,7 +100,7 @@ def test_importance_is_the_gradient(model: nn.Module, images: torch.Tensor) -> N
 
 
 def test_stats(model: nn.Module, images: torch.Tensor) -> None:
-    flow = NAFlow(model)(images)
+    flow = NAFlow(model, "damped")(images)
     assert list(flow.stats) == LAYERS
     solved = flow.stats["layer1.0"]
     assert solved.rule == "least squares (local affine map)"
@@ -213,7 +214,7 @@ def test_detail_of_the_forward_point_is_the_forward_pass(model: nn.Module) -> No
     images = torch.randn(2, 3, 16, 16)
     settings = {"anchor": "forward", "damping": float("inf")}
     flow, null = (
-        NAFlow(model, **settings)(images, detail=True),
+        NAFlow(model, "damped", **settings)(images, detail=True),
         HiResCAM(model)(images, detail=True),
     )
     for layer in INSIDE:

@@ -11,7 +11,7 @@ from naflow import NAFlow
 
 
 def test_plan_lists_every_unit_and_its_cost() -> None:
-    explainer, images = NAFlow(Residual()), torch.randn(2, 3, 16, 16)
+    explainer, images = NAFlow(Residual(), "damped"), torch.randn(2, 3, 16, 16)
     plan = explainer.plan(images)
     assert [unit.layer for unit in plan.units] == explainer(images).layers
     by_layer = {unit.layer: unit for unit in plan.units}
@@ -28,12 +28,21 @@ def test_plan_lists_every_unit_and_its_cost() -> None:
 
 
 def test_iterations_never_exceed_the_plan() -> None:
-    explainer, images = NAFlow(Residual(), tol=1e-6), torch.randn(2, 3, 16, 16)
+    explainer, images = NAFlow(Residual(), "damped", tol=1e-6), torch.randn(2, 3, 16, 16)
     plan, flow = explainer.plan(images), explainer(images)
     most = {above.layer: plan.iterations(above) for above in plan.units}
     order = flow.layers
     for layer, above in pairwise(order):
         assert flow.stats[layer].iterations.max() <= most[above], layer
+
+
+def test_without_an_inverse_nothing_is_solved() -> None:
+    plan = NAFlow(Residual(), "selective").plan(torch.randn(2, 3, 16, 16))
+    assert plan.forwards == 0
+    assert {unit.rule for unit in plan.units if "block" in unit.unit} == {
+        "none: the forward activation"
+    }
+    assert "nothing is solved" in str(plan) and "at most" not in str(plan)
 
 
 def test_plan_leaves_the_model_as_it_was() -> None:

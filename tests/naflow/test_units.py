@@ -93,7 +93,7 @@ def test_flow_of_an_untraceable_model_by_hand() -> None:
             return self.fc(x.mean((2, 3)) if x.sum() < 1e9 else x.amax((2, 3)))
 
     model, x = Straight(), torch.randn(2, 3, 8, 8)
-    flow = NAFlow(model, units=["stem", "body"])(x)
+    flow = NAFlow(model, "damped", units=["stem", "body"])(x)
     assert flow.layers == ["stem", "body"]
     assert torch.allclose(flow["body"], HiResCAM(model, units=["stem", "body"])(x)["body"])
 

@@ -37,12 +37,14 @@ CNNS = {
 def test_cnn(name: str) -> None:
     settings = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
     model = getattr(torchvision.models, name)(**settings)
-    flow = NAFlow(model)(torch.randn(1, 3, 96, 96))
-    assert len(flow) == CNNS[name]
-    for layer, found in flow:
-        assert found.ndim == 3
-        assert found.isfinite().all(), layer
-        assert found.any(), layer
+    images = torch.randn(1, 3, 96, 96)
+    for preset in ("selective", "damped"):
+        flow = NAFlow(model, preset)(images)
+        assert len(flow) == CNNS[name]
+        for layer, found in flow:
+            assert found.ndim == 3
+            assert found.isfinite().all(), (preset, layer)
+            assert found.any(), (preset, layer)
     assert all(stats.residual.max() < 1.001 for stats in flow.stats.values())
 
 

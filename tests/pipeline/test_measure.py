@@ -89,3 +89,11 @@ def test_maps_inside_blocks_under_a_name_of_ones_own(cfg):
     table = pd.read_csv(stage.measure(config, config.measure.name))
     assert table["layer"].str.contains("layer1.0.conv1").any()
     assert table.dropna(subset="own")["layer"].nunique() == 3
+
+
+def test_dear_measures_for_the_first_pictures_alone(cfg):
+    table = pd.read_csv(stage.measure(cfg("method=gradcam", "measure.judged=1"), "gradcam"))
+    assert table.dropna(subset="ratio")["picture"].nunique() == 4
+    judged = table.dropna(subset="gain")
+    assert judged["picture"].nunique() == 2  # a whole batch
+    assert judged["layer"].nunique() == 3

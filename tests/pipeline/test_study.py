@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from naflow.errors import BadInput
-from pipeline.study import study
+from pipeline.study import of_places, study
 
 
 @pytest.fixture
@@ -66,6 +66,23 @@ def test_tables_and_tally(measured):
     assert tally["random"]["own"]["deep"] == {"ahead": 0, "alike": 1, "behind": 0}
     flows = pd.read_csv(place / "flows.csv").set_index(["model", "method"])
     assert flows.loc[("resnet18", "naflow"), "drift"] == pytest.approx(0.2)
+
+
+def test_kinds_of_layers():
+    layers = ["conv1", "relu", "layer1.0", "layer1.1", "layer1.0.add", "1#2"]
+    table = pd.DataFrame({"layer": layers, "ratio": range(6), "gain": 0.5, "own": np.nan})
+    found = of_places(table).set_index("place")
+    assert found["layers"].to_dict() == {"add": 1, "block": 3, "conv": 1, "relu": 1}
+    assert found.loc["block", "ratio"] == pytest.approx((2 + 3 + 5) / 3)
+
+
+def test_in_short(measured):
+    text = (study(measured) / "summary.md").read_text()
+    assert text.count("## ") == 3
+    first, *others = [line for line in text.splitlines() if line.startswith("| `")]
+    assert first.startswith("| `naflow` | 1.5") and first.endswith("|  |  |  |")
+    gradcam = next(line for line in others if "gradcam" in line)
+    assert gradcam.endswith("| 2 / 0 / 0 | 2 / 0 / 0 | 2 / 0 / 0 |")
 
 
 def test_figures_are_the_same_bytes_twice(measured):

@@ -195,7 +195,7 @@ def test_abandoned_mass_written_out():
 
 def test_methods_that_abandon_neurons_have_no_abandoned_mass_and_grad_cam_has():
     model = network()
-    flow = NAFlow(model)(pictures(), ClassLogit(CLASSES), keep=("importance", "bpfm"))
+    flow = NAFlow(model, "damped")(pictures(), ClassLogit(CLASSES), keep=("importance", "bpfm"))
     _, found = recorded(model)
     for layer in ("bn1", "relu"):
         g, x = flow.importance[layer], found.at(layer)[0]

@@ -46,7 +46,7 @@ def test_every_number_is_there_and_a_flow_is_finite(name: str) -> None:
     if name in EMBEDDINGS:
         with torch.no_grad():
             score = scores.ChannelContribution(model(torch.randn(1, 3, 64, 64)))
-    flow = NAFlow(model, max_iterations=4)(images, score)
+    flow = NAFlow(model, "damped", max_iterations=4)(images, score)
     assert len(flow) == layers
     for layer, found in flow:
         assert found.isfinite().all() and found.any(), layer
@@ -149,7 +149,7 @@ def test_a_flow_of_a_feature_map_with_one_weight_a_channel() -> None:
     x = torch.randn(2, 3, 48, 48)
     with torch.no_grad():
         score = scores.ChannelContribution(model(x)[[1, 0]], spatial_sum=True)
-    flow = NAFlow(model, max_iterations=4)(x, score)
+    flow = NAFlow(model, "damped", max_iterations=4)(x, score)
     assert flow.layers[-1] == "block4.pool"
     assert all(found.isfinite().all() for _, found in flow)
 

@@ -1,0 +1,58 @@
+#!/bin/sh
+# The study on real photographs: sh docs/method-study/photographs.sh PHOTOS WEIGHTS
+#
+# PHOTOS holds index.csv (columns: subset, id, image, mask, class, split, x0, y0, x1, y1) with the
+# subsets pets31 (masks), cub20 (boxes), caltech3 (masks of airplanes, boxes) and tiny20 (boxes);
+# WEIGHTS the published networks named below. Run it from the project's root with its environment active. What was measured
+# is not measured again. Tables and figures: docs/method-study/photographs.
+set -eu
+photos=$1 weights=$2
+made=outputs/weights/study
+flows=naflow,selective,gradcam,hirescam,layercam,relevance_cam
+classes=$flows,clrp,sglrp,mean_activation,centre,edges,random
+likenesses=$flows,mean_activation,centre,edges,random
+
+measure() {
+  python -m pipeline.measure -m images=folder images.root="$photos" images.index=index.csv \
+    results=outputs/photographs measure.deep=3 measure.steps=6 explain.batch=16 "$@"
+}
+convert() {
+  [ -f "$3" ] || python -c 'import sys; from naflow.models import convert; convert(*sys.argv[1:])' "$@"
+}
+# trained SUBSET SIZE EPOCHS FIELDS...: a ResNet18 on that subset, then measured.
+trained() {
+  name=$1 size=$2 epochs=$3
+  shift 3
+  set -- images.name="$name" +images.select.subset="$name" recipe=shapes/resnet18 recipe.size="$size" \
+    model.weights="$made/$name.safetensors" "$@"
+  [ -f "$made/$name.safetensors" ] || python -m pipeline.train images=folder images.root="$photos" \
+    images.index=index.csv "$@" '~recipe.steps.classification.curriculum' \
+    "recipe.steps.classification.schedule.phases=[{size: $size, epochs: $epochs}]"
+  measure method=$classes explain.pictures=96 model.name="resnet18_$name" "$@"
+}
+
+mkdir -p "$made"
+convert conv64f "$weights/dn4/dn4_2023_conv64f_1shot.pth.tar" "$made/dn4.safetensors"
+convert conv4net "$weights/protonet_conv4/miniimagenet_proto-1_max-acc.pth" "$made/protonet.safetensors"
+
+# Published MobileNetV2s: ImageNet's classes on pets with masks, birds with boxes.
+measure method=$classes recipe=photographs images.name=pets +images.select.subset=pets31 \
+  images.splits.test=eval images.splits.train=null model=more/mobilenet_v2 \
+  model.weights="$weights/mobilenet_v2_imagenet1001_torchvision_fp16.pt" \
+  model.labels="$weights/imagenet_labels.txt"
+measure method=$classes recipe=photographs images.name=birds +images.select.subset=cub20 \
+  explain.pictures=48 model=more/mobilenet_v2 model.name=mobilenet_v2_birds \
+  model.weights="$weights/mobilenet_v2_inat_bird965_torchvision_fp16.pt" \
+  model.labels="$weights/inat_bird_labels.txt"
+# ResNet18s trained here, on three classes with masks and boxes, and on twenty with boxes.
+trained caltech3 128 9
+trained tiny20 64 12 images.splits.test=val images.splits.val=null
+# Published few-shot networks, each bird beside the one most like it.
+for one in conv64f:dn4 conv4net:protonet; do
+  measure method=$likenesses recipe=photographs recipe.size=84 images.name=birds \
+    +images.select.subset=cub20 explain.pictures=96 model="${one%:*}" model.name="${one#*:}" \
+    model.weights="$made/${one#*:}.safetensors"
+done
+
+python -m pipeline.study results=outputs/photographs drawings=docs/method-study/photographs \
+  study.method=selective

@@ -1,0 +1,39 @@
+"""The study in short, as Markdown: one table a measure."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from pipeline.measuring.thirds import THIRDS
+
+TITLES = {
+    "ratio": "Localisation (share on the object over the object's share of the picture)",
+    "gain": "Faithfulness (insertion less deletion)",
+    "own": "Class sensitivity (share on the picture asked for, less that for the other)",
+}
+
+
+def markdown(means: pd.DataFrame, tally: Mapping, ours: str) -> str:
+    """means: a row a model, method, third and measure; tally: other method -> measure -> third ->
+    on how many models `ours` is ahead, alike, behind."""
+    parts = []
+    for measure, title in TITLES.items():
+        table = means[means["measure"] == measure]
+        wide = table.pivot_table("mean", "method", "third", aggfunc="mean").reindex(columns=THIRDS)
+        if wide.empty:
+            continue
+        models = table.dropna(subset=["mean"])["model"].nunique()
+        heads = [f"mean over {models} models", *THIRDS]
+        heads += [f"`{ours}` ahead / alike / behind, {third}" for third in THIRDS]
+        rows = [heads, ["---"] * len(heads)]
+        for method in sorted(wide.index, key=lambda one: (one != ours, -wide.loc[one].mean())):
+            numbers = [f"{value:.2f}" for value in wide.loc[method]]
+            counts = tally.get(method, {}).get(measure, {})
+            rows.append([f"`{method}`", *numbers, *(_counted(counts.get(t)) for t in THIRDS)])
+        lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        parts.append(f"## {title}\n\n{lines}\n")
+    return "\n".join(parts)
+
+
+def _counted(counts: Mapping[str, int] | None) -> str:
+    return "" if counts is None else " / ".join(map(str, counts.values()))
