@@ -90,6 +90,8 @@ class NAFlow(Explainer):
             record.at(layer)  # merging may have lost it
         wanted = set(layers or record.layers)
         bpfm = record.activations[-1]
+        if self.abandon is not None:  # by the paper's own rule, nothing is abandoned here
+            bpfm = bpfm * (record.importance[-1] != 0)
         found: dict[str, _Found] = {}
 
         def see(name: str, bpfm: Tensor, rule: str, solution: Solution | None) -> None:
