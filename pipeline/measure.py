@@ -40,7 +40,9 @@ from pipeline.app import stage
 from pipeline.atomic import replacing, write_json
 from pipeline.explanations.batches import Batch, Batches
 from pipeline.explanations.objects import measurable, objects
+from pipeline.measuring import asked as questions
 from pipeline.measuring import measures
+from pipeline.measuring import panel as panels
 from pipeline.measuring.asked import asked
 from pipeline.measuring.panel import Panel
 from pipeline.models import weights
@@ -185,8 +187,9 @@ def job(cfg: DictConfig, batches: Batches) -> str:
     agreed += [chosen["explain"]["batch"], [case.pictures for case in batches.cases]]
     digest = hashlib.sha256(json.dumps(agreed, sort_keys=True).encode())
     digest.update(Path(cfg.model.weights).read_bytes())
-    ours = [Path(__file__), *Path(measures.__file__).parent.glob("*.py")]
-    for source in sorted([*ours, *Path(naflow.__file__).parent.rglob("*.py")]):
+    ours = [Path(str(module.__file__)) for module in (measures, panels, questions)]
+    library = Path(naflow.__file__).parent.rglob("*.py")
+    for source in [Path(__file__), *ours, *sorted(library)]:
         digest.update(source.read_bytes())
     return digest.hexdigest()
 

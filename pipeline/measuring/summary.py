@@ -23,15 +23,18 @@ def markdown(means: pd.DataFrame, tally: Mapping, ours: str) -> str:
         if wide.empty:
             continue
         models = table.dropna(subset=["mean"])["model"].nunique()
-        heads = [f"mean over {models} models", *THIRDS]
-        heads += [f"`{ours}` ahead / alike / behind, {third}" for third in THIRDS]
+        heads = ["method", *THIRDS, *(f"against it, {third}" for third in THIRDS)]
         rows = [heads, ["---"] * len(heads)]
         for method in sorted(wide.index, key=lambda one: (one != ours, -wide.loc[one].mean())):
             numbers = [f"{value:.2f}" for value in wide.loc[method]]
             counts = tally.get(method, {}).get(measure, {})
             rows.append([f"`{method}`", *numbers, *(_counted(counts.get(t)) for t in THIRDS)])
         lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-        parts.append(f"## {title}\n\n{lines}\n")
+        told = (
+            f"Means over {models} models. Against it: on how many of them `{ours}` is ahead / "
+            "alike / behind, Holm's correction made."
+        )
+        parts.append(f"## {title}\n\n{told}\n\n{lines}\n")
     return "\n".join(parts)
 
 
