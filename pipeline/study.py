@@ -2,7 +2,7 @@
 
     python -m pipeline.study results=results drawings=docs/method-study
 
-Reads results/measured (stage `measure`) and writes, into `drawings`,
+Reads results/measured (stage `measure`), of `study.models` or of all, and writes, into `drawings`,
 
     means.csv     a row a model, method, third of the depth and measure, with its interval
     leads.csv     the same of `study.method` less each other method, paired over pictures, with
@@ -14,6 +14,7 @@ Reads results/measured (stage `measure`) and writes, into `drawings`,
     ratio.png, gain.png, own.png   the measure against depth, a panel a model, a line a method
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def study(cfg: DictConfig) -> Path:
     """Write the tables and figures; returns their folder. Raises BadInput where nothing has been
     measured, or not the method that the others are compared to."""
     folder, place = Path(cfg.results) / "measured", Path(cfg.drawings)
-    measured, flows = read(folder, ".csv"), read(folder, ".flow.csv")
+    measured, flows = (read(folder, ending, cfg.study.models) for ending in (".csv", ".flow.csv"))
     resampling = cfg.study.resamples, cfg.study.confidence, cfg.seed
     tables = {
         "means": joined(
@@ -75,9 +76,16 @@ def study(cfg: DictConfig) -> Path:
     return place
 
 
-def read(folder: Path, ending: str) -> Tables:
-    """The tables of every model and method that has been measured to the end."""
+def read(folder: Path, ending: str, models: Sequence[str] | None) -> Tables:
+    """The tables of every method that has been measured to the end on these models, or on all."""
     done = sorted(folder.glob("*/*.json"))
+    there = {path.parent.name for path in done}
+    for model in models or ():
+        if there and model not in there:
+            raise BadInput(
+                f"study.models names {model}, which was not measured.{near_names(model, there)}"
+            )
+    done = [path for path in done if models is None or path.parent.name in models]
     if not done:
         raise BadInput(f"{folder} holds no measures. Make them: python -m pipeline.measure.")
     return {

@@ -76,6 +76,11 @@ def test_kinds_of_layers():
     assert found.loc["block", "ratio"] == pytest.approx((2 + 3 + 5) / 3)
 
 
+def test_some_models(cfg, measured):
+    place = study(cfg("study.models=[resnet18]"))
+    assert set(pd.read_csv(place / "means.csv")["model"]) == {"resnet18"}
+
+
 def test_in_short(measured):
     text = (study(measured) / "summary.md").read_text()
     assert text.count("## ") == 3
@@ -96,5 +101,7 @@ def test_figures_are_the_same_bytes_twice(measured):
 def test_what_was_not_measured_is_said(cfg, measured):
     with pytest.raises(BadInput, match=r"study.method=naflaw was not measured.*naflow"):
         study(cfg("study.method=naflaw"))
+    with pytest.raises(BadInput, match=r"names resnet81, which was not measured.*resnet18"):
+        study(cfg("study.models=[resnet81]"))
     with pytest.raises(BadInput, match=r"holds no measures.*pipeline.measure"):
         study(cfg("results=nowhere"))
