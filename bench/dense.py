@@ -43,8 +43,9 @@ class Dense(Inverse):
         matrix = torch.autograd.functional.jacobian(unit.module, x, vectorize=True)
         matrix = matrix.reshape(outputs, x.numel())
         self.largest = max(self.largest, matrix.nbytes)
-        kept = torch.ones(outputs, dtype=torch.bool) if unit.kept is None else unit.kept.flatten()
-        kept[x.numel() :] = False  # the first n equations
+        kept = torch.arange(outputs) < x.numel()  # the first n equations
+        if unit.kept is not None:
+            kept &= unit.kept.flatten()
         wanted = (target - offset).flatten()[kept, None]
         found = torch.linalg.lstsq(matrix[kept], wanted, rcond=1e-12, driver="gelsy").solution
         return closed_form(found.reshape(x.shape))
