@@ -9,7 +9,6 @@ UV := env -u PIP_FIND_LINKS $(BIN)/uv pip
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_SITE_CACHE_DIR := $(CURDIR)/.dvc/tmp/site
 export UV_COMPILE_BYTECODE := 1
-export UV_LINK_MODE := copy
 
 .PHONY: figures test lint lock setup
 figures: setup

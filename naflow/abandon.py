@@ -27,7 +27,7 @@ def opposing(importance: Tensor, activation: Tensor) -> Tensor:
     speaks_for = contribution.relu().sum(1, keepdim=True)
     net = contribution.sum(1, keepdim=True).relu()
     left = torch.where(speaks_for > 0, net / speaks_for, 0.0)
-    return torch.where(contribution > 0, importance * left, 0.0)
+    return importance * left * (contribution > 0)
 
 
 #: By their names in InverseConfig.abandon; "unused" is the paper's, importance 0 and nothing else.

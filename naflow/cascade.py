@@ -12,6 +12,7 @@ from naflow.abandon import RULES
 from naflow.config import InverseConfig, resolve
 from naflow.errors import BadInput, NotFinite
 from naflow.explainer import Explainer
+from naflow.finite import not_finite
 from naflow.flow import Flow, LayerStats
 from naflow.inverses import ForwardUnit, Identity, Inverse, Rectifier, rule_for, under
 from naflow.inverses.jacobian import UnitJacobian
@@ -78,7 +79,10 @@ class NAFlow(Explainer):
 
     @full_precision()
     def explain(self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]) -> Flow:
-        """The cascade: x~^L = x^L, then x~^{l-1} = A(f_l^{-1}(x~^l)), and one map a layer."""
+        """The cascade: x~^L = x^L, then x~^{l-1} = A(f_l^{-1}(x~^l)), and one map a layer.
+
+        It uses the record up: what it has passed is freed.
+        """
         config = self.config
         if config.merge == "paper":
             if record.inner:
@@ -88,7 +92,8 @@ class NAFlow(Explainer):
             record = _overwritten(record)
         for layer in layers or ():
             record.at(layer)  # merging may have lost it
-        wanted = set(layers or record.layers)
+        order = [name for name in record.layers if not layers or name in layers]
+        wanted = set(order)
         bpfm = record.activations[-1]
         if self.abandon is not None:  # by the paper's own rule, nothing is abandoned here
             bpfm = bpfm * (record.importance[-1] != 0)
@@ -100,7 +105,12 @@ class NAFlow(Explainer):
                 x, alpha = record.at(name)
                 seen = attention_map(alpha, bpfm, config.reduce)
                 stats = _stats(bpfm, rule, solution, x, alpha)
-                found[name] = _Found(seen, stats, bpfm if "bpfm" in keep else None)
+                found[name] = _Found(
+                    seen,
+                    stats,
+                    bpfm if "bpfm" in keep else None,
+                    alpha if "importance" in keep else None,
+                )
 
         see(record.names[-1], bpfm, "", None)
         depth, shallowest = len(record.units), _shallowest(record, wanted)
@@ -119,10 +129,11 @@ class NAFlow(Explainer):
             see(name, bpfm, rule.describe(unit.module), solution)
             for inner, value in _inside(record, l, bpfm).items():
                 see(inner, value, f"through {unit.name}", solution)
+            record.forget(l + 1)
             if self.progress is not None:
                 self.progress(name, depth - l, depth - shallowest)
-        order = [name for name in record.layers if name in found]
-        kept = {name: found[name].bpfm for name in order}
+        bpfms = {name: found[name].bpfm for name in order}
+        importance = {name: found[name].importance for name in order}
         return Flow(
             layers=order,
             maps={name: found[name].map for name in order},
@@ -131,8 +142,8 @@ class NAFlow(Explainer):
             output=record.output,
             method=self.name,
             stats={name: found[name].stats for name in order},
-            importance={n: record.at(n)[1] for n in order} if "importance" in keep else {},
-            bpfm={name: bpfm for name, bpfm in kept.items() if bpfm is not None},
+            importance={name: alpha for name, alpha in importance.items() if alpha is not None},
+            bpfm={name: bpfm for name, bpfm in bpfms.items() if bpfm is not None},
         )
 
     def _rule(self, module: nn.Module, name: str) -> Inverse:
@@ -146,11 +157,12 @@ _OVERWRITES, _PASSES = Rectifier(), Identity()
 
 @dataclass(frozen=True)
 class _Found:
-    """One layer's map, how it was found, and its BPFM where that is to be kept."""
+    """One layer's map, how it was found, and what of it is to be kept."""
 
     map: Tensor
     stats: LayerStats
     bpfm: Tensor | None
+    importance: Tensor | None
 
 
 def _shallowest(record: Record, wanted: set[str]) -> int:
@@ -204,8 +216,7 @@ def _kept(record: Record, l: int, config: InverseConfig) -> Tensor | None:  # no
 
 
 def _check_finite(bpfm: Tensor, layer: str, above: str) -> None:
-    if not bool(bpfm.isfinite().all()):
-        wrong = (~bpfm.isfinite()).flatten(1).any(1).nonzero()[:, 0].tolist()
+    if wrong := not_finite(bpfm):
         raise NotFinite(
             f"The inverse of layer '{above}' gave NaN or infinite values at '{layer}' for images "
             f"{wrong}: its inverse is too ill-conditioned. Use more damping, as in damping=1.0, or "

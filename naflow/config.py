@@ -49,7 +49,7 @@ class InverseConfig:
     anchor: Anchor = "zero"
     damping: float = 0.3
     offset: Offset = "local"
-    tol: float = 1e-3
+    tol: float = 1e-2
     max_iterations: int | None = 50
     merge: Merge = "never"
     in_place: bool = False

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from naflow.errors import BadInput
+from naflow.finite import not_finite
 
 
 def check_images(model: nn.Module, images: Tensor) -> None:
@@ -37,7 +38,7 @@ def check_images(model: nn.Module, images: Tensor) -> None:
             f"images are on {images.device}, the model on {weight.device}: "
             f"move them with images.to('{weight.device}')."
         )
-    wrong = (~images.isfinite()).flatten(1).any(1).nonzero()[:, 0].tolist()
+    wrong = not_finite(images)
     if wrong:
         raise BadInput(f"images {wrong} hold NaN or infinite pixels: mend or drop them.")
     first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)

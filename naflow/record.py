@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_map
 from naflow.abandon import Rule
 from naflow.chain import Chain
 from naflow.errors import BadInput, NotFinite, UnsupportedModel, near_names
+from naflow.finite import not_finite
 from naflow.scores import ChannelContribution, Score, Similarity
 from naflow.units import Unit
 
@@ -59,6 +60,10 @@ class Record:
         index = self.names.index(layer)
         return self.activations[index], self.importance[index]
 
+    def forget(self, index: int) -> None:
+        """Free what was kept of the cut point names[index]; it cannot be asked for again."""
+        self.activations[index] = self.importance[index] = torch.empty(0)
+
 
 def record(
     chain: Chain,
@@ -97,16 +102,17 @@ def record(
         _check_finite(value, "The score")
         if not value.requires_grad:
             raise BadInput("The score does not depend on the images: nothing to explain.")
-        left: dict[str, Tensor] = {}
+        asked, left = dict(points), dict[str, Tensor]()
         if abandon is not None:
             activations[end - 1].register_hook(partial(_check_used, layer=names[-1]))
             for unit, x in zip(chain.units[:end], activations, strict=False):
                 if unit.feature_map and x.ndim == 4:
                     x.register_hook(partial(_passed_on, abandon, x.detach(), left, unit.name))
+                    del asked[unit.name]  # its gradient would be kept beside what it became
         gradients = torch.autograd.grad(
-            value.sum(), list(points.values()), allow_unused=True, materialize_grads=True
+            value.sum(), list(asked.values()), allow_unused=True, materialize_grads=True
         )
-    importance = dict(zip(points, gradients, strict=True)) | left
+    importance = dict(zip(asked, gradients, strict=True)) | left
     for name, gradient in importance.items():
         _check_finite(gradient, f"The gradient at layer '{name}'")
     if names[-1] not in left:
@@ -130,7 +136,7 @@ def record(
 def _passed_on(
     abandon: Rule, x: Tensor, left: dict[str, Tensor], name: str, importance: Tensor
 ) -> Tensor:
-    """What a layer passes on, also noted in `left`: autograd may hand out what came in."""
+    """What a layer passes on, noted in `left`."""
     left[name] = abandon(importance, x)
     return left[name]
 
@@ -167,9 +173,8 @@ def _check_score(value: object, batch: int) -> None:
 
 
 def _check_finite(x: Tensor, what: str) -> None:
-    if not bool(x.isfinite().all()):
-        wrong = (~x.isfinite()).flatten(1).any(1) if x.ndim > 1 else ~x.isfinite()
-        raise NotFinite(f"{what} is NaN or infinite for images {wrong.nonzero()[:, 0].tolist()}.")
+    if wrong := not_finite(x):
+        raise NotFinite(f"{what} is NaN or infinite for images {wrong}.")
 
 
 def _check_used(importance: Tensor, layer: str) -> None:

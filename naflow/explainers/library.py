@@ -22,6 +22,7 @@ from naflow.explainer import Explainer
 from naflow.explainers.ablation import Ablated, rest_of
 from naflow.explainers.bridge import Outputs, Target, of_library, silent
 from naflow.explainers.masked import settled
+from naflow.finite import not_finite
 from naflow.flow import Flow
 from naflow.record import Record
 from naflow.scores import Score
@@ -69,7 +70,7 @@ class Library(Explainer):
             found = torch.as_tensor(self.cam(record, layer, question)).to(record.activations[0])
         except BadInput as error:
             raise BadInput(f"{self.name} at '{layer}' asks the score again: {error}") from error
-        wrong = (~found.isfinite()).flatten(1).any(1).nonzero()[:, 0].tolist()
+        wrong = not_finite(found)
         if wrong:
             raise NotFinite(f"{self.name} at '{layer}' is NaN or infinite for images {wrong}.")
         return found.relu()

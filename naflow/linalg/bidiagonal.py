@@ -2,6 +2,7 @@
 
 from collections import deque
 
+import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
@@ -18,10 +19,15 @@ def across(scalar: Tensor, v: Tensor) -> Tensor:
     return scalar.view(-1, *[1] * (v.ndim - 1))
 
 
-def unit(v: Tensor) -> tuple[Tensor, Tensor]:
-    """Split each sample v into v / ||v|| and ||v||; a zero sample stays zero."""
+def plus(a: Tensor, scalar: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
+    """A + scalar b in one pass over memory; a and b are (B, *), scalar is (B,); out may be b."""
+    return torch.addcmul(a, b, across(scalar, b), out=out)
+
+
+def unit(v: Tensor, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Split each sample v into v / ||v|| and ||v||; a zero sample stays zero; out may be v."""
     length = norm(v)
-    return v / across(length.masked_fill(length == 0, 1), v), length
+    return torch.div(v, across(length.masked_fill(length == 0, 1), v), out=out), length
 
 
 class Bidiagonalisation:
@@ -57,7 +63,9 @@ class Bidiagonalisation:
 
     def _advance(self) -> tuple[Tensor, Tensor, Tensor]:
         v, alpha = self._last
-        self._u, beta = unit(self.operator.mv(v) - across(alpha, self._u) * self._u)
-        v, alpha = unit(self.operator.rmv(self._u) - across(beta, v) * v)
+        u = plus(self.operator.mv(v), -alpha, self._u)
+        self._u, beta = unit(u, out=u)
+        v = plus(self.operator.rmv(self._u), -beta, v)
+        v, alpha = unit(v, out=v)
         self._last = (v, alpha)
         return v, alpha, beta

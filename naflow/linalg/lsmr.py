@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from .bidiagonal import Bidiagonalisation, across, norm
+from .bidiagonal import Bidiagonalisation, across, norm, plus
 from .operators import LinearOperator
 from .solution import Solution, Stop
 from .spectrum import largest_singular_value
@@ -104,7 +104,7 @@ def lsmr(
         condition = one
 
         # The recurrences at k = 0.
-        h, h_bar = process.v, torch.zeros_like(x)
+        h, h_bar, x_new = process.v.clone(), torch.zeros_like(x), torch.empty_like(x)
         alpha_bar, zeta_bar = alpha, alpha * beta
         rho, rho_bar, c_bar, s_bar, zeta = one, one, one, zero, zero
         beta_dd, beta_d, rho_d, tau_tilde, theta_tilde, squares = beta, zero, one, zero, zero, zero
@@ -128,9 +128,9 @@ def lsmr(
             zeta, zeta_bar = c_bar * zeta_bar, -s_bar * zeta_bar
 
             # h_bar, x, h (section 2.8).
-            h_bar = h - across(theta_bar * rho / (rho_old * rho_bar_old), h) * h_bar
-            x_new = x + across(zeta / (rho * rho_bar), h) * h_bar
-            h = process.v - across(theta / rho, h) * h
+            plus(h, -theta_bar * rho / (rho_old * rho_bar_old), h_bar, out=h_bar)
+            plus(x, zeta / (rho * rho_bar), h_bar, out=x_new)
+            plus(process.v, -theta / rho, h, out=h)
 
             # ||r|| of the damped system (section 3.3), ||A||_F, cond(A), ||A^T r||, ||x||.
             beta_hat, beta_check = c * c_hat * beta_dd, -s_hat * beta_dd
@@ -167,7 +167,7 @@ def lsmr(
                 stop = stop.masked_fill(running & rule, code)
             iterations = iterations + running
             sound = running & finite
-            x = torch.where(across(sound, x), x_new, x)
+            torch.where(across(sound, x), x_new, x, out=x)
             condition = torch.where(sound, spread, condition)
 
         residual = norm(operator.mv(x) - target) / b_norm

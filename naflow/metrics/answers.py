@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from naflow.errors import BadInput, NotFinite
 from naflow.explainers.masked import rows
+from naflow.finite import not_finite
 from naflow.preserve import preserved
 from naflow.scores import ClassLogit, Score
 
@@ -74,7 +75,6 @@ def checked(values: object, images: int) -> Tensor:
     if not isinstance(values, Tensor) or values.shape != (images,):
         shape = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
         raise BadInput(f"The score has shape {shape}: one number an image, ({images},), is needed.")
-    if not bool(values.isfinite().all()):
-        wrong = (~values.isfinite()).nonzero()[:, 0].tolist()
+    if wrong := not_finite(values):
         raise NotFinite(f"The score is NaN or infinite in rows {wrong} of {images} images.")
     return values.double()

@@ -6,13 +6,14 @@ import torch
 from torch import Tensor
 
 from naflow.errors import BadInput
+from naflow.finite import not_finite
 
 
 def check_maps(maps: Tensor) -> None:
     """Raise BadInput unless maps is (B, h, w), finite and nowhere negative."""
     if maps.ndim != 3:
         raise BadInput(f"maps have shape {tuple(maps.shape)}: (B, h, w) is needed.")
-    images = (~maps.isfinite()).flatten(1).any(1).nonzero()[:, 0].tolist()
+    images = not_finite(maps)
     if images:
         raise BadInput(f"The maps of images {images} hold NaN or infinity.")
     images = (maps < 0).flatten(1).any(1).nonzero()[:, 0].tolist()

@@ -19,6 +19,7 @@ from naflow.chain import Chain
 from naflow.errors import BadInput
 from naflow.explainers.ablation import rest_of
 from naflow.explainers.masked import settled
+from naflow.finite import not_finite
 from naflow.metrics.answers import checked
 from naflow.metrics.ranking import ranks
 from naflow.preserve import preserved
@@ -142,7 +143,7 @@ class _Neutral(nn.Module):
 
 def _strength(contributions: Tensor) -> Tensor:
     """(B, n) |contribution|, float64. Raises BadInput where it is not finite."""
-    wrong = (~contributions.isfinite()).flatten(1).any(1).nonzero()[:, 0].tolist()
+    wrong = not_finite(contributions)
     if wrong:
         raise BadInput(f"The contributions of images {wrong} hold NaN or infinity.")
     return contributions.flatten(1).double().abs()

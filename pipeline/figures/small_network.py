@@ -79,7 +79,7 @@ def worked_example(method: Callable[[nn.Module], NAFlow]) -> Example:
     network = small_network()
     signal = torch.tensor(SIGNAL, dtype=torch.float64).view(1, 1, 1, -1)
     recorded = record(ChainCache(network).chain(signal), signal, ClassLogit())
-    flow = method(network).explain(recorded, None, ("bpfm",))
+    flow = method(network)(signal, keep=("bpfm",))
     steps = [getattr(unit.module, "stride", (1, 1))[-1] for unit in recorded.units]
     layers = [
         Layer(

@@ -254,3 +254,22 @@ def test_an_embedding_has_no_predicted_class(images: torch.Tensor) -> None:
     assert flow.prediction is None
     assert flow.output.shape == (3, 8)
     assert not flow.output.requires_grad
+
+
+@pytest.mark.parametrize("preset", ["selective", "damped"])
+def test_a_record_is_freed_behind_the_flow(
+    model: nn.Module, images: torch.Tensor, preset: str
+) -> None:
+    explainer = NAFlow(model.eval(), preset)
+    recorded = explainer.recorded(images, None, detail=False)
+    sizes = [len(x) for x in recorded.activations]
+    flow = explainer.explain(recorded, None, ("importance",))
+    assert all(sizes)
+    assert [
+        name for name, x in zip(recorded.names, recorded.activations, strict=True) if len(x)
+    ] == [
+        "input",
+        "conv1",
+    ]
+    for layer, importance in explainer(images, keep=["importance"]).importance.items():
+        assert torch.equal(flow.importance[layer], importance), layer
