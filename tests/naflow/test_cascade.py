@@ -265,11 +265,7 @@ def test_a_record_is_freed_behind_the_flow(
     sizes = [len(x) for x in recorded.activations]
     flow = explainer.explain(recorded, None, ("importance",))
     assert all(sizes)
-    assert [
-        name for name, x in zip(recorded.names, recorded.activations, strict=True) if len(x)
-    ] == [
-        "input",
-        "conv1",
-    ]
+    left = [len(x) for x in recorded.activations]
+    assert left == sizes[:2] + [0] * (len(sizes) - 2)  # the images and the shallowest layer
     for layer, importance in explainer(images, keep=["importance"]).importance.items():
         assert torch.equal(flow.importance[layer], importance), layer
