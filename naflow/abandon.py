@@ -19,16 +19,29 @@ def opposing(importance: Tensor, activation: Tensor) -> Tensor:
 
     With the contributions c_k = alpha_k x_k of a place's channels, p and n the sums of the positive
     and of the negative ones, neurons of c_k <= 0 are abandoned and the others keep the share
-    max(p - n, 0) / p of their importance. So a place's contributions add up to what they did, where
-    that was positive, and a place that speaks against the score passes nothing on: the net evidence
-    of a layer is shared out among its layer below, as relevance is. Ours, not the paper's.
+    a = max(p - n, 0) / p of their importance. So a place's contributions add up to what they did,
+    where that was positive, and a place that speaks against the score passes nothing on: the net
+    evidence of a layer is shared out among its layer below, as relevance is. Ours, not the paper's.
     """
+    return _agreed(importance, activation, 1)
+
+
+def disputed(importance: Tensor, activation: Tensor) -> Tensor:
+    """As `opposing`, and what is left counts by how far a place's channels agree: a is squared.
+
+    Where p and n nearly cancel, their difference is mostly chance, and there is much of it: most
+    places of a map are of no matter to the score. Ours, not the paper's.
+    """
+    return _agreed(importance, activation, 2)
+
+
+def _agreed(importance: Tensor, activation: Tensor, power: int) -> Tensor:
     contribution = importance * activation
     speaks_for = contribution.relu().sum(1, keepdim=True)
     net = contribution.sum(1, keepdim=True).relu()
-    left = torch.where(speaks_for > 0, net / speaks_for, 0.0)
-    return importance * left * (contribution > 0)
+    agreement = torch.where(speaks_for > 0, net / speaks_for, 0.0)
+    return importance * agreement.pow(power) * (contribution > 0)
 
 
 #: By their names in InverseConfig.abandon; "unused" is the paper's, importance 0 and nothing else.
-RULES: dict[str, Rule | None] = {"unused": None, "opposing": opposing}
+RULES: dict[str, Rule | None] = {"unused": None, "opposing": opposing, "disputed": disputed}

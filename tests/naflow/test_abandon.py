@@ -10,7 +10,7 @@ from networks import Residual, randomised
 from torch import nn
 
 from naflow import NAFlow, scores
-from naflow.abandon import opposing
+from naflow.abandon import Rule, disputed, opposing
 from naflow.chain import ChainCache
 from naflow.explainers import HiResCAM
 from naflow.preserve import preserved
@@ -23,6 +23,8 @@ def test_by_hand() -> None:
     # contributions 3, -2, 1, 0: of the 4 that speak for it, 2 are left
     assert opposing(importance, activation).flatten().tolist() == [1.5, 0, 0.5, 0]
     assert not opposing(-importance, activation).flatten().tolist()[0]
+    # half of what speaks for it is disputed: half as much again is abandoned
+    assert disputed(importance, activation).flatten().tolist() == [0.75, 0, 0.25, 0]
 
 
 @settings(deadline=None)
@@ -37,6 +39,19 @@ def test_a_place_keeps_its_net_contribution_where_it_speaks_for_the_score(seed: 
     assert (left[importance * x <= 0] == 0).all()
 
 
+@settings(deadline=None)
+@given(st.integers(0, 10_000))
+def test_what_is_disputed_counts_by_its_agreement(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    importance, x = torch.randn(2, 3, 5, 4, 4, generator=generator, dtype=torch.float64)
+    contribution = importance * x
+    speaks_for, net = contribution.relu().sum(1), contribution.sum(1).relu()
+    agreement = net / speaks_for.clamp(min=1e-300)
+    torch.testing.assert_close((disputed(importance, x) * x).sum(1), net * agreement)
+    undisputed = importance.abs()  # of activations that are nowhere negative: nothing is abandoned
+    torch.testing.assert_close(disputed(undisputed, x.abs()), undisputed)
+
+
 @pytest.fixture
 def model() -> nn.Module:
     return randomised(Residual()).double().eval()
@@ -47,25 +62,26 @@ def images() -> torch.Tensor:
     return torch.randn(3, 3, 16, 16, dtype=torch.float64)
 
 
+@pytest.mark.parametrize("rule", [opposing, disputed])
 def test_the_reverse_pass_is_the_cascade_unit_by_unit(
-    model: nn.Module, images: torch.Tensor
+    model: nn.Module, images: torch.Tensor, rule: Rule
 ) -> None:
     with preserved(model):
         chain = ChainCache(model, None).chain(images)
         score = scores.ClassContrast()
         plain = record(chain, images, score)
-        found = record(chain, images, score, abandon=opposing)
-    alpha = opposing(plain.importance[-1], plain.activations[-1])
+        found = record(chain, images, score, abandon=rule)
+    alpha = rule(plain.importance[-1], plain.activations[-1])
     torch.testing.assert_close(found.importance[-1], alpha)
     for number in range(len(plain.units) - 1, 0, -1):
         x = plain.activations[number].clone().requires_grad_()
         alpha = torch.autograd.grad(plain.units[number].module(x), x, alpha)[0]
-        alpha = opposing(alpha, x.detach())
+        alpha = rule(alpha, x.detach())
         torch.testing.assert_close(found.importance[number], alpha)
 
 
 def test_selective_maps_are_what_is_left(model: nn.Module, images: torch.Tensor) -> None:
-    flow = NAFlow(model, "selective")(images, keep=["importance", "bpfm"])
+    flow = NAFlow(model, "selective", abandon="opposing")(images, keep=["importance", "bpfm"])
     last = flow.layers[-1]
     torch.testing.assert_close(flow[last], HiResCAM(model)(images, scores.ClassContrast())[last])
     totals = [found.sum((1, 2)) for _, found in flow]
@@ -100,6 +116,6 @@ def test_nothing_that_speaks_for_the_score_is_a_map_of_zeros(images: torch.Tenso
 
 def test_abandoning_goes_with_any_inverse(model: nn.Module, images: torch.Tensor) -> None:
     selective = NAFlow(model, "selective")(images)
-    settings = {"abandon": "opposing", "contrast": True}
+    settings = {"abandon": "disputed", "contrast": True}
     proximal = NAFlow(model, "proximal", damping=100.0, **settings)(images)
     assert torch.allclose(selective["layer1.0"], proximal["layer1.0"], rtol=1e-2)
