@@ -15,7 +15,8 @@ picture and layer:
 the last two groups, which are dear, at `measure.deep` layers and for the first `measure.judged`
 pictures alone; and, for every picture, how its flow runs, in method.flow.csv. Nothing is computed
 again whose settings, weights, pictures and code are those of the file that is there: a sweep that
-was killed goes on with the pair of model and method that it was at.
+was killed goes on with the pair of model and method that it was at, and pairs are what processes
+share, as in hydra/launcher=joblib.
 """
 
 import hashlib
@@ -70,8 +71,13 @@ def measure(cfg: DictConfig, method: str) -> Path:
     """Write the measures of `cfg.method`, under the name `method`, on `cfg.model`; returns their
     file.
 
-    Raises BadInput for weights and pictures that are not there.
+    Raises BadInput for weights and pictures that are not there, and for explain.shards.
     """
+    if cfg.explain.shards != 1:
+        raise BadInput(
+            f"explain.shards={cfg.explain.shards}: what is measured is shared out by model and "
+            "method, as in -m 'method=glob(*)' model=resnet18,resnet50 hydra/launcher=joblib."
+        )
     device.seeded(cfg.seed)
     network = weights.load(cfg.model, device.chosen(cfg.device)).network
     images = instantiate(cfg.images)

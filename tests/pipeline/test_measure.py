@@ -97,3 +97,8 @@ def test_dear_measures_for_the_first_pictures_alone(cfg):
     judged = table.dropna(subset="gain")
     assert judged["picture"].nunique() == 2  # a whole batch
     assert judged["layer"].nunique() == 3
+
+
+def test_shards_are_refused(cfg):
+    with pytest.raises(BadInput, match=r"explain.shards=2: .* shared out by model and method"):
+        stage.measure(cfg("method=gradcam", "explain.shards=2"), "gradcam")
