@@ -39,17 +39,12 @@ from naflow.errors import BadInput
 from pipeline import device
 from pipeline.app import stage
 from pipeline.atomic import replacing, write_json
-from pipeline.explanations.batches import Batch, Batches
-from pipeline.explanations.objects import measurable, objects
+from pipeline.explanations.batches import Batches
 from pipeline.measuring import asked as questions
 from pipeline.measuring import measures
 from pipeline.measuring import panel as panels
-from pipeline.measuring.asked import asked
-from pipeline.measuring.panel import Panel
+from pipeline.measuring.panel import Panel, panel_of
 from pipeline.models import weights
-from pipeline.models.subject import outputs
-from pipeline.pictures.images import Folder
-from pipeline.pictures.pixels import normalised
 from pipeline.tracking import tracked
 
 DIGITS = "%.6f"
@@ -92,7 +87,7 @@ def measure(cfg: DictConfig, method: str) -> Path:
     with tracked(cfg.tracking, f"{images.name}-measure-{method}-{cfg.model.name}", cfg) as run:
         title = f"{method} {cfg.model.name}"
         for number in tqdm(range(len(batches)), desc=title, disable=cfg.quiet):
-            panel = shown(cfg, images, network, batches.read(number))
+            panel = panel_of(cfg, images, network, batches.read(number))
             if panel is None:
                 continue
             flow = explain(panel.images, panel.asked.score(panel.rows))
@@ -110,27 +105,6 @@ def measure(cfg: DictConfig, method: str) -> Path:
         run.table("measured", table)
     write_json(path.with_suffix(".json"), about)
     return path
-
-
-def shown(cfg: DictConfig, images: Folder, network: nn.Module, batch: Batch) -> Panel | None:
-    """A batch, less the pictures without an object or a background; None if no other is left."""
-    seen, ids = cfg.model.input, [case.picture for case in batch.cases]
-    masks = objects(images, ids, seen.size, seen.fit)
-    kept = measurable(masks).nonzero()[:, 0].tolist()
-    if not kept:
-        return None
-    given = outputs(network, batch.images[kept], seen.mean, seen.std)
-    references = batch.references
-    if references is not None:
-        references = outputs(network, references[kept], seen.mean, seen.std)
-    return Panel(
-        [ids[n] for n in kept],
-        [batch.cases[n].reference for n in kept],
-        normalised(batch.images[kept], seen.mean, seen.std).to(next(network.parameters()).device),
-        masks[kept],
-        asked(given, references),
-        [batch.labels[n] for n in kept],
-    )
 
 
 def of_layers(

@@ -4,11 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from naflow.metrics import Answers
 from pipeline import device
-from pipeline.measuring.asked import Asked
+from pipeline.explanations.batches import Batch
+from pipeline.explanations.objects import measurable, objects
+from pipeline.measuring.asked import Asked, asked
+from pipeline.models.subject import outputs
+from pipeline.pictures.images import Folder
+from pipeline.pictures.pixels import normalised
 
 
 @dataclass(frozen=True)
@@ -66,3 +72,25 @@ class Panel:
         answers = Answers(network, self.asked.answer(self.rows), len(self.ids))
         with device.autocast(images.device):
             return answers(images)
+
+
+def panel_of(cfg: DictConfig, images: Folder, network: nn.Module, batch: Batch) -> Panel | None:
+    """A batch of pictures, less those without an object or a background; None if no other is
+    left."""
+    seen, ids = cfg.model.input, [case.picture for case in batch.cases]
+    masks = objects(images, ids, seen.size, seen.fit)
+    kept = measurable(masks).nonzero()[:, 0].tolist()
+    if not kept:
+        return None
+    given = outputs(network, batch.images[kept], seen.mean, seen.std)
+    references = batch.references
+    if references is not None:
+        references = outputs(network, references[kept], seen.mean, seen.std)
+    return Panel(
+        [ids[n] for n in kept],
+        [batch.cases[n].reference for n in kept],
+        normalised(batch.images[kept], seen.mean, seen.std).to(next(network.parameters()).device),
+        masks[kept],
+        asked(given, references),
+        [batch.labels[n] for n in kept],
+    )

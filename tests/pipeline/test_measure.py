@@ -8,6 +8,7 @@ from torchvision.models import resnet18
 import naflow.models
 from naflow.errors import BadInput
 from pipeline import measure as stage
+from pipeline.measuring import panel
 from pipeline.models import weights
 
 
@@ -66,20 +67,20 @@ def test_layers_evenly_over_the_depth():
 
 
 def test_pictures_without_an_object_are_left_out(cfg, monkeypatch):
-    original = stage.objects
+    original = panel.objects
 
     def without_first(*args):
         masks = original(*args)
         masks[0] = False
         return masks
 
-    monkeypatch.setattr(stage, "objects", without_first)
+    monkeypatch.setattr(panel, "objects", without_first)
     table = pd.read_csv(stage.measure(cfg("method=gradcam"), "gradcam"))
     assert table["picture"].nunique() == 2
 
 
 def test_no_object_at_all_is_said(cfg, monkeypatch):
-    monkeypatch.setattr(stage, "objects", lambda *_: torch.zeros(2, 32, 32, dtype=torch.bool))
+    monkeypatch.setattr(panel, "objects", lambda *_: torch.zeros(2, 32, 32, dtype=torch.bool))
     with pytest.raises(BadInput, match=r"None of the 4 pictures of .* shows an object"):
         stage.measure(cfg("method=gradcam"), "gradcam")
 
