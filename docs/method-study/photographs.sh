@@ -28,7 +28,7 @@ trained() {
   [ -f "$made/$name.safetensors" ] || python -m pipeline.train images=folder images.root="$photos" \
     images.index=index.csv "$@" '~recipe.steps.classification.curriculum' \
     "recipe.steps.classification.schedule.phases=$phases"
-  measure method=$classes explain.pictures=96 "$@" model.name="${model}_$name"
+  measure method=$classes explain.pictures=64 "$@" model.name="${model}_$name"
 }
 
 mkdir -p "$made"
@@ -41,7 +41,7 @@ measure method=$classes recipe=photographs images.name=pets +images.select.subse
   model.weights="$weights/mobilenet_v2_imagenet1001_torchvision_fp16.pt" \
   model.labels="$weights/imagenet_labels.txt"
 measure method=$classes recipe=photographs images.name=birds +images.select.subset=cub20 \
-  explain.pictures=48 model=more/mobilenet_v2 model.name=mobilenet_v2_birds \
+  explain.pictures=32 model=more/mobilenet_v2 model.name=mobilenet_v2_birds \
   model.weights="$weights/mobilenet_v2_inat_bird965_torchvision_fp16.pt" \
   model.labels="$weights/inat_bird_labels.txt"
 # Trained here: three classes with masks and boxes, twenty with boxes; birds from the published one.
