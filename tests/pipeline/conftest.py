@@ -7,9 +7,11 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from small_recipe import steps
+from torchvision.models import resnet18
 
 from pipeline.app import CONF
 from pipeline.data import write
+from pipeline.models import weights
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 
@@ -40,6 +42,14 @@ def scenes(tmp_path_factory) -> Path:
     }
     write(root, OmegaConf.create(settings), quiet=True)
     return root
+
+
+@pytest.fixture
+def untrained(tmp_path):
+    """The weights that `config` names: a resnet18's, random."""
+    torch.manual_seed(0)
+    network = resnet18(num_classes=2)
+    weights.save(tmp_path / "weights.safetensors", "resnet18", network, ["cross", "disc"])
 
 
 @pytest.fixture

@@ -3,21 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from torchvision.models import resnet18
 
 from naflow.errors import BadInput
 from pipeline import invert as stage
-from pipeline.models import weights
 
 
 @pytest.fixture
-def cfg(config, tmp_path):
-    """resnet18 with random weights."""
-    torch.manual_seed(0)
-    weights.save(
-        tmp_path / "weights.safetensors", "resnet18", resnet18(num_classes=2), ["cross", "disc"]
-    )
+def cfg(config, tmp_path, untrained):
     return lambda *more: config(
         "explain.pictures=4", "explain.batch=2", f"drawings={tmp_path}/inverses", *more
     )

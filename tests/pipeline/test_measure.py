@@ -3,7 +3,6 @@
 import pandas as pd
 import pytest
 import torch
-from torchvision.models import resnet18
 
 import naflow.models
 from naflow.errors import BadInput
@@ -13,12 +12,7 @@ from pipeline.models import weights
 
 
 @pytest.fixture
-def cfg(config, tmp_path):
-    """resnet18 with random weights."""
-    torch.manual_seed(0)
-    weights.save(
-        tmp_path / "weights.safetensors", "resnet18", resnet18(num_classes=2), ["cross", "disc"]
-    )
+def cfg(config, untrained):
     return lambda *more: config(
         "explain.pictures=4", "explain.batch=2", "measure.steps=2", "measure.deep=3", *more
     )
