@@ -91,12 +91,12 @@ class NAFlow(Explainer):
         if config.in_place:
             record = _overwritten(record)
         for layer in layers or ():
-            record.at(layer)  # merging may have lost it
+            record.check(layer)  # merging may have lost it
         order = [name for name in record.layers if not layers or name in layers]
         wanted = set(order)
         bpfm = record.activations[-1]
         if self.abandon is not None:  # by the paper's own rule, nothing is abandoned here
-            bpfm = bpfm * (record.importance[-1] != 0)
+            bpfm = bpfm * (record.importance[record.names[-1]] != 0)
         found: dict[str, _Found] = {}
 
         def see(name: str, bpfm: Tensor, rule: str, solution: Solution | None) -> None:
@@ -124,12 +124,13 @@ class NAFlow(Explainer):
                 _kept(record, l + 1, config),
             )
             solution = rule(forward, bpfm, config)
-            bpfm = solution.value * (record.importance[l] != 0)
+            bpfm = solution.value * (record.importance[name] != 0)
             _check_finite(bpfm, name, unit.name)
             see(name, bpfm, rule.describe(unit.module), solution)
             for inner, value in _inside(record, l, bpfm).items():
                 see(inner, value, f"through {unit.name}", solution)
-            record.forget(l + 1)
+            record.forget(unit.name)
+            del forward, solution  # nor is this held while the next unit is inverted
             if self.progress is not None:
                 self.progress(name, depth - l, depth - shallowest)
         bpfms = {name: found[name].bpfm for name in order}
@@ -182,9 +183,8 @@ def _inside(record: Record, l: int, bpfm: Tensor) -> dict[str, Tensor]:  # noqa:
         return {}
     moved = UnitJacobian(unit.module, x).inside(bpfm - x)
     return {
-        unit.inner[node]: (maps[unit.inner[node]][0] + moved[node])
-        * (maps[unit.inner[node]][1] != 0)
-        for node in unit.inner
+        name: (maps[name] + moved[node]) * (record.importance[name] != 0)
+        for node, name in unit.inner.items()
     }
 
 
@@ -198,10 +198,11 @@ def attention_map(importance: Tensor, bpfm: Tensor, reduce: str) -> Tensor:
 
 def _overwritten(record: Record) -> Record:
     """The record that in-place activations leave: what was before one is what comes after it."""
-    activations, importance = list(record.activations), list(record.importance)
+    activations = list(record.activations)
+    importance = {name: record.importance[name] for name in record.names}
     for l, unit in enumerate(record.units):  # noqa: E741
         if l > 0 and _OVERWRITES.matches(unit.module):
-            activations[l], importance[l] = activations[l + 1], importance[l + 1]
+            activations[l], importance[record.names[l]] = activations[l + 1], importance[unit.name]
     return replace(record, activations=activations, importance=importance)
 
 
@@ -209,7 +210,7 @@ def _kept(record: Record, l: int, config: InverseConfig) -> Tensor | None:  # no
     """The neurons of layer l that were not abandoned: they have some importance. Under
     `in_place`, those that the activation behind them let through."""
     if not config.in_place:
-        return record.importance[l] != 0
+        return record.importance[record.names[l]] != 0
     if l < len(record.units) and _OVERWRITES.matches(record.units[l].module):
         return record.activations[l] != 0  # already overwritten: 0 where it was closed
     return None

@@ -16,12 +16,15 @@ from naflow.units_by_name import units_by_name
 class Chain:
     """units, shallow to deep, and how to run the model through them.
 
+    in_line: no path leads round a unit. Of units named by hand that is not known: what reads the
+    last one may read an earlier one, too.
+
     Found once for a model and an image shape, and again when the model's modules change.
     """
 
     def __init__(self, model: nn.Module, names: Sequence[str] | None, images: Tensor) -> None:
         self.model = model
-        self.by_name = names is not None
+        self.in_line = names is None
         try:
             if names is not None:
                 self.units = units_by_name(model, names, images)
@@ -40,7 +43,7 @@ class Chain:
     ) -> tuple[list[Tensor], dict[str, dict[str, Tensor]], Any]:
         """The activation after every unit, (B, ...) each; of the units named in `opened`, the
         feature maps inside, unit -> name -> (B, C, H, W); and the model's output."""
-        if self.by_name:
+        if not self.in_line:
             activations, output = self._forward_by_name(images)
             return activations, {}, output
         activations, inner = [], {}

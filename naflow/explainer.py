@@ -86,7 +86,7 @@ class Explainer(ABC):
     def check_layers(self, record: Record, layers: Sequence[str] | None) -> None:
         """Raise BadInput, with the near names, for a layer that the flow would not have."""
         for layer in layers or ():
-            record.at(layer)
+            record.check(layer)
 
     @abstractmethod
     def explain(self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]) -> Flow:

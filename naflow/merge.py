@@ -52,7 +52,7 @@ def _regrouped(record: Record, groups: list[_Group]) -> Record:
         names=[record.names[p] for p in points],
         units=[_merged(record.units[group.start : group.end + 1]) for group in groups],
         activations=[record.activations[p] for p in points],
-        importance=[record.importance[p] for p in points],
+        importance={record.names[p]: record.importance[record.names[p]] for p in points},
     )
 
 

@@ -123,7 +123,7 @@ def plan_of(
                 rule=rule.describe(unit.module) if rule else "not inverted (reads the image)",
                 inputs=x[0].numel(),
                 outputs=y[0].numel(),
-                memory=_memory(unit, x, y, rule.iterative) if rule else 0,
+                memory=_memory(unit, x, y, rule.iterative, config) if rule else 0,
                 forwards=2 * flops[i] / max(whole, 1) if rule and rule.iterative else 0.0,
                 inverted=rule is not None,
             )
@@ -138,12 +138,14 @@ def _flops(unit: Unit, x: Tensor) -> int:
     return max(counter.get_total_flops(), x.numel())
 
 
-def _memory(unit: Unit, x: Tensor, y: Tensor, iterative: bool) -> int:
-    """Bytes: the solver keeps five vectors like the input and two like the output, and a local
-    affine map keeps the unit's own intermediate values twice (for J and for its transpose)."""
-    vectors = 5 * x.numel() + 2 * y.numel() if iterative else x.numel()
-    inner = 2 * _intermediate(unit, x) if iterative else 0
-    return (vectors + inner) * x.element_size()
+def _memory(unit: Unit, x: Tensor, y: Tensor, iterative: bool, config: InverseConfig) -> int:
+    """Bytes: the solver keeps five vectors like the input (ten, where it looks six steps ahead for
+    the scale of the damping) and three like the output, and a local affine map keeps the unit's own
+    intermediate values twice (for J and for its transpose)."""
+    if not iterative:
+        return x.numel() * x.element_size()
+    vectors = (10 if config.damping else 5) * x.numel() + 3 * y.numel()
+    return (vectors + 2 * _intermediate(unit, x)) * x.element_size()
 
 
 def _intermediate(unit: Unit, x: Tensor) -> int:

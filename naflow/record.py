@@ -15,6 +15,7 @@ from naflow.abandon import Rule
 from naflow.chain import Chain
 from naflow.errors import BadInput, NotFinite, UnsupportedModel, near_names
 from naflow.finite import not_finite
+from naflow.importance import Importance, importance_at_once
 from naflow.scores import ChannelContribution, Score, Similarity
 from naflow.units import Unit
 
@@ -24,21 +25,21 @@ class Record:
     """The forward pass up to the last feature map, cut point by cut point.
 
     names[0] is "input" and activations[0] the images; names[l] is the output of units[l - 1].
-    activations and importance are (B, C, H, W) (any shape for a unit that is no feature map),
-    detached, on the model's device. importance[l] = dS/dx^l (Eqs 15, 16). inner holds the same
-    two of the feature maps inside a block: unit -> name -> (activation, importance). score is what
-    question, the score that was asked for, gives for the output.
+    Activations are (B, C, H, W) (any shape for a unit that is no feature map), detached, on the
+    model's device. importance[name] = dS/dx^l (Eqs 15, 16), of the same shape, of every cut point
+    and of the feature maps inside a block, whose activations inner holds: unit -> name ->
+    activation. score is what question, the score that was asked for, gives for the output.
     """
 
     names: list[str]
     units: list[Unit]
     activations: list[Tensor]
-    importance: list[Tensor]
+    importance: Importance | dict[str, Tensor]
     output: Any
     prediction: Tensor | None
     score: Tensor
     question: Score
-    inner: dict[str, dict[str, tuple[Tensor, Tensor]]] = field(default_factory=dict)
+    inner: dict[str, dict[str, Tensor]] = field(default_factory=dict)
 
     @property
     def layers(self) -> list[str]:
@@ -46,23 +47,28 @@ class Record:
         found: list[str] = []
         for unit, x in zip(self.units, self.activations[1:], strict=True):
             found += self.inner.get(unit.name, {})
-            if unit.feature_map and x.ndim == 4:
+            if _is_map(unit, x):
                 found.append(unit.name)
         return found
 
     def at(self, layer: str) -> tuple[Tensor, Tensor]:
         """A layer's activation and importance. Raises BadInput with the near names if unknown."""
+        self.check(layer)
         for maps in self.inner.values():
             if layer in maps:
-                return maps[layer]
+                return maps[layer], self.importance[layer]
+        return self.activations[self.names.index(layer)], self.importance[layer]
+
+    def check(self, layer: str) -> None:
+        """Raise BadInput, with the near names, for a layer that there is not."""
         if layer not in self.layers:
             raise BadInput(f"There is no layer '{layer}'.{near_names(layer, self.layers)}")
-        index = self.names.index(layer)
-        return self.activations[index], self.importance[index]
 
-    def forget(self, index: int) -> None:
-        """Free what was kept of the cut point names[index]; it cannot be asked for again."""
-        self.activations[index] = self.importance[index] = torch.empty(0)
+    def forget(self, layer: str) -> None:
+        """Free what was kept of a cut point and of its unit's inside: it is asked for no more."""
+        self.activations[self.names.index(layer)] = torch.empty(0)
+        for name in [layer, *self.inner.pop(layer, {})]:
+            del self.importance[name]
 
 
 def record(
@@ -81,7 +87,7 @@ def record(
     detail: the blocks to look into. question: what is asked, where `score` is that with a gradient
     of its own; by default the score. abandon: what every feature map's importance becomes before it
     goes on down, see naflow.abandon; an image of which nothing is left then has importance 0
-    everywhere. Call it inside `preserved(model)`.
+    everywhere. Call it, and use what it returns, inside `preserved(model)`.
 
     Raises BadInput for a score that is not (B,) or does not depend on the images; NotFinite,
     naming layer and images, where an activation or gradient is NaN or infinite.
@@ -90,55 +96,44 @@ def record(
         images = images.detach().requires_grad_()
         activations, inner, output = chain.forward(images, chain.opened(detail))
         value = score(output)
-        _check_score(value, len(images))
-        end = last_map(chain.units, activations, last)
-        names = ["input"] + [unit.name for unit in chain.units[:end]]
-        inner = {name: inner[name] for name in names if name in inner}
-        points = dict(zip(names, [images, *activations[:end]], strict=True))
-        for maps in inner.values():
-            points |= maps
-        for name, x in points.items():
-            _check_finite(x, f"The activation of layer '{name}'")
-        _check_finite(value, "The score")
-        if not value.requires_grad:
-            raise BadInput("The score does not depend on the images: nothing to explain.")
-        asked, left = dict(points), dict[str, Tensor]()
-        if abandon is not None:
-            activations[end - 1].register_hook(partial(_check_used, layer=names[-1]))
-            for unit, x in zip(chain.units[:end], activations, strict=False):
-                if unit.feature_map and x.ndim == 4:
-                    x.register_hook(partial(_passed_on, abandon, x.detach(), left, unit.name))
-                    del asked[unit.name]  # its gradient would be kept beside what it became
-        gradients = torch.autograd.grad(
-            value.sum(), list(asked.values()), allow_unused=True, materialize_grads=True
-        )
-    importance = dict(zip(asked, gradients, strict=True)) | left
-    for name, gradient in importance.items():
-        _check_finite(gradient, f"The gradient at layer '{name}'")
-    if names[-1] not in left:
-        _check_used(importance[names[-1]], names[-1])
+    _check_score(value, len(images))
+    end = last_map(chain.units, activations, last)
+    units, names = chain.units[:end], ["input", *(unit.name for unit in chain.units[:end])]
+    points = dict(zip(names, [images, *activations[:end]], strict=True))
+    inner = {name: inner[name] for name in names if name in inner}
+    within = [inner.get(unit.name, {}) for unit in units]
+    for name, x in [*points.items(), *(item for maps in within for item in maps.items())]:
+        _check_finite(x, f"The activation of layer '{name}'")
+    _check_finite(value, "The score")
+    if not value.requires_grad:
+        raise BadInput("The score does not depend on the images: nothing to explain.")
+    rules = {unit.name: abandon for unit in units if abandon and _is_map(unit, points[unit.name])}
+    rules[names[-1]] = partial(_used, names[-1], rules.get(names[-1]))
+    if chain.in_line:
+        links = [
+            {name: points[name]} | maps for name, maps in zip(names, [*within, {}], strict=True)
+        ]
+        importance = Importance(value, links, rules)
+    else:
+        importance = importance_at_once(value, points, rules)
+    importance[names[-1]]  # say it now if the score used nothing
     return Record(
         names=names,
-        units=chain.units[:end],
+        units=units,
         activations=[points[name].detach() for name in names],
-        importance=[importance[name] for name in names],
+        importance=importance,
         output=tree_map(lambda v: v.detach() if isinstance(v, Tensor) else v, output),
         prediction=_prediction(output, question or score),
         score=value.detach(),
         question=question or score,
         inner={
-            unit: {name: (x.detach(), importance[name]) for name, x in maps.items()}
-            for unit, maps in inner.items()
+            unit: {name: x.detach() for name, x in maps.items()} for unit, maps in inner.items()
         },
     )
 
 
-def _passed_on(
-    abandon: Rule, x: Tensor, left: dict[str, Tensor], name: str, importance: Tensor
-) -> Tensor:
-    """What a layer passes on, noted in `left`."""
-    left[name] = abandon(importance, x)
-    return left[name]
+def _is_map(unit: Unit, x: Tensor) -> bool:
+    return unit.feature_map and x.ndim == 4
 
 
 def last_map(units: list[Unit], activations: list[Tensor], last: str | None = None) -> int:
@@ -149,7 +144,7 @@ def last_map(units: list[Unit], activations: list[Tensor], last: str | None = No
     maps = {
         unit.name: i
         for i, (unit, x) in enumerate(zip(units, activations, strict=False), 1)
-        if unit.feature_map and x.ndim == 4
+        if _is_map(unit, x)
     }
     if last is not None:
         if last not in maps:
@@ -177,13 +172,15 @@ def _check_finite(x: Tensor, what: str) -> None:
         raise NotFinite(f"{what} is NaN or infinite for images {wrong}.")
 
 
-def _check_used(importance: Tensor, layer: str) -> None:
+def _used(layer: str, rule: Rule | None, importance: Tensor, activation: Tensor) -> Tensor:
+    """What the rule leaves at the last feature map, of which the score must have used something."""
     unused = (importance == 0).flatten(1).all(1).nonzero()[:, 0].tolist()
     if unused:
         raise BadInput(
             f"The score of images {unused} has zero gradient everywhere at '{layer}', the last "
             "feature map: no neuron was used, so there is nothing to draw. Explain another score."
         )
+    return rule(importance, activation) if rule else importance
 
 
 def _prediction(output: Any, score: Score) -> Tensor | None:

@@ -42,7 +42,7 @@ class Ablated(nn.Module):
 def rest_of(chain: Chain, record: Record, layer: str) -> tuple[Tensor, Run]:
     """Where the model can begin so that it passes the layer, and what then runs: run(cut, start)
     is the model's output, with cut applied to the layer's activation."""
-    if chain.by_name:
+    if not chain.in_line:
         module = chain.units[record.names.index(layer) - 1].module
         return record.activations[0], lambda cut, x: _hooked(chain.model, module, cut, x)
     number = next(

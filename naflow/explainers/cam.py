@@ -27,15 +27,21 @@ class CAM(Explainer):
 
     def explain(self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]) -> Flow:
         order = [name for name in record.layers if layers is None or name in layers]
-        at = {name: record.at(name) for name in order}
+        maps, importance = {}, {}
+        for name in reversed(order):  # as the reverse pass goes: what it has passed is freed
+            x, g = record.at(name)
+            maps[name] = self.attention_map(x, g)
+            if "importance" in keep:
+                importance[name] = g
+            del record.importance[name]
         return Flow(
             layers=order,
-            maps={name: self.attention_map(x, g) for name, (x, g) in at.items()},
+            maps={name: maps[name] for name in order},
             score=record.score,
             prediction=record.prediction,
             output=record.output,
             method=self.name,
-            importance={name: g for name, (_, g) in at.items()} if "importance" in keep else {},
+            importance={name: importance[name] for name in order if name in importance},
         )
 
 

@@ -196,7 +196,7 @@ class FullGrad(Library):
     name, kind = "FullGrad", "FullGrad"
 
     def layers(self, record: Record) -> dict[str, Tensor]:
-        return {"input": record.importance[0]}
+        return {"input": record.importance["input"]}
 
     def check_layers(self, record: Record, layers: Sequence[str] | None) -> None:
         for layer in layers or ():

@@ -68,7 +68,7 @@ class RelevanceChain(Chain):
     """
 
     def __init__(self, chain: Chain, rules: Rules) -> None:
-        self.model, self.units, self.by_name = chain.model, chain.units, chain.by_name
+        self.model, self.units, self.in_line = chain.model, chain.units, chain.in_line
         self.rules = rules
 
     def forward(

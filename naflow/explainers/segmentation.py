@@ -49,6 +49,7 @@ class ModuleChain(Chain):
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
+        self.in_line = False
         self.units: list[Unit] = []
 
     def forward(

@@ -20,7 +20,7 @@ def across(scalar: Tensor, v: Tensor) -> Tensor:
 
 
 def plus(a: Tensor, scalar: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
-    """A + scalar b in one pass over memory; a and b are (B, *), scalar is (B,); out may be b."""
+    """Return a + scalar b in one pass over memory; a, b are (B, *), scalar (B,); out may be b."""
     return torch.addcmul(a, b, across(scalar, b), out=out)
 
 

@@ -83,11 +83,11 @@ def lsmr(
 
     # Half-precision products would part A from its transpose.
     with torch.autocast(operator.device.type, enabled=False):
-        if start is None:
-            x, r = target.new_zeros(operator.input_shape), target
-        else:
-            x, r = start.clone(), target - operator.mv(start)
-        process = Bidiagonalisation(operator, r)
+        first = target.new_zeros(()).expand(operator.input_shape) if start is None else start
+        x = first
+        process = Bidiagonalisation(
+            operator, target if start is None else target - operator.mv(start)
+        )
         alpha, beta = process.alpha, process.beta
 
         b_norm = norm(target)
@@ -104,11 +104,11 @@ def lsmr(
         condition = one
 
         # The recurrences at k = 0.
-        h, h_bar, x_new = process.v.clone(), torch.zeros_like(x), torch.empty_like(x)
+        h = h_bar = process.v  # of h_bar there is nothing yet: it first counts with weight 0
         alpha_bar, zeta_bar = alpha, alpha * beta
         rho, rho_bar, c_bar, s_bar, zeta = one, one, one, zero, zero
         beta_dd, beta_d, rho_d, tau_tilde, theta_tilde, squares = beta, zero, one, zero, zero, zero
-        a_norm2 = alpha.square()
+        a_norm2, spare = alpha.square(), None
         rho_max, rho_min = zero, torch.full_like(beta, math.inf)
 
         for k in range(max_iterations):
@@ -127,9 +127,11 @@ def lsmr(
             c_bar, s_bar, rho_bar = _rotation(rho_left, theta)
             zeta, zeta_bar = c_bar * zeta_bar, -s_bar * zeta_bar
 
-            # h_bar, x, h (section 2.8).
-            plus(h, -theta_bar * rho / (rho_old * rho_bar_old), h_bar, out=h_bar)
-            plus(x, zeta / (rho * rho_bar), h_bar, out=x_new)
+            # h_bar, x, h (section 2.8), in place once they are vectors of their own: h is from the
+            # start, as the process has used its first v by now.
+            weight = -theta_bar * rho / (rho_old * rho_bar_old)
+            h_bar = plus(h, weight, h_bar, out=h_bar if k else None)
+            x_new = plus(x, zeta / (rho * rho_bar), h_bar, out=spare)
             plus(process.v, -theta / rho, h, out=h)
 
             # ||r|| of the damped system (section 3.3), ||A||_F, cond(A), ||A^T r||, ||x||.
@@ -167,10 +169,12 @@ def lsmr(
                 stop = stop.masked_fill(running & rule, code)
             iterations = iterations + running
             sound = running & finite
-            torch.where(across(sound, x), x_new, x, out=x)
+            torch.where(across(sound, x), x_new, x, out=x_new)
+            x, spare = x_new, x if k else None  # the first x is the caller's, or one number
             condition = torch.where(sound, spread, condition)
 
         residual = norm(operator.mv(x) - target) / b_norm
+    x = x.clone() if x is first else x
     return Solution(x, iterations, residual.masked_fill(b_norm == 0, 0), stop, condition)
 
 

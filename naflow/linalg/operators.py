@@ -103,7 +103,8 @@ class RowSelection(LinearOperator):
             operator.input_shape, operator.output_shape, operator.dtype, operator.device
         )
         self.operator = operator
-        self.rows = rows.to(operator.dtype)  # (B, *out), 0 or 1: a product is faster than a choice
+        # (B, *out), 0 or 1, exact in two bytes: a product is faster than a choice.
+        self.rows = rows.to(torch.bfloat16)
 
     def mv(self, v: Tensor) -> Tensor:
         """P J v: zero in the dropped rows."""

@@ -46,7 +46,7 @@ def layer_uses(record: Record) -> list[LayerUse]:
     Jacobians are formed, one product a neuron: for small networks. Raises ValueError for large ones
     (LinearOperator.as_matrix).
     """
-    importance = [alpha[0].flatten() for alpha in record.importance]
+    importance = [record.importance[name][0].flatten() for name in record.names]
     jacobians = [
         Jacobian(unit.module, x[:1]).as_matrix()[0]
         for unit, x in zip(record.units, record.activations, strict=False)  # the last has none

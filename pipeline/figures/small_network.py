@@ -86,14 +86,13 @@ def worked_example(method: Callable[[nn.Module], NAFlow]) -> Example:
             use,
             _places(x.shape[-1], step),
             x[0],
-            alpha[0],
+            recorded.importance[use.name][0],
             flow.bpfm[use.name][0] if use.name in flow.bpfm else None,
             flow.maps[use.name][0] if use.name in flow.maps else None,
         )
-        for use, x, alpha, step in zip(
+        for use, x, step in zip(
             layer_uses(recorded),
             recorded.activations,
-            recorded.importance,
             accumulate([1, *steps], mul),
             strict=True,
         )

@@ -71,13 +71,14 @@ def test_the_reverse_pass_is_the_cascade_unit_by_unit(
         score = scores.ClassContrast()
         plain = record(chain, images, score)
         found = record(chain, images, score, abandon=rule)
-    alpha = rule(plain.importance[-1], plain.activations[-1])
-    torch.testing.assert_close(found.importance[-1], alpha)
+    last = plain.names[-1]
+    alpha = rule(plain.importance[last], plain.activations[-1])
+    torch.testing.assert_close(found.importance[last], alpha)
     for number in range(len(plain.units) - 1, 0, -1):
         x = plain.activations[number].clone().requires_grad_()
         alpha = torch.autograd.grad(plain.units[number].module(x), x, alpha)[0]
         alpha = rule(alpha, x.detach())
-        torch.testing.assert_close(found.importance[number], alpha)
+        torch.testing.assert_close(found.importance[plain.names[number]], alpha)
 
 
 def test_selective_maps_are_what_is_left(model: nn.Module, images: torch.Tensor) -> None:
