@@ -31,7 +31,7 @@ class Dense(Inverse):
     description = "least squares (dense Jacobian)"
 
     def __init__(self) -> None:
-        self.largest = 0  # bytes
+        self.largest = 0  # bytes of a whole Jacobian; only the rows that count are formed
 
     def matches(self, module: nn.Module) -> bool:
         return rule_for(module, "").iterative
@@ -40,15 +40,27 @@ class Dense(Inverse):
         x, outputs = unit.input, unit.output.numel()
         with torch.no_grad():
             offset = unit.module(torch.zeros_like(x))
-        matrix = torch.autograd.functional.jacobian(unit.module, x, vectorize=True)
-        matrix = matrix.reshape(outputs, x.numel())
-        self.largest = max(self.largest, matrix.nbytes)
+        self.largest = max(self.largest, outputs * x.numel() * x.element_size())
         kept = torch.arange(outputs) < x.numel()  # the first n equations
         if unit.kept is not None:
             kept &= unit.kept.flatten()
+        matrix = _rows(unit.module, x, kept.nonzero()[:, 0])
         wanted = (target - offset).flatten()[kept, None]
-        found = torch.linalg.lstsq(matrix[kept], wanted, rcond=1e-12, driver="gelsy").solution
+        found = torch.linalg.lstsq(matrix, wanted, rcond=1e-12, driver="gelsy").solution
         return closed_form(found.reshape(x.shape))
+
+
+def _rows(module: nn.Module, x: Tensor, rows: Tensor) -> Tensor:
+    """These rows of the module's Jacobian at x."""
+    y, vjp = torch.func.vjp(module, x)
+    matrix = x.new_empty(len(rows), x.numel())
+    for start in range(0, len(rows), 256):
+        part = rows[start : start + 256]
+        chosen = torch.zeros(len(part), y.numel(), dtype=y.dtype)
+        chosen[torch.arange(len(part)), part] = 1
+        (found,) = torch.func.vmap(vjp)(chosen.view(-1, *y.shape))
+        matrix[start : start + len(part)] = found.detach().flatten(1)
+    return matrix
 
 
 def main() -> None:

@@ -2,7 +2,9 @@
 
     python -m bench.flow [--models resnet18 vgg16] [--size 224] [--batch 1] [--threads 2]
     python -m bench.flow --models resnet18 --methods all
+    python -m bench.flow --models conv64f conv4net --size 84
 
+A model is one of naflow.models, or else of torchvision, with random weights.
 One forward-pass equivalent is one no-grad forward pass of the same model on the same images and
 device. Runs are interleaved and the median ratio is reported. Memory is the peak of live tensors
 above what was there before, against one forward and reverse pass to the images.
@@ -24,7 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from bench.rivals import GradCAMBlockByBlock, Zennit
-from naflow import NAFlow
+from naflow import NAFlow, models
 from naflow.explainers import (
     CFCAM,
     CLRP,
@@ -81,7 +83,7 @@ def main() -> None:
     methods = METHODS if options.methods == ["all"] else options.methods
     for name in options.models:
         torch.manual_seed(0)
-        model = seen_data(getattr(torchvision.models, name)()).to(device).eval()
+        model = seen_data(_model(name)).to(device).eval()
         images = torch.randn(options.batch, 3, options.size, options.size, device=device)
         _compare(name, model, images, methods, options.repeats)
 
@@ -95,6 +97,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
     return parser.parse_args()
+
+
+def _model(name: str) -> nn.Module:
+    return (
+        models.create(name) if name in models.list_models() else getattr(torchvision.models, name)()
+    )
 
 
 def seen_data(model: nn.Module) -> nn.Module:
