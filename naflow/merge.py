@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from torch import nn
+from torch import fx, nn
 
 from naflow.record import Record
 from naflow.units import Unit
@@ -59,4 +59,5 @@ def _regrouped(record: Record, groups: list[_Group]) -> Record:
 def _merged(units: list[Unit]) -> Unit:
     if len(units) == 1:
         return units[0]
-    return Unit(units[-1].name, nn.Sequential(*(unit.module for unit in units)).train(False))
+    together = nn.Sequential(*(unit.module for unit in units)).train(False)
+    return Unit(units[-1].name, fx.symbolic_trace(together))  # its Jacobian is known node by node
