@@ -81,7 +81,7 @@ class NAFlow(Explainer):
     def explain(self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]) -> Flow:
         """The cascade: x~^L = x^L, then x~^{l-1} = A(f_l^{-1}(x~^l)), and one map a layer.
 
-        It uses the record up: what it has passed is freed.
+        It uses the record up: what it has passed is freed (of merged units, at the end).
         """
         config = self.config
         if config.merge == "paper":
@@ -199,7 +199,8 @@ def attention_map(importance: Tensor, bpfm: Tensor, reduce: str) -> Tensor:
 def _overwritten(record: Record) -> Record:
     """The record that in-place activations leave: what was before one is what comes after it."""
     activations = list(record.activations)
-    importance = {name: record.importance[name] for name in record.names}
+    inside = [name for maps in record.inner.values() for name in maps]
+    importance = {name: record.importance[name] for name in [*record.names[1:], *inside]}
     for l, unit in enumerate(record.units):  # noqa: E741
         if l > 0 and _OVERWRITES.matches(unit.module):
             activations[l], importance[record.names[l]] = activations[l + 1], importance[unit.name]

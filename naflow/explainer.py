@@ -90,4 +90,5 @@ class Explainer(ABC):
 
     @abstractmethod
     def explain(self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]) -> Flow:
-        """The flow of a recorded pass; called with the model in evaluation mode."""
+        """The flow of a recorded pass, which it may use up; called with the model in evaluation
+        mode."""

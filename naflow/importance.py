@@ -12,7 +12,7 @@ from naflow.errors import NotFinite
 from naflow.finite import not_finite
 
 
-class Importance:
+class Importance(dict[str, Tensor]):
     """alpha^{l-1} = (df_l/dx^{l-1})^T alpha^l from alpha^L = dS/dx^L, by the name of the layer.
 
     The reverse pass goes down to a layer when that is asked for, and what it has passed is freed:
@@ -23,23 +23,23 @@ class Importance:
            the unit that reads it; a link depends on the images through the first of the next alone
     rules  what the importance of a link's first layer becomes before it goes on down, by name
 
-    Asking raises NotFinite, naming layer and images, where an importance is NaN or infinite.
+    Asking raises NotFinite, naming layer and images, where an importance on the way is NaN or
+    infinite, and KeyError for a layer that is in no link or was deleted.
     """
 
     def __init__(
         self, score: Tensor, links: list[dict[str, Tensor]], rules: dict[str, Rule]
     ) -> None:
+        super().__init__()
         self._links, self._rules = list(links), rules
         self._above, self._weight = score, torch.ones_like(score)
-        self._found: dict[str, Tensor] = {}
 
-    def __getitem__(self, name: str) -> Tensor:
-        while name not in self._found and self._links:
+    def __missing__(self, name: str) -> Tensor:
+        if not any(name in link for link in self._links):
+            raise KeyError(name)
+        while name not in self:
             self._go_down()
-        return self._found[name]
-
-    def __delitem__(self, name: str) -> None:
-        del self._found[name]
+        return self[name]
 
     def _go_down(self) -> None:
         link = self._links.pop()
@@ -48,7 +48,7 @@ class Importance:
         if first in self._rules:
             found[first] = self._rules[first](found[first], x.detach())
         self._above, self._weight = x, found[first]
-        self._found |= _finite(found)
+        self |= _finite(found)
 
 
 def importance_at_once(

@@ -52,12 +52,25 @@ def _regrouped(record: Record, groups: list[_Group]) -> Record:
         names=[record.names[p] for p in points],
         units=[_merged(record.units[group.start : group.end + 1]) for group in groups],
         activations=[record.activations[p] for p in points],
-        importance={record.names[p]: record.importance[record.names[p]] for p in points},
+        importance={record.names[p]: record.importance[record.names[p]] for p in points[1:]},
     )
 
 
 def _merged(units: list[Unit]) -> Unit:
+    """The units as one: traced, so that its Jacobian is known node by node, where each of them is
+    an operation or was traced itself; one named by hand may be what torch.fx cannot follow."""
     if len(units) == 1:
         return units[0]
     together = nn.Sequential(*(unit.module for unit in units)).train(False)
-    return Unit(units[-1].name, fx.symbolic_trace(together))  # its Jacobian is known node by node
+    operation = fx.Tracer().is_leaf_module
+    if not all(isinstance(m, fx.GraphModule) or operation(m, "") for m in together):
+        return Unit(units[-1].name, together)
+    graph = _OfUnits().trace(together)
+    return Unit(units[-1].name, fx.GraphModule(together, graph))
+
+
+class _OfUnits(fx.Tracer):
+    """Looks into the units that are graphs, and no further."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return not isinstance(m, fx.GraphModule)

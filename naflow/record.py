@@ -26,15 +26,16 @@ class Record:
 
     names[0] is "input" and activations[0] the images; names[l] is the output of units[l - 1].
     Activations are (B, C, H, W) (any shape for a unit that is no feature map), detached, on the
-    model's device. importance[name] = dS/dx^l (Eqs 15, 16), of the same shape, of every cut point
-    and of the feature maps inside a block, whose activations inner holds: unit -> name ->
-    activation. score is what question, the score that was asked for, gives for the output.
+    model's device. importance[name] = dS/dx^l (Eqs 15, 16), or what a rule of abandoning has left
+    of it, has the same shape, for every cut point and for the feature maps inside a block, whose
+    activations inner holds: unit -> name -> activation. score is what question, the score that was
+    asked for, gives for the output.
     """
 
     names: list[str]
     units: list[Unit]
     activations: list[Tensor]
-    importance: Importance | dict[str, Tensor]
+    importance: dict[str, Tensor]
     output: Any
     prediction: Tensor | None
     score: Tensor
@@ -52,12 +53,23 @@ class Record:
         return found
 
     def at(self, layer: str) -> tuple[Tensor, Tensor]:
-        """A layer's activation and importance. Raises BadInput with the near names if unknown."""
+        """A layer's activation and importance.
+
+        Raises BadInput with the near names if it is unknown, and where a flow has used it up;
+        NotFinite where an importance from here up is NaN or infinite.
+        """
         self.check(layer)
+        try:
+            importance = self.importance[layer]
+        except KeyError:
+            raise BadInput(
+                f"The importance of layer '{layer}' was let go when a flow was made of this record."
+                " Record the pass again."
+            ) from None
         for maps in self.inner.values():
             if layer in maps:
-                return maps[layer], self.importance[layer]
-        return self.activations[self.names.index(layer)], self.importance[layer]
+                return maps[layer], importance
+        return self.activations[self.names.index(layer)], importance
 
     def check(self, layer: str) -> None:
         """Raise BadInput, with the near names, for a layer that there is not."""
@@ -87,10 +99,11 @@ def record(
     detail: the blocks to look into. question: what is asked, where `score` is that with a gradient
     of its own; by default the score. abandon: what every feature map's importance becomes before it
     goes on down, see naflow.abandon; an image of which nothing is left then has importance 0
-    everywhere. Call it, and use what it returns, inside `preserved(model)`.
+    everywhere. Call it inside `preserved(model)`.
 
-    Raises BadInput for a score that is not (B,) or does not depend on the images; NotFinite,
-    naming layer and images, where an activation or gradient is NaN or infinite.
+    Raises BadInput for a score that is not (B,) or does not depend on the images or on the last
+    feature map; NotFinite, naming layer and images, where an activation is NaN or infinite. Of
+    gradients that is said when they are asked for.
     """
     with torch.enable_grad():
         images = images.detach().requires_grad_()

@@ -28,12 +28,15 @@ class CAM(Explainer):
     def explain(self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]) -> Flow:
         order = [name for name in record.layers if layers is None or name in layers]
         maps, importance = {}, {}
-        for name in reversed(order):  # as the reverse pass goes: what it has passed is freed
+        for name in reversed(record.layers):  # as the reverse pass goes: what it passed is freed
             x, g = record.at(name)
-            maps[name] = self.attention_map(x, g)
-            if "importance" in keep:
-                importance[name] = g
+            if name in order:
+                maps[name] = self.attention_map(x, g)
+                if "importance" in keep:
+                    importance[name] = g
             del record.importance[name]
+            if len(maps) == len(order):
+                break
         return Flow(
             layers=order,
             maps={name: maps[name] for name in order},

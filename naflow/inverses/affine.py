@@ -46,7 +46,7 @@ class Conv(Inverse):
 class Affine(Inverse):
     """Any other unit, by its local affine map: exact within one linear region of a ReLU net.
 
-    J v and J^T u are automatic differentiation at the forward input; nothing is formed.
+    J v and J^T u are products at the forward input (UnitJacobian, Jacobian); nothing is formed.
     """
 
     families = (nn.Module,)

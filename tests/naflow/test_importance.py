@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from naflow import BadInput, NAFlow, NotFinite
 from naflow.abandon import Rule, disputed
 from naflow.chain import ChainCache
+from naflow.explainers import GradCAM
 from naflow.importance import Importance, importance_at_once
 from naflow.preserve import preserved
 from naflow.record import Record, record
@@ -90,8 +91,9 @@ def test_it_goes_no_further_than_asked_and_frees_what_it_passed() -> None:
     assert [x() is not None for x in alive] == [True, True, True, True, False]
     assert importance["0"].shape == importance["4"].shape
     del importance["4"]
-    with pytest.raises(KeyError):
-        importance["4"]
+    for name in ("4", "another"):
+        with pytest.raises(KeyError, match=name):
+            importance[name]
 
 
 def test_a_layer_that_the_score_does_not_reach_has_none() -> None:
@@ -146,3 +148,12 @@ def test_below_a_detached_layer_nothing_is_used(images: Tensor, preset: str) -> 
     assert flow["c"].any()
     assert not flow["b"].any()
     assert not flow["a"].any()
+
+
+def test_a_record_that_a_flow_used_up_says_so(images: Tensor) -> None:
+    model = randomised(Residual()).double().eval()
+    found = recorded(model, images)
+    GradCAM(model).explain(found, ["layer1.0"], ())
+    assert found.at("relu")[1].any()  # above what was asked for it is used up, below not
+    with pytest.raises(BadInput, match=r"'layer1\.1' was let go.*Record the pass again"):
+        found.at("layer1.1")
