@@ -66,7 +66,7 @@ METHODS: dict[str, Callable[[nn.Module], Callable]] = {
     "pytorch-grad-cam": GradCAMBlockByBlock,
     "zennit": Zennit,
 }
-USUAL = ["Grad-CAM", "NAFlow damped", "NAFlow proximal"]
+USUAL = ["Grad-CAM", "NAFlow selective", "NAFlow damped", "pytorch-grad-cam"]
 
 
 def main() -> None:
