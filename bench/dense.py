@@ -52,7 +52,7 @@ class Dense(Inverse):
 
 def _rows(module: nn.Module, x: Tensor, rows: Tensor) -> Tensor:
     """These rows of the module's Jacobian at x."""
-    y, vjp = torch.func.vjp(module, x)
+    y, vjp = torch.func.vjp(module, x)[:2]
     matrix = x.new_empty(len(rows), x.numel())
     for start in range(0, len(rows), 256):
         part = rows[start : start + 256]
