@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from bench.flow import peak_of_live_tensors
 from naflow import NAFlow
-from naflow.config import InverseConfig
+from naflow.inverses.config import InverseConfig
 from naflow.inverses import ForwardUnit, Inverse, rule_for
 from naflow.inverses.inverse import closed_form
 from naflow.linalg import Solution

@@ -5,7 +5,7 @@ from types import ModuleType
 
 from naflow import explainers, scores
 from naflow.cascade import NAFlow
-from naflow.config import PRESETS, InverseConfig
+from naflow.inverses.config import PRESETS, InverseConfig
 from naflow.errors import BadInput, NAFlowError, NotFinite, UnsupportedModel
 from naflow.flow import Flow, LayerStats
 

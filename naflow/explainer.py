@@ -5,14 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
-from naflow.abandon import Rule
-from naflow.chain import ChainCache
 from naflow.errors import BadInput, near_names
 from naflow.flow import Flow
-from naflow.preserve import preserved
-from naflow.record import Record, record
+from naflow.reverse.abandon import Rule
+from naflow.reverse.record import Record, record
+from naflow.run.preserve import preserved
+from naflow.run.run import Inputs
 from naflow.scores import ClassLogit, Score
 
 _KEEP = ("bpfm", "importance")
@@ -28,9 +29,8 @@ def check_keep(keep: Sequence[str]) -> None:
 class Explainer(ABC):
     """A method that draws one attention map for every layer of a model.
 
-    model   any CNN, in any mode, on any device; left exactly as it was
-    units   names of modules that follow each other, for a model torch.fx cannot trace; else found
-    last    the deepest layer of the flow; by default the last feature map of more than one pixel
+    model  any CNN that runs, in any mode, on any device; left exactly as it was
+    last   the deepest layer of the flow; by default the last feature map of more than one pixel
 
     Raises BadInput where model is no nn.Module.
     """
@@ -38,14 +38,11 @@ class Explainer(ABC):
     #: What a layer's importance becomes before it goes on down; None: it stays the gradient.
     abandon: Rule | None = None
 
-    def __init__(
-        self, model: nn.Module, *, units: Sequence[str] | None = None, last: str | None = None
-    ) -> None:
+    def __init__(self, model: nn.Module, *, last: str | None = None) -> None:
         if not isinstance(model, nn.Module):
             raise BadInput(f"model is a {type(model).__name__}: give a torch.nn.Module.")
         self.model = model
         self.last = last
-        self._chains = ChainCache(model, units)
 
     @property
     def name(self) -> str:
@@ -57,38 +54,50 @@ class Explainer(ABC):
         images: Tensor,
         score: Score | None = None,
         *,
+        inputs: Inputs = (),
         layers: Sequence[str] | None = None,
         detail: bool | Sequence[str] = False,
         keep: Sequence[str] = (),
     ) -> Flow:
-        """Explain a batch of images (B, C, H, W).
+        """Explain a batch of images (B, C, H, W), or signals (B, C, L), or volumes (B, C, D, H, W).
 
         score   what is explained, see naflow.scores; by default the predicted class's logit
-        layers  the layers wanted, by name; by default every one
+        inputs  what the model takes besides the images: further positional arguments, or a dict of
+                named ones. The images, its first argument, are explained; the others are constants
+        layers  the layers wanted, by name; None: every one; []: none
         detail  also the feature maps inside blocks: True for all of them, or modules' names
         keep    "bpfm", "importance": tensors to return beside the maps
 
-        Raises BadInput for images, a score or names that cannot be used, UnsupportedModel for a
-        model that cannot be cut into units, NotFinite where a NaN or infinity appears.
+        What is explained is the model's own run: its forward pass happens once, in evaluation mode
+        and full precision, whatever modes are on outside. Raises BadInput for images, a score or
+        names that cannot be used, UnsupportedModel for a model without feature maps or gradients,
+        NotFinite where a NaN or infinity appears.
         """
         check_keep(keep)
-        with preserved(self.model):
-            recorded = self.recorded(images, score, detail)
+        with torch.inference_mode(False), preserved(self.model):
+            recorded = self.recorded(images, score, inputs, detail)
             self.check_layers(recorded, layers)
             return self.explain(recorded, layers, keep)
 
-    def recorded(self, images: Tensor, score: Score | None, detail: bool | Sequence[str]) -> Record:
-        """The pass that is explained; methods may send back something else than the gradient."""
-        chain = self._chains.chain(images)
-        score = score or ClassLogit()
-        return record(chain, images, score, self.last, detail, abandon=self.abandon)
+    def recorded(
+        self, images: Tensor, score: Score | None, inputs: Inputs, detail: bool | Sequence[str]
+    ) -> Record:
+        """The run that is explained; methods may send back something else than the gradient."""
+        return record(
+            self.model,
+            images,
+            score or ClassLogit(),
+            inputs=inputs,
+            last=self.last,
+            detail=detail,
+            abandon=self.abandon,
+        )
 
     def check_layers(self, record: Record, layers: Sequence[str] | None) -> None:
         """Raise BadInput, with the near names, for a layer that the flow would not have."""
-        for layer in layers or ():
-            record.check(layer)
+        record.check(layers or ())
 
     @abstractmethod
     def explain(self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]) -> Flow:
-        """The flow of a recorded pass, which it may use up; called with the model in evaluation
+        """The flow of a recorded run, which it may use up; called with the model in evaluation
         mode."""

@@ -82,7 +82,7 @@ class Flow:
     def __repr__(self) -> str:
         batch = len(self.score)
         head = f"Flow by {self.method}: {len(self)} layers, {batch} image{'s' * (batch != 1)}"
-        return f"{head}, {self.layers[0]} ... {self.layers[-1]}"
+        return f"{head}, {self.layers[0]} ... {self.layers[-1]}" if self.layers else head
 
     def table(self) -> str:
         """The solve statistics as text, one line a layer, the worst image of the batch shown."""

@@ -6,44 +6,81 @@ they are given and say what is wrong. Equation numbers are those of the NAFlow p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from naflow.errors import BadInput, near_names
+from naflow.errors import BadInput, UnsupportedModel, near_names
 
 Score = Callable[..., Tensor]
 SimilarityKind = Literal["cosine", "dot", "euclidean"]
 
 
-def _logits(output: object, needs: str) -> Tensor:
-    if not isinstance(output, Tensor):
-        raise BadInput(
-            f"The model returns a {type(output).__name__}, and {needs} needs a tensor: pass a "
-            "callable that picks one, as in score=lambda output: output['out'].mean((1, 2, 3))."
-        )
-    return output
+def output_tensor(output: object, needs: str = "this method") -> Tensor:
+    """The one tensor of a model's output that is explained: the output itself, its entry or
+    attribute `logits` or `out`, or the first of a tuple.
+
+    Raises BadInput where there is none, UnsupportedModel for a detector's boxes.
+    """
+    if isinstance(output, Tensor):
+        return output
+    if isinstance(output, Mapping):
+        named = [output[key] for key in _ENTRIES if key in output]
+    elif isinstance(output, (tuple, list)) and len(output):
+        if isinstance(output[0], Mapping) and "boxes" in output[0]:
+            raise UnsupportedModel(
+                "The model is a detector: it returns boxes, a different number for every image, "
+                "and no score of the image. Explain its backbone, or a classifier."
+            )
+        named = [output[0]]
+    else:
+        named = [getattr(output, key) for key in _ENTRIES if hasattr(output, key)]
+    if named and isinstance(named[0], Tensor):
+        return named[0]
+    raise BadInput(
+        f"The model returns a {type(output).__name__} without 'logits' or 'out', and {needs} needs "
+        "one tensor: give as score a callable from the output to one number an image, as in "
+        "score=lambda output: output['scores'][:, 3]."
+    )
+
+
+_ENTRIES = ("logits", "out")
 
 
 def _out_of_range(index: int, classes: int) -> BadInput:
     return BadInput(f"Class {index} is out of range: the model has classes 0 to {classes - 1}.")
 
 
-def _asked(
-    output: object, index: int | Sequence[int] | Tensor | None, name: str
-) -> tuple[Tensor, Tensor]:
-    """The logits (B, classes) and the class (B,) that the score `name` is asked for."""
-    logits = _logits(output, name)
+def class_logits(output: object, name: str = "ClassLogit") -> Tensor:
+    """The logits (B, classes) of an output. One logit, (B,) or (B, 1), is a decision between two
+    classes, whose logits are -z and z. Raises BadInput for another shape."""
+    logits = output_tensor(output, name)
+    if logits.ndim == 1:
+        logits = logits[:, None]
     if logits.ndim != 2:
         raise BadInput(
             f"{name} needs logits of shape (B, classes), the model returns "
             f"{tuple(logits.shape)}: use scores.PixelSet for a segmentation, "
             "scores.ChannelContribution for an embedding, or a callable."
         )
+    return torch.cat([-logits, logits], 1) if logits.shape[1] == 1 else logits
+
+
+def single_logit(output: object) -> bool:
+    """Whether the model decides between two classes by the sign of one logit."""
+    logits = output_tensor(output)
+    return logits.ndim == 1 or logits.shape[1] == 1
+
+
+def _asked(
+    output: object, index: int | Sequence[int] | Tensor | None, name: str
+) -> tuple[Tensor, Tensor]:
+    """The logits (B, classes) and the class (B,) that the score `name` is asked for."""
+    logits = class_logits(output, name)
     batch, classes = logits.shape
     if index is None:
         return logits, logits.argmax(1)
@@ -64,7 +101,10 @@ class ClassLogit:
     """S = the logit of a class (Eq. 1). index: one class for all images, one an image, or None
     for the class that the model predicts.
 
-    Raises BadInput where the output is not (B, classes) or an index is out of range.
+    The output is a tensor, an object or dict with `logits` or `out`, or a tuple that begins with
+    one. One logit z, (B,) or (B, 1), decides between class 1, S = z, and class 0, S = -z.
+
+    Raises BadInput where the output holds no logits (B, classes) or an index is out of range.
     """
 
     index: int | Sequence[int] | Tensor | None = None
@@ -81,40 +121,36 @@ class ClassContrast:
     all classes alike cancels. index: as in ClassLogit.
 
     The others' weights are those of SGLRP (Iwana, Kuroki, Uchida, 2019). Raises BadInput as
-    ClassLogit does, and for a model of one class.
+    ClassLogit does.
     """
 
     index: int | Sequence[int] | Tensor | None = None
 
     def __call__(self, output: Tensor) -> Tensor:
         logits, index = _asked(output, self.index, "ClassContrast")
-        if logits.shape[1] < 2:
-            raise BadInput("The model has one class: there is no other to contrast it with.")
+        if single_logit(output):  # it is the contrast of its two classes already
+            return logits.gather(1, index[:, None])[:, 0]
         others = logits.detach().scatter(1, index[:, None], -torch.inf).softmax(1)
         return logits.gather(1, index[:, None])[:, 0] - (others * logits).sum(1)
 
 
 def contrasted(score: Score) -> Score:
     """A class's logit with the gradient of its ClassContrast: the number that was asked for,
-    explained by what sets the class apart. Any other score, and the logit of a model's only class,
-    as it is."""
+    explained by what sets the class apart. Any other score as it is."""
     if not isinstance(score, ClassLogit):
         return score
     contrast = ClassContrast(score.index)
 
     def asked(output: Tensor) -> Tensor:
-        logit = score(output)
-        if output.shape[1] < 2:
-            return logit
         difference = contrast(output)
-        return logit.detach() + (difference - difference.detach())
+        return score(output).detach() + (difference - difference.detach())
 
     return asked
 
 
 def _pair(output: object, reference: Tensor, kind: str, spatial_sum: bool) -> tuple[Tensor, Tensor]:
     """The image's and the reference's embeddings, both (B, D) or (B, C, H*W) with spatial_sum."""
-    v = _logits(output, "a similarity score")
+    v = output_tensor(output, "a similarity score")
     if kind not in ("cosine", "dot", "euclidean"):
         raise BadInput(
             f"There is no similarity {kind!r}.{near_names(kind, ['cosine', 'dot', 'euclidean'])}"
@@ -177,7 +213,7 @@ class ChannelContribution:
         return share / total
 
     def __call__(self, output: Tensor) -> Tensor:
-        weights = self.weights(output)
+        weights, output = self.weights(output), output_tensor(output)
         v = output.flatten(2).sum(2) if self.spatial_sum else output.flatten(1)
         return (weights * v).sum(1)
 
@@ -207,7 +243,8 @@ class PixelSet:
     """S = the sum of a class's logits over a set of output pixels (semantic segmentation).
 
     pixels: boolean (H, W) or (B, H, W) at the output's size; None: the pixels predicted as that
-    class. The model returns (B, classes, H, W), or a dict with such a tensor under "out".
+    class; of a model of one channel, (B, 1, H, W), those of a positive logit, its foreground. The
+    model returns (B, classes, H, W), or what holds such a tensor as for ClassLogit.
 
     Raises BadInput for an empty set (naming the images), a wrong size or class.
     """
@@ -216,8 +253,7 @@ class PixelSet:
     pixels: Tensor | None = None
 
     def __call__(self, output: Tensor | dict[str, Tensor]) -> Tensor:
-        logits = output["out"] if isinstance(output, dict) and "out" in output else output
-        logits = _logits(logits, "PixelSet")
+        logits = output_tensor(output, "PixelSet")
         if logits.ndim != 4:
             raise BadInput(
                 "PixelSet needs logits (B, classes, H, W), the model returns "
@@ -226,7 +262,7 @@ class PixelSet:
         if not 0 <= self.index < logits.shape[1]:
             raise _out_of_range(self.index, logits.shape[1])
         if self.pixels is None:
-            chosen = logits.argmax(1) == self.index
+            chosen = predicted_pixels(logits) == (self.index if logits.shape[1] > 1 else 1)
         else:
             chosen = torch.as_tensor(self.pixels, device=logits.device).bool()
             if chosen.shape[-2:] != logits.shape[-2:] or chosen.ndim not in (2, 3):
@@ -242,3 +278,46 @@ class PixelSet:
                 "nothing to explain."
             )
         return (logits[:, self.index] * chosen).flatten(1).sum(1)
+
+
+def predicted_pixels(logits: Tensor) -> Tensor:
+    """(B, classes, H, W) -> (B, H, W); of one channel 1 where its logit is positive, else 0."""
+    return logits.argmax(1) if logits.shape[1] > 1 else (logits[:, 0] > 0).long()
+
+
+def predicted(output: object, score: Score) -> Tensor | None:
+    """The class that a model predicts: (B,) of logits (B, K), (B, H, W) of a segmentation; None for
+    an embedding, whose channels are no classes, and where the output holds no such tensor."""
+    if isinstance(score, (ChannelContribution, Similarity)):
+        return None
+    try:
+        logits = output_tensor(output).detach()
+    except BadInput:
+        return None
+    if logits.ndim == 4:
+        return predicted_pixels(logits)
+    of_classes = isinstance(score, (ClassLogit, ClassContrast))
+    if of_classes or (logits.ndim == 2 and logits.shape[1] > 1):
+        return class_logits(logits).argmax(1)
+    return None
+
+
+def settled(score: Score, output: object) -> Score:
+    """The score with everything that it reads from the model's own answer (the predicted class or
+    pixels, the shares of a similarity) read from `output`: changed images answer the same question.
+    """
+    if isinstance(score, ClassLogit) and score.index is None:
+        return replace(score, index=class_logits(output).argmax(1))
+    if isinstance(score, PixelSet) and score.pixels is None:
+        logits = output_tensor(output)
+        asked = score.index if logits.shape[1] > 1 else 1
+        return replace(score, pixels=predicted_pixels(logits) == asked)
+    if isinstance(score, ChannelContribution):
+        weights = score.weights(output_tensor(output))
+
+        def weighted(changed: object) -> Tensor:
+            v = output_tensor(changed)
+            return (weights[:, :, None] * v.reshape(*weights.shape, -1)).sum((1, 2))
+
+        return weighted
+    return score

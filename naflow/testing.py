@@ -8,9 +8,21 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.functional import jacobian
 
-from naflow.config import InverseConfig
 from naflow.inverses import ForwardUnit, Inverse
+from naflow.inverses.config import InverseConfig
 from naflow.linalg import Solution
+from naflow.run.cut import Unit, upstream
+from naflow.run.preserve import preserved
+from naflow.run.run import run
+
+
+def unit_of(module: nn.Module, x: Tensor) -> Unit:
+    """What a module does at the input x (B, ...), as one unit."""
+    with preserved(module):
+        ran = run(module, x, check=False)
+    (end,) = ran.ends()
+    operations = tuple(upstream(ran, [end]))
+    return Unit(type(module).__name__, ran.images, end, operations)
 
 
 def check_inverse(
@@ -22,7 +34,8 @@ def check_inverse(
 ) -> None:
     """Check a rule on one module at the input x (B, ...), in float64 and on small shapes.
 
-    1. matches(module) holds, and the module and its input stay as they were.
+    1. matches(unit) holds, unit what the module does, and the module and its input stay as they
+       were.
     2. The BPFM is finite, of x's shape, dtype and device, with one statistic an image.
     3. A batch gives what its images give one by one.
     4. Nothing abandoned, undamped: where the unit's Jacobian J has full column rank the rule
@@ -36,7 +49,7 @@ def check_inverse(
     )
     module, x = copy.deepcopy(module).double().eval(), x.double()
     label = f"{type(rule).__name__} on {type(module).__name__}"
-    assert rule.matches(module), f"{label}: matches() is False."
+    assert rule.matches(unit_of(module, x)), f"{label}: matches() is False."
     state = {name: value.clone() for name, value in module.state_dict().items()}
     given = x.clone()
     with torch.no_grad():
@@ -75,7 +88,7 @@ def _run(
     rule: Inverse, module: nn.Module, x: Tensor, target: Tensor, config: InverseConfig
 ) -> Solution:
     with torch.no_grad():
-        unit = ForwardUnit(module, x, module(x.clone()))
+        unit = ForwardUnit(unit_of(module, x), x, module(x.clone()))
     return rule(unit, target.clone(), config)
 
 

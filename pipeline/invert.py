@@ -29,7 +29,7 @@ from tqdm import tqdm
 from naflow import Flow, NAFlow, metrics
 from naflow.errors import BadInput
 from naflow.explainers import HiResCAM
-from naflow.plan import PlannedUnit
+from naflow.cascade.plan import PlannedUnit
 from pipeline import device
 from pipeline.app import stage
 from pipeline.atomic import replacing

@@ -17,7 +17,7 @@ from naflow.cli.labels import class_index, class_names, read
 from naflow.cli.sources import Source, fingerprint, source
 from naflow.errors import BadInput
 from naflow.models import Input
-from naflow.preserve import preserved
+from naflow.run.preserve import preserved
 from naflow.scores import ChannelContribution, ClassLogit, Score
 
 

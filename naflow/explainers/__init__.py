@@ -8,10 +8,10 @@ from naflow.explainers.cf_cam import CFCAM, CFCAMFlow
 from naflow.explainers.contrastive import CLRP, SGLRP
 from naflow.explainers.controls import CentreGaussian, Edges, MeanActivation, RandomMap
 from naflow.explainers.lrp import LRP, RelevanceFlow
-from naflow.explainers.masked import image_masks
 from naflow.explainers.relevance_cam import RelevanceCAM
 from naflow.explainers.rules import Rules
 from naflow.explainers.segmentation import SegGradCAM, SegHiResGradCAM, SegXResCAM
+from naflow.perturb.masked import image_masks
 
 __all__ = [
     "CAM",

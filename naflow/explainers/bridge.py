@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from naflow.errors import BadInput
-from naflow.explainers.masked import rows
+from naflow.perturb.masked import rows
 from naflow.scores import Score
 
 Run = Callable[[nn.Module, Tensor], Any]

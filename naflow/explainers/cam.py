@@ -1,7 +1,7 @@
 """The Grad-CAM family, for all layers from one forward and one reverse pass.
 
 Each map is raw, (B, h, w), from the activation x (B, C, h, w) of a layer and its importance
-coefficients g = dS/dx. The constants 1e-6 and 1e-7 are those of pytorch-grad-cam, against which
+coefficients g = dS/dx; of signals (B, l) from (B, C, l), of volumes (B, d, h, w) likewise. The constants 1e-6 and 1e-7 are those of pytorch-grad-cam, against which
 the maps are tested.
 """
 
@@ -15,7 +15,12 @@ from torch import Tensor
 
 from naflow.explainer import Explainer
 from naflow.flow import Flow
-from naflow.record import Record
+from naflow.reverse.record import Record
+
+
+def space(x: Tensor) -> tuple[int, ...]:
+    """The axes of (B, C, *size) over space."""
+    return tuple(range(2, x.ndim))
 
 
 class CAM(Explainer):
@@ -28,13 +33,12 @@ class CAM(Explainer):
     def explain(self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]) -> Flow:
         order = [name for name in record.layers if layers is None or name in layers]
         maps, importance = {}, {}
-        for name in reversed(record.layers):  # as the reverse pass goes: what it passed is freed
-            x, g = record.at(name)
-            if name in order:
-                maps[name] = self.attention_map(x, g)
-                if "importance" in keep:
-                    importance[name] = g
-            del record.importance[name]
+        for point in record.descend() if order else ():
+            for layer in point.maps:
+                if layer.name in order:
+                    maps[layer.name] = self.attention_map(layer.activation, layer.importance)
+                    if "importance" in keep:
+                        importance[layer.name] = layer.importance
             if len(maps) == len(order):
                 break
         return Flow(
@@ -54,7 +58,7 @@ class GradCAM(CAM):
     name = "Grad-CAM"
 
     def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
-        return (g.mean((2, 3), keepdim=True) * x).sum(1).relu()
+        return (g.mean(space(g), keepdim=True) * x).sum(1).relu()
 
 
 class HiResCAM(CAM):
@@ -81,9 +85,9 @@ class GradCAMPlusPlus(CAM):
     name = "Grad-CAM++"
 
     def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
-        total = x.sum((2, 3), keepdim=True)
+        total = x.sum(space(x), keepdim=True)
         a = g.square() / (2 * g.square() + total * g.pow(3) + 1e-6)
-        weights = torch.where(g != 0, a * g.relu(), 0.0).sum((2, 3), keepdim=True)
+        weights = torch.where(g != 0, a * g.relu(), 0.0).sum(space(x), keepdim=True)
         return (weights * x).sum(1).relu()
 
 
@@ -93,6 +97,6 @@ class XGradCAM(CAM):
     name = "XGrad-CAM"
 
     def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
-        total = x.sum((2, 3), keepdim=True)
-        weights = (g * x / (total + 1e-7)).sum((2, 3), keepdim=True)
+        total = x.sum(space(x), keepdim=True)
+        weights = (g * x / (total + 1e-7)).sum(space(x), keepdim=True)
         return (weights * x).sum(1).relu()

@@ -12,7 +12,7 @@ formulas are a reconstruction, and every point at which it had to choose is an o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -22,12 +22,12 @@ from torch.nn import functional as F
 
 from naflow.errors import BadInput, near_names
 from naflow.explainers.contrastive import CLRP
-from naflow.explainers.lrp import RelevanceFlow, output_tensor
-from naflow.explainers.masked import Trial, blurred, ratio, settled
+from naflow.explainers.lrp import RelevanceFlow
 from naflow.explainers.rules import Rules
-from naflow.preserve import full_precision
-from naflow.record import Record
-from naflow.scores import ClassLogit, PixelSet, Score
+from naflow.perturb.masked import Trial, blurred, ratio
+from naflow.reverse.record import Record
+from naflow.run.preserve import full_precision
+from naflow.scores import ClassLogit, PixelSet, Score, output_tensor, settled, single_logit
 from naflow.table import aligned
 
 _ROUNDING = 100  # in units of the last place: a difference of two answers below it is no gain
@@ -155,11 +155,10 @@ class CFCAM(CLRP):
         others: Tensor | None = None,
         batch: int = 32,
         progress: Callable[[str, int, int], None] | None = None,
-        units: Sequence[str] | None = None,
         last: str | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(model, variant=variant, rules=rules, others=others, units=units, last=last)
+        super().__init__(model, variant=variant, rules=rules, others=others, last=last)
         known = [option.name for option in fields(Reconstruction)]
         for name in options:
             if name not in known:
@@ -173,11 +172,13 @@ class CFCAM(CLRP):
     def explain(
         self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]
     ) -> CFCAMFlow:
+        wanted = [name for name in record.layers if layers is None or name in layers]
+        points = record.chain.layers(record.opened)
+        activations = {name: points[name].tensor() for name in wanted}
+        question, images = self._question(record.question, record.output), record.images
         coarse = super().explain(record, layers, ("importance",))
-        question, images = self._question(record.question, record.output), record.activations[0]
         maps, channels = {}, {}
         with full_precision(), torch.no_grad():
-            activations = self._activations(images, record.inner)
             trial = Trial(self.model, images, self._baseline(images), question)
             base = trial(images.new_zeros(1, *images[:, 0].shape), "the baseline")[0]
             for layer in coarse.layers:
@@ -193,7 +194,7 @@ class CFCAM(CLRP):
         classes = isinstance(score, (ClassLogit, PixelSet))
         if answer == "score" or (answer == "auto" and not classes):
             return fixed
-        if not classes or output_tensor(output).shape[1] < 2:
+        if not classes or single_logit(output):
             raise BadInput(
                 "answer='probability' needs a ClassLogit or PixelSet and two classes or more: "
                 "use answer='score'."
@@ -204,14 +205,6 @@ class CFCAM(CLRP):
         if self.options.baseline == "zero":
             return torch.zeros_like(images)
         return blurred(images, self.options.blur)
-
-    def _activations(self, images: Tensor, opened: Collection[str]) -> dict[str, Tensor]:
-        chain = self._chains.chain(images)
-        made, inside, _ = chain.forward(images, opened)
-        found = dict(zip((unit.name for unit in chain.units), made, strict=False))
-        for maps in inside.values():
-            found |= maps
-        return found
 
     def _fine(
         self, layer: str, x: Tensor, r: Tensor, trial: Trial, base: Tensor

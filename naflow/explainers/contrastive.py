@@ -8,9 +8,8 @@ up to relevance that a rule loses, see RelevanceFlow.conservation. Tested.)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +30,7 @@ class CLRP(LRP):
     z+ everywhere and z^B at the first layer [C]. Its use in every layer is ours; the paper draws
     pixels.
 
-    Raises BadInput for another variant, and in variant 1 where there is no other class.
+    options are those of LRP. Raises BadInput for another variant, and in variant 1 where there is no other class.
     """
 
     def __init__(
@@ -39,12 +38,9 @@ class CLRP(LRP):
         model: nn.Module,
         *,
         variant: Literal[1, 2] = 1,
-        rules: Rules | None = None,
-        others: Tensor | None = None,
-        units: Sequence[str] | None = None,
-        last: str | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(model, rules=rules, others=others, units=units, last=last)
+        super().__init__(model, **options)
         if variant not in (1, 2):
             raise BadInput(f"CLRP has variants 1 and 2, not {variant!r}.")
         self.variant = variant

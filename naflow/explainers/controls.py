@@ -11,6 +11,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +20,9 @@ from torch.nn import functional as F
 from naflow.errors import BadInput
 from naflow.explainers.cam import CAM
 from naflow.flow import Flow
-from naflow.record import Record
+from naflow.reverse.record import Record
 
-Size = tuple[int, int]
+Size = tuple[int, ...]
 
 
 class MeanActivation(CAM):
@@ -44,8 +45,9 @@ class _Drawn(CAM):
         return x[:, 0]  # of the layer's size, for `explain` to draw in its place
 
     def explain(self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]) -> Flow:
-        flow, images = super().explain(record, layers, keep), record.activations[0]
-        sizes = {layer: (place.shape[1], place.shape[2]) for layer, place in flow}
+        images = record.images
+        flow = super().explain(record, layers, keep)
+        sizes = {layer: tuple(place.shape[1:]) for layer, place in flow}
         maps = {layer: self.drawn(images, layer, size) for layer, size in sizes.items()}
         return replace(flow, maps=maps)
 
@@ -65,20 +67,19 @@ class CentreGaussian(_Drawn):
         model: nn.Module,
         *,
         deviation: float = 0.25,
-        units: Sequence[str] | None = None,
-        last: str | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(model, units=units, last=last)
+        super().__init__(model, **options)
         if not deviation > 0:
             raise BadInput(f"deviation={deviation!r}: it is a positive share of the side.")
         self.deviation = deviation
 
     def drawn(self, images: Tensor, layer: str, size: Size) -> Tensor:
-        rows, columns = (
-            torch.exp(-0.5 * (((torch.arange(n).to(images) + 0.5) / n - 0.5) / self.deviation) ** 2)
-            for n in size
-        )
-        return (rows[:, None] * columns).repeat(len(images), 1, 1)
+        found = images.new_ones(())
+        for n in size:
+            along = ((torch.arange(n).to(images) + 0.5) / n - 0.5) / self.deviation
+            found = found[..., None] * torch.exp(-0.5 * along.square())
+        return found.repeat(len(images), *[1] * len(size))
 
 
 class Edges(_Drawn):
@@ -103,10 +104,9 @@ class RandomMap(_Drawn):
         model: nn.Module,
         *,
         seed: int = 0,
-        units: Sequence[str] | None = None,
-        last: str | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(model, units=units, last=last)
+        super().__init__(model, **options)
         self.seed = seed
 
     def drawn(self, images: Tensor, layer: str, size: Size) -> Tensor:

@@ -43,12 +43,13 @@ class SegEigenCAM(CAM):
 
     def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
         found = first_component(g.abs() * x)
-        low, high = found.amin((1, 2), keepdim=True), found.amax((1, 2), keepdim=True)
+        axes = tuple(range(1, found.ndim))
+        low, high = found.amin(axes, keepdim=True), found.amax(axes, keepdim=True)
         return torch.where(low.abs() > high.abs(), -found, found).relu()
 
 
 def first_component(x: Tensor) -> Tensor:
-    """(B, C, h, w) -> (B, h, w): the pixels, their mean subtracted, along the direction of the
+    """(B, C, *size) -> (B, *size): the pixels, their mean subtracted, along the direction of the
     channels in which they differ most."""
     pixels = x.flatten(2).mT.numpy(force=True)
     pixels = pixels - pixels.mean(1, keepdims=True)

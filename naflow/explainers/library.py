@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,13 +20,16 @@ from torch import Tensor, nn
 
 from naflow.errors import BadInput, NotFinite
 from naflow.explainer import Explainer
-from naflow.explainers.ablation import Ablated, rest_of
 from naflow.explainers.bridge import Outputs, Target, of_library, silent
-from naflow.explainers.masked import settled
 from naflow.finite import not_finite
 from naflow.flow import Flow
-from naflow.record import Record
-from naflow.scores import Score
+from naflow.perturb.ablation import Ablated, Onward
+from naflow.perturb.masked import repeated, rows
+from naflow.reverse.descent import Layer
+from naflow.reverse.record import Record
+from naflow.run.cut import cut
+from naflow.run.run import run
+from naflow.scores import Score, settled
 
 
 class Library(Explainer):
@@ -36,43 +40,48 @@ class Library(Explainer):
 
     kind: str
 
-    def __init__(
-        self, model: nn.Module, *, units: Sequence[str] | None = None, last: str | None = None
-    ) -> None:
-        super().__init__(model, units=units, last=last)
+    def __init__(self, model: nn.Module, **options: Any) -> None:
+        super().__init__(model, **options)
         self._made = of_library(self.kind)
 
     @abstractmethod
-    def cam(self, record: Record, layer: str, question: Score) -> np.ndarray:
-        """The library's map (B, h, w) of a layer; question: the score, see masked.settled."""
+    def cam(self, record: Record, layer: Layer, question: Score) -> np.ndarray:
+        """The library's map (B, h, w) of a layer; question: the score, see scores.settled."""
 
-    def layers(self, record: Record) -> dict[str, Tensor]:
-        """The layers of the flow, shallow to deep, and the importance at them."""
-        return {name: record.at(name)[1] for name in record.layers}
+    def drawn(self, record: Record) -> list[str]:
+        """The layers of the flow, shallow to deep."""
+        return record.layers
 
     def explain(self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]) -> Flow:
         question = settled(record.question, record.output)
-        importance = {
-            name: g for name, g in self.layers(record).items() if layers is None or name in layers
-        }
+        order = [name for name in self.drawn(record) if layers is None or name in layers]
+        maps, importance = {}, {}
+        for point in record.descend() if order else ():
+            for layer in [*point.maps, point]:
+                if layer.name in order and layer.name not in maps:
+                    maps[layer.name] = self._map(record, layer, question)
+                    if "importance" in keep:
+                        importance[layer.name] = layer.importance
         return Flow(
-            layers=list(importance),
-            maps={name: self._map(record, name, question) for name in importance},
+            layers=order,
+            maps={name: maps[name] for name in order},
             score=record.score,
             prediction=record.prediction,
             output=record.output,
             method=self.name,
-            importance=importance if "importance" in keep else {},
+            importance={name: importance[name] for name in order if name in importance},
         )
 
-    def _map(self, record: Record, layer: str, question: Score) -> Tensor:
+    def _map(self, record: Record, layer: Layer, question: Score) -> Tensor:
         try:
-            found = torch.as_tensor(self.cam(record, layer, question)).to(record.activations[0])
+            found = torch.as_tensor(self.cam(record, layer, question)).to(layer.activation)
         except BadInput as error:
-            raise BadInput(f"{self.name} at '{layer}' asks the score again: {error}") from error
+            raise BadInput(
+                f"{self.name} at '{layer.name}' asks the score again: {error}"
+            ) from error
         wrong = not_finite(found)
         if wrong:
-            raise NotFinite(f"{self.name} at '{layer}' is NaN or infinite for images {wrong}.")
+            raise NotFinite(f"{self.name} at '{layer.name}' is NaN or infinite for images {wrong}.")
         return found.relu()
 
 
@@ -82,8 +91,8 @@ class Library(Explainer):
 class _Local(Library):
     """A method that needs a layer's activation and gradient, nothing else."""
 
-    def cam(self, record: Record, layer: str, question: Score) -> np.ndarray:
-        x, g = (value.numpy(force=True) for value in record.at(layer))
+    def cam(self, record: Record, layer: Layer, question: Score) -> np.ndarray:
+        x, g = (v.numpy(force=True) for v in (layer.activation, layer.importance))
         return self._made(Outputs(self.model), []).get_cam_image(None, None, None, x, g, False)
 
 
@@ -122,10 +131,9 @@ class ScoreCAM(Library):
         *,
         most: int | None = None,
         batch: int = 32,
-        units: Sequence[str] | None = None,
-        last: str | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(model, units=units, last=last)
+        super().__init__(model, **options)
         self.most, self.batch = most, batch
         for name, value in {"most": 1 if most is None else most, "batch": batch}.items():
             _check_count(name, value)
@@ -134,8 +142,8 @@ class ScoreCAM(Library):
     def name(self) -> str:
         return "Score-CAM" if self.most is None else f"Score-CAM ({self.most} channels)"
 
-    def cam(self, record: Record, layer: str, question: Score) -> np.ndarray:
-        images, x = record.activations[0], record.at(layer)[0]
+    def cam(self, record: Record, layer: Layer, question: Score) -> np.ndarray:
+        images, x = record.images, layer.activation
         made = self._made(Outputs(self.model), [])
         made.batch_size = self.batch
         found = []
@@ -166,24 +174,38 @@ class AblationCAM(Library):
         model: nn.Module,
         *,
         batch: int = 32,
-        units: Sequence[str] | None = None,
-        last: str | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(model, units=units, last=last)
+        super().__init__(model, **options)
         _check_count("batch", batch)
         self.batch = batch
 
-    def cam(self, record: Record, layer: str, question: Score) -> np.ndarray:
+    def cam(self, record: Record, layer: Layer, question: Score) -> np.ndarray:
         zero = (record.score == 0).nonzero()[:, 0].tolist()
         if zero:
             raise BadInput(f"the score of images {zero} is 0, and shares of it are the weights.")
-        x = record.at(layer)[0]
-        start, run = rest_of(self._chains.chain(record.activations[0]), record, layer)
-        rest = Outputs(self.model, run)
-        made = self._made(rest, [], ablation_layer=Ablated(), batch_size=self.batch)
-        targets = [Target(question, len(x), number) for number in range(len(x))]
-        with silent(made):
-            return made.get_cam_image(start, rest.cut, targets, x.numpy(force=True), None)
+        x, images, found = layer.activation, record.images, []
+        for number in range(len(x)):  # one by one: what runs again is as large as what ran
+            one = slice(number, number + 1)
+            copies = images[one].expand(self.batch, *images.shape[1:])
+            inputs = repeated(record.chain.run.inputs, number, len(x), self.batch)
+            ran = run(self.model, copies, inputs)
+            chain = cut(ran, ran.ends())
+            chain.keep(chain.opened(True))
+            onward = Onward(chain, layer.name)
+
+            def rest(place: nn.Module, given: Tensor, onward: Onward = onward) -> Any:
+                changed = place(onward.value.tensor()[: len(given)])
+                missing = self.batch - len(changed)
+                whole = torch.cat([changed, changed[-1:].expand(missing, *changed.shape[1:])])
+                return rows(onward(whole), 0, len(given))
+
+            outputs, target = Outputs(self.model, rest), Target(question, len(x), number)
+            made = self._made(outputs, [], ablation_layer=Ablated(), batch_size=self.batch)
+            with silent(made):
+                kept = x[one].numpy(force=True)
+                found.append(made.get_cam_image(images[one], outputs.cut, [target], kept, None))
+        return np.concatenate(found)
 
 
 class FullGrad(Library):
@@ -195,15 +217,15 @@ class FullGrad(Library):
 
     name, kind = "FullGrad", "FullGrad"
 
-    def layers(self, record: Record) -> dict[str, Tensor]:
-        return {"input": record.importance["input"]}
+    def drawn(self, record: Record) -> list[str]:
+        return ["input"]
 
     def check_layers(self, record: Record, layers: Sequence[str] | None) -> None:
         for layer in layers or ():
             if layer != "input":
                 raise BadInput(f"FullGrad draws one map, at 'input', and none at '{layer}'.")
 
-    def cam(self, record: Record, layer: str, question: Score) -> np.ndarray:
+    def cam(self, record: Record, layer: Layer, question: Score) -> np.ndarray:
         made = self._made(Outputs(self.model), [])
         made.activations_and_grads.release()  # its hooks pair layers by the order they run in
         biases = dict(zip(made.target_layers, made.bias_data, strict=True))
@@ -216,7 +238,7 @@ class FullGrad(Library):
         hooks = [module.register_forward_hook(keep) for module in biases]
         try:
             with torch.enable_grad():
-                images = record.activations[0].clone().requires_grad_()
+                images = record.images.clone().requires_grad_()
                 value = question(self.model(images.clone()))
                 images.grad, *gradients = torch.autograd.grad(
                     value.sum(),

@@ -22,11 +22,19 @@ from torch import Tensor, nn
 
 from naflow.errors import BadInput
 from naflow.explainers.cam import CAM
-from naflow.explainers.propagation import RelevanceChain
+from naflow.explainers.propagation import Relevance, refuse_opaque
 from naflow.explainers.rules import Rules
 from naflow.flow import Flow
-from naflow.record import Record, record
-from naflow.scores import ChannelContribution, ClassLogit, PixelSet, Score, Similarity
+from naflow.reverse.record import Record, check_score, explained_run
+from naflow.run.run import Inputs, run
+from naflow.scores import (
+    ChannelContribution,
+    ClassLogit,
+    PixelSet,
+    Score,
+    Similarity,
+    output_tensor,
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -40,9 +48,9 @@ class RelevanceFlow(Flow):
     conservation: dict[str, Tensor] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass
 class RelevanceRecord(Record):
-    """A recorded pass whose importance is relevance; start is the relevance at the output."""
+    """A recorded run whose importance is relevance; start is the relevance at the output."""
 
     start: Tensor = field(kw_only=True)
 
@@ -65,10 +73,9 @@ class LRP(CAM):
         *,
         rules: Rules | None = None,
         others: Tensor | None = None,
-        units: Sequence[str] | None = None,
         last: str | None = None,
     ) -> None:
-        super().__init__(model, units=units, last=last)
+        super().__init__(model, last=last)
         self.rules = Rules() if rules is None else rules
         self.others = others
 
@@ -89,23 +96,22 @@ class LRP(CAM):
         return self.rules
 
     def recorded(
-        self, images: Tensor, score: Score | None, detail: bool | Sequence[str]
+        self, images: Tensor, score: Score | None, inputs: Inputs, detail: bool | Sequence[str]
     ) -> RelevanceRecord:
-        explained = score or ClassLogit()
-        starts: list[Tensor] = []
-
-        def started(output: Any) -> Tensor:
-            """The score, whose gradient at the output is the relevance at the start."""
-            value, z = explained(output), output_tensor(output)
-            if not isinstance(value, Tensor) or value.ndim != 1 or not value.requires_grad:
-                return value  # record says what is wrong
-            starts.append(self._start(explained, value, z).detach())
-            self._check_start(starts[0])
-            return _Start.apply(z, value.detach(), starts[0])
-
-        chain = RelevanceChain(self._chains.chain(images), self.rules_for(explained))
-        found = record(chain, images, started, self.last, detail, question=explained)
-        return RelevanceRecord(**vars(found), start=starts[0])
+        question = score or ClassLogit()
+        relevance = Relevance(self.rules_for(question))
+        ran = run(self.model, images, inputs, relevance)
+        relevance.settle()
+        with torch.enable_grad():
+            value = question(ran.output)
+            check_score(value, ran)
+            z = output_tensor(ran.output)
+            refuse_opaque(ran, z)
+            start = self._start(question, value, z).detach()
+            self._check_start(start)
+            value = _Start.apply(z, value.detach(), start)
+        found = explained_run(ran, value, question, self.last, detail)
+        return RelevanceRecord(**vars(found), start=start)
 
     def explain(
         self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]
@@ -127,13 +133,21 @@ class LRP(CAM):
         if slope is None:
             raise BadInput("The score does not depend on the output's tensor: nothing to explain.")
         z = z.detach()
+        if z.ndim == 1:
+            return self._start_at(score, z[:, None], slope[:, None])[:, 0]
+        return self._start_at(score, z, slope)
+
+    def _start_at(self, score: Score, z: Tensor, slope: Tensor) -> Tensor:
+        """The relevance at the output z (B, N, ...) of a score that rises there by slope."""
         if isinstance(score, (ClassLogit, PixelSet)):
             if self.others is not None:
                 raise BadInput("others= is for similarities: a classifier has its other classes.")
-            pixels = slope.sum(1, keepdim=True)  # 1 where a pixel is explained
+            pixels = slope.sum(
+                1, keepdim=True
+            )  # 1 where a pixel is explained (-1: against its logit)
             index = slope.flatten(2).sum(2) if slope.ndim > 2 else slope
             target = torch.zeros_like(z)
-            target[torch.arange(len(z)), index.argmax(1)] = 1
+            target[torch.arange(len(z)), index.abs().argmax(1)] = 1
             return self.contrast(z, target) * pixels
         terms = [_contributions(score, z, slope)]
         terms += [_contributions(s, z, None) for s in _other_scores(score, self.others)]
@@ -165,17 +179,6 @@ class _Start(torch.autograd.Function):
     def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor | None, ...]:
         (start,) = ctx.saved_tensors
         return start * gradient[0].view(-1, *[1] * (start.ndim - 1)), None, None
-
-
-def output_tensor(output: object) -> Tensor:
-    """The tensor at which relevance starts. Raises BadInput where the output holds no such one."""
-    z = output.get("out") if isinstance(output, dict) else output
-    if not isinstance(z, Tensor):
-        raise BadInput(
-            f"The model returns a {type(output).__name__}: relevance starts at one tensor, the "
-            "output itself or its entry 'out'."
-        )
-    return z
 
 
 def _contributions(score: Score, z: Tensor, slope: Tensor | None) -> Tensor:

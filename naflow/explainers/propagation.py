@@ -1,4 +1,4 @@
-"""A chain whose gradients are relevances: LRP through any CNN, with no code for any model.
+"""A run whose gradients are relevances: LRP through any CNN, with no code for any model.
 
 Every operation of the forward pass is replaced by itself with another backward, the rule of its
 kind. Reverse-mode differentiation then carries relevance instead of gradients through skips,
@@ -15,21 +15,17 @@ branches and reused modules, and one reverse pass gives it at every cut point.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_map
+from torch import Tensor
 
-from naflow.chain import Chain
 from naflow.errors import UnsupportedModel
 from naflow.explainers.rules import Operation, Rule, Rules, ratio, share
-from naflow.trace import function_name
+from naflow.run.operation import Value, named, overwrites, replaced, tensors
+from naflow.run.run import Run
 
 Send = Callable[..., tuple[Tensor, ...]]
 
@@ -39,15 +35,16 @@ _GATES = ("sigmoid", "hardsigmoid", "softmax", "tanh")
 _PASS = (
     *_GATES, "relu", "relu6", "hardtanh", "leaky_relu", "rrelu", "prelu", "elu", "celu", "selu",
     "gelu", "silu", "mish", "hardswish", "softplus", "softsign", "logsigmoid", "log_softmax",
-    "threshold", "clamp", "neg", "layer_norm", "group_norm", "instance_norm",
+    "threshold", "clamp", "clamp_min", "clamp_max", "neg", "hardshrink", "softshrink",
+    "tanhshrink", "layer_norm", "group_norm", "instance_norm",
     "local_response_norm", "normalize",
 )  # fmt: skip
 _AVERAGES = (
     "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d",
     "adaptive_avg_pool3d", "mean", "sum",
 )  # fmt: skip
-_SUMS = ("add", "iadd", "radd", "sub", "isub", "rsub")
-_PRODUCTS = ("mul", "imul", "rmul", "multiply", "div", "divide", "truediv", "itruediv")
+_SUMS = ("add", "sub", "rsub")
+_PRODUCTS = ("mul", "div", "rdiv")
 _MOVES = (
     "max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
     "adaptive_max_pool3d", "max", "amax", "maximum", "interpolate", "upsample", "cat", "concat",
@@ -59,27 +56,6 @@ _MOVES = (
     "native_channel_shuffle", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout",
     "feature_alpha_dropout", "feature_dropout",
 )  # fmt: skip
-
-
-class RelevanceChain(Chain):
-    """The same units; gradients of what `forward` returns are relevances, by `rules`.
-
-    The reverse pass raises UnsupportedModel, naming it, at an operation without a rule.
-    """
-
-    def __init__(self, chain: Chain, rules: Rules) -> None:
-        self.model, self.units, self.in_line = chain.model, chain.units, chain.in_line
-        self.rules = rules
-
-    def forward(
-        self, images: Tensor, opened: Collection[str] = ()
-    ) -> tuple[list[Tensor], dict[str, dict[str, Tensor]], Any]:
-        propagation = _Propagation(self.rules)
-        with propagation:
-            made = super().forward(images, opened)
-        if self.rules.last is not None and propagation.layers:
-            propagation.layers[-1].rule = self.rules.last
-        return made
 
 
 @dataclass
@@ -117,32 +93,75 @@ class _Rerouted(torch.autograd.Function):
         return None, None, *ctx.send(relevance[0], *ctx.saved_tensors)
 
 
-class _Propagation(TorchFunctionMode):
-    """Inside: every operation on data that depend on the images carries its relevance rule."""
+class _Passed(torch.autograd.Function):
+    """compute(x), and backward the relevance as it comes."""
+
+    @staticmethod
+    def forward(ctx: Any, compute: Callable[..., Tensor], x: Tensor) -> Tensor:
+        ctx.shape = x.shape
+        return compute(x)
+
+    @staticmethod
+    def backward(ctx: Any, *relevance: Tensor) -> tuple[Tensor | None, ...]:
+        return None, relevance[0].sum_to_size(ctx.shape)
+
+
+class Relevance:
+    """How each call of a run is made (see naflow.run.tape.Execute), so that gradients of what it
+    returns are relevances, by `rules`.
+
+    The reverse pass raises UnsupportedModel, naming it, at an operation without a rule.
+    """
 
     def __init__(self, rules: Rules) -> None:
-        super().__init__()
         self.rules = rules
-        self.layers: list[_Layer] = []
+        self._layers: list[_Layer] = []
         # By identity; the tensors are kept, so that an identity is never given twice.
         self._made_by: dict[int, tuple[Tensor, _Layer]] = {}
         self._gates: dict[int, Tensor] = {}
+        self._data: dict[int, Value] = {}
+        self._was: Tensor | None = None  # what the call overwrites
 
-    def __torch_function__(
-        self, func: Callable, types: object, args: tuple = (), kwargs: dict | None = None
-    ) -> object:
-        args, kwargs = _constants(args), _constants(kwargs or {})
-        data = list(_data((args, kwargs)))
-        if not data:
-            return func(*args, **kwargs)
+    def settle(self) -> None:
+        """After the run: give the last layer its own rule."""
+        if self.rules.last is not None and self._layers:
+            self._layers[-1].rule = self.rules.last
+        self._made_by.clear()
+        self._gates.clear()
+        self._data = {}
+
+    def __call__(
+        self, name: str, func: Callable, args: tuple, kwargs: dict, data: dict[int, Value]
+    ) -> Any:
+        """What the call returns, its gradient a relevance; data: the values among its arguments."""
+        self._data = dict(data)
+        self._was = next(tensors((args, kwargs))) if overwrites(func, args, kwargs) else None
+
+        def prepared(tensor: Tensor) -> Tensor:
+            """Constants carry no relevance, nor does what was not seen."""
+            value = data.get(id(tensor))
+            if value is None:
+                return tensor.detach() if tensor.requires_grad else tensor
+            if value.operation is None or not value.operation.opaque:
+                return tensor
+            refusing = _refusing(tensor, value.operation.name)
+            self._data[id(refusing)] = value
+            return refusing
+
+        args, kwargs = replaced(args, prepared, Tensor), replaced(kwargs, prepared, Tensor)
         if "input" in kwargs:
             args = (kwargs.pop("input"), *args)
-        name = function_name(func).strip("_")
+        inputs = [t for t in tensors((args, kwargs)) if self._is_data(t)]
         out = self._apply(name, func, args, kwargs)
-        derived = name not in _LAYERS + _TRANSPOSED and all(id(t) in self._gates for t in data)
+        if self._was is not None and isinstance(out, Tensor) and out is not self._was:
+            out = self._was.copy_(out)  # and what reads it from now on sends its relevance there
+        derived = name not in _LAYERS + _TRANSPOSED and all(id(t) in self._gates for t in inputs)
         if isinstance(out, Tensor) and (name in _GATES or derived):
             self._gates[id(out)] = out
         return out
+
+    def _is_data(self, value: object) -> bool:
+        return isinstance(value, Tensor) and id(value) in self._data
 
     def _apply(self, name: str, func: Callable, args: tuple, kwargs: dict) -> object:
         if name in _LAYERS or name in _TRANSPOSED:
@@ -158,7 +177,7 @@ class _Propagation(TorchFunctionMode):
         out = func(*args, **kwargs)
         if name in _MOVES:
             return out
-        return tree_map(lambda v: _refusing(v, name) if _is_data(v) else v, out)
+        return replaced(out, lambda v: _refusing(v, name) if v.requires_grad else v, Tensor)
 
     def _layer(self, name: str, func: Callable, args: tuple, kwargs: dict) -> Tensor:
         x, w, bias, rest, named = _weighted(args, kwargs)
@@ -168,7 +187,7 @@ class _Propagation(TorchFunctionMode):
 
         rules = self.rules
         rule = rules.linear if name == "linear" else rules.conv
-        if not self.layers and rules.first is not None:
+        if not self._layers and rules.first is not None:
             rule = rules.first
         groups = 0
         if name in _TRANSPOSED:
@@ -179,14 +198,12 @@ class _Propagation(TorchFunctionMode):
             return (rules.apply(layer.rule, r, x, layer.operation, layer.weight),)
 
         out = _Rerouted.apply(lambda x: operation(x, w, bias), send, x)
-        self.layers.append(layer)
+        self._layers.append(layer)
         self._made_by[id(out)] = (out, layer)
         return out
 
     def _batch_norm(self, func: Callable, args: tuple, kwargs: dict) -> Tensor:
-        settings = _BATCH_NORM.bind(*args, **kwargs)
-        settings.apply_defaults()
-        given = settings.arguments
+        given = named(func, args, kwargs)
         _, layer = self._made_by.pop(id(args[0]), (None, None))
         fixed = given["running_var"] is not None and not given["training"]
         if layer is not None and fixed and self.rules.batch_norm == "fuse":
@@ -209,16 +226,18 @@ class _Propagation(TorchFunctionMode):
         if "other" in kwargs:
             args = (*args, kwargs.pop("other"))
         a, b = args[:2]
-        if not (_is_data(a) and _is_data(b)):
-            return _passed(func, args, kwargs, 0 if _is_data(a) else 1)
+        if not (self._is_data(a) and self._is_data(b)):
+            return _passed(func, args, kwargs, 0 if self._is_data(a) else 1)
+        if a is self._was:
+            a = a.clone()  # the rule reads it after it is overwritten
         if name in _SUMS:
-            sign = (-1 if name in ("sub", "isub") else 1) * kwargs.get("alpha", 1)
+            sign = (-1 if name == "sub" else 1) * kwargs.get("alpha", 1)
             return _Rerouted.apply(
                 lambda a, b: a + sign * b, _split_sum(sign, self.rules.epsilon), a, b
             )
         if "div" in name:
             return _passed(func, args, kwargs, 0)
-        first, second = (id(a) in self._gates, id(b) in self._gates)
+        first, second = (id(args[0]) in self._gates, id(b) in self._gates)
         if a.numel() != b.numel():
             return _passed(func, args, kwargs, 0 if a.numel() > b.numel() else 1)
         if first != second:
@@ -233,25 +252,34 @@ def _refusing(x: Tensor, name: str) -> Tensor:
     """x, from an operation without a rule: it may be part of a gate, but no relevance may come."""
 
     def send(r: Tensor, x: Tensor) -> tuple[Tensor, ...]:
-        raise UnsupportedModel(
-            f"The model calls '{name}', for which relevance propagation has no rule: explain it "
-            "with a method that needs gradients only, such as HiResCAM."
-        )
+        raise _no_rule(name)
 
     return _Rerouted.apply(lambda x: x.clone(), send, x)
 
 
-_BATCH_NORM = inspect.signature(F.batch_norm)
+def refuse_opaque(ran: Run, z: Tensor) -> None:
+    """Raise UnsupportedModel where relevance would start behind an operation that was not seen."""
+    for value in ran.behind(z):
+        if value.operation is not None and value.operation.opaque:
+            raise _no_rule(value.operation.name)
+
+
+def _no_rule(name: str) -> UnsupportedModel:
+    return UnsupportedModel(
+        f"The model calls '{name}', for which relevance propagation has no rule: explain it "
+        "with a method that needs gradients only, such as HiResCAM."
+    )
 
 
 def _passed(func: Callable, args: tuple, kwargs: dict, at: int) -> Tensor:
     """func, all of its relevance handed to argument `at`, the other arguments constants."""
+    in_place = overwrites(func, args, kwargs)
 
     def compute(x: Tensor) -> Tensor:
-        x = x.clone() if _in_place(func, args, kwargs) else x
+        x = x.clone() if in_place else x
         return func(*args[:at], x, *args[at + 1 :], **kwargs)
 
-    return _Rerouted.apply(compute, lambda r, x: (_fit(r, x),), args[at])
+    return _Passed.apply(compute, args[at])
 
 
 def _split_sum(sign: float, epsilon: float) -> Send:
@@ -268,35 +296,9 @@ def _fit(r: Tensor, x: Tensor) -> Tensor:
     return r.sum_to_size(x.shape)
 
 
-def _in_place(func: Callable, args: tuple, kwargs: dict) -> bool:
-    name = function_name(func)
-    own = name.endswith("_") and not name.endswith("__")
-    own = own or name.startswith("__i")
-    return own or kwargs.get("inplace", False) is True or any(a is True for a in args[1:])
-
-
 def _weighted(args: tuple, kwargs: dict) -> tuple[Tensor, Tensor, Tensor | None, tuple, dict]:
     """Input, weight, bias and the rest of a convolution's or linear layer's arguments."""
     named = dict(kwargs)
     weight = args[1] if len(args) > 1 else named.pop("weight")
     bias = args[2] if len(args) > 2 else named.pop("bias", None)
     return args[0], weight, bias, args[3:], named
-
-
-def _constants(arguments: Any) -> Any:
-    """Parameters without their gradients: of what is left, only data depend on the images."""
-    return tree_map(lambda v: v.detach() if isinstance(v, nn.Parameter) else v, arguments)
-
-
-def _is_data(value: object) -> bool:
-    return isinstance(value, Tensor) and value.requires_grad
-
-
-def _data(value: object) -> Iterator[Tensor]:
-    if isinstance(value, (tuple, list)):
-        for v in value:
-            yield from _data(v)
-    elif isinstance(value, dict):
-        yield from _data(list(value.values()))
-    elif isinstance(value, Tensor) and value.requires_grad:
-        yield value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from naflow.explainers.cam import space
 from naflow.explainers.lrp import LRP
 
 
@@ -19,7 +20,7 @@ class RelevanceCAM(LRP):
     name = "Relevance-CAM"
 
     def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
-        return (g.mean((2, 3), keepdim=True) * x).sum(1).relu()
+        return (g.mean(space(g), keepdim=True) * x).sum(1).relu()
 
     def contrast(self, logits: Tensor, target: Tensor) -> Tensor:
         return target - (1 - target) / logits.shape[1]

@@ -4,105 +4,24 @@ The score is scores.PixelSet: the sum of a class's logits over a set of pixels. 
 masks; scores.PixelSet(c) alone takes the pixels predicted as c, the builders below the others.
 
 The long skips of a U-Net leave few values through which all data flow, so the layers here are the
-modules that return a feature map, from hooks, not the cut points of a chain.
+modules that return a feature map (naflow.reverse.modules), not the cut points of a chain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils._pytree import tree_leaves
 
-from naflow.chain import Chain, ChainCache
 from naflow.errors import BadInput
 from naflow.explainers.cam import CAM, GradCAM, HiResCAM
-from naflow.inputs import check_images
-from naflow.record import Record
+from naflow.reverse.modules import ModuleRecord
+from naflow.reverse.record import Record
+from naflow.run.run import Inputs, run
 from naflow.scores import Score
-from naflow.units import Unit
-
-
-@dataclass
-class _Made:
-    """What a module returned, the copy that the rest of the model reads, and that copy's state."""
-
-    name: str
-    module: nn.Module
-    output: Tensor
-    copy: Tensor
-    version: int
-
-
-class ModuleChain(Chain):
-    """Behind a Chain's face, every module that returns a feature map, in the order they run.
-
-    units is known after `forward`. A value that several modules return is named after the
-    outermost that is no bare nn.Sequential; a module that runs again gets a suffix, as in
-    "relu#2". Modules whose output the model's output (its entry "out") does not use are left out.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
-        self.in_line = False
-        self.units: list[Unit] = []
-
-    def forward(
-        self, images: Tensor, opened: Collection[str] = ()
-    ) -> tuple[list[Tensor], dict[str, dict[str, Tensor]], Any]:
-        with self._watched(len(images)) as made:
-            output = self.model(images.clone())
-        explained = output["out"] if isinstance(output, dict) and "out" in output else output
-        used = _history(explained)
-        found = _named(value for value in made.values() if value.output.grad_fn in used)
-        self.units = [Unit(name, value.module) for name, value in found.items()]
-        return [value.output for value in found.values()], {}, output
-
-    def opened(self, detail: bool | Sequence[str]) -> list[str]:
-        """Nothing: every module is a layer already."""
-        return []
-
-    @contextmanager
-    def _watched(self, batch: int) -> Generator[dict[int, _Made]]:
-        """Filled while the model runs: what modules returned, by the identity of its copy.
-
-        What follows a module reads a copy, so that an in-place layer cannot overwrite the map.
-        """
-        made: dict[int, _Made] = {}
-
-        def watch(name: str) -> Callable:
-            def hook(module: nn.Module, _: tuple, output: object) -> Tensor | None:
-                if not isinstance(output, Tensor) or output.ndim != 4 or len(output) != batch:
-                    return None
-                inner = made.get(id(output))
-                if inner is not None and output._version == inner.version:  # the same value
-                    if type(module) is not nn.Sequential:
-                        inner.name, inner.module = name, module
-                    return None
-                copy = output.clone()
-                made[id(copy)] = _Made(name, module, output, copy, copy._version)
-                return copy
-
-            return hook
-
-        modules = [(name, m) for name, m in self.model.named_modules() if name]
-        hooks = [module.register_forward_hook(watch(name)) for name, module in modules]
-        try:
-            yield made
-        finally:
-            for hook in hooks:
-                hook.remove()
-
-
-class _ModuleChains(ChainCache):
-    def chain(self, images: Tensor) -> Chain:
-        check_images(self.model, images)
-        return ModuleChain(self.model)
 
 
 class _Segmentation(CAM):
@@ -112,14 +31,15 @@ class _Segmentation(CAM):
     nowhere, an empty set and one of another size.
     """
 
-    def __init__(self, model: nn.Module, *, last: str | None = None) -> None:
-        super().__init__(model, last=last)
-        self._chains = _ModuleChains(model)
-
-    def recorded(self, images: Tensor, score: Score | None, detail: bool | Sequence[str]) -> Record:
+    def recorded(
+        self, images: Tensor, score: Score | None, inputs: Inputs, detail: bool | Sequence[str]
+    ) -> Record:
         if score is None:
             raise BadInput(f"{self.name} needs a class and its pixels: give scores.PixelSet(c).")
-        return super().recorded(images, score, detail)
+        ran = run(self.model, images, inputs)
+        with torch.enable_grad():
+            value = score(ran.output)
+        return ModuleRecord.of(ran, value, score, self.last)
 
 
 class SegGradCAM(_Segmentation, GradCAM):
@@ -152,9 +72,9 @@ class SegXResCAM(_Segmentation):
         *,
         window: int = 2,
         pool: Literal["max", "mean"] = "max",
-        last: str | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(model, last=last)
+        super().__init__(model, **options)
         if not isinstance(window, int) or window < 1:
             raise BadInput(f"window={window!r}: it is a number of pixels, 1 or more.")
         if pool not in ("max", "mean"):
@@ -232,27 +152,3 @@ def _components(masks: Tensor) -> Tensor:
         if torch.equal(grown, label):
             return label
         label = grown
-
-
-# --- the modules' values -------------------------------------------------------------------------
-
-
-def _named(made: Iterable[_Made]) -> dict[str, _Made]:
-    named: dict[str, _Made] = {}
-    runs: dict[str, int] = {}
-    for value in made:
-        runs[value.name] = run = runs.get(value.name, 0) + 1
-        named[value.name if run == 1 else f"{value.name}#{run}"] = value
-    return named
-
-
-def _history(output: object) -> set[Any]:
-    """The steps of the forward pass on which a tensor depends (all, if it is no tensor)."""
-    seen: set[Any] = set()
-    stack = [v.grad_fn for v in tree_leaves(output) if isinstance(v, Tensor)]
-    while stack:
-        step = stack.pop()
-        if step is not None and step not in seen:
-            seen.add(step)
-            stack += [before for before, _ in step.next_functions]
-    return seen

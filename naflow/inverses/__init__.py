@@ -1,18 +1,17 @@
-"""The registry of inverse rules: the first whose family matches a unit's module wins."""
+"""The registry of inverse rules: the first whose family matches a unit wins."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import nn
-
 from naflow.errors import UnsupportedModel
-from naflow.inverses.activation import Identity, Leaky, Rectifier, Smooth
+from naflow.inverses.activation import Identity, Leaky, Rearrangement, Rectifier, Smooth
 from naflow.inverses.affine import Affine, Conv, least_squares
 from naflow.inverses.anchored import Anchored, under
 from naflow.inverses.inverse import ForwardUnit, Inverse, closed_form
 from naflow.inverses.normalization import BatchNorm
 from naflow.inverses.pooling import MaxPool
+from naflow.run.cut import Unit
 
 #: In order; put a rule of your own first, or give it as NAFlow(model, rules=[...]).
 RULES: list[Inverse] = [
@@ -23,22 +22,23 @@ RULES: list[Inverse] = [
     Smooth(),
     MaxPool(),
     Identity(),
+    Rearrangement(),
     Affine(),
 ]
 
 
-def rule_for(module: nn.Module, name: str, rules: Sequence[Inverse] = ()) -> Inverse:
+def rule_for(unit: Unit, rules: Sequence[Inverse] = ()) -> Inverse:
     """The rule of a unit: the first match among the user's rules, then among RULES.
 
     Raises UnsupportedModel, naming the layer, where none matches.
     """
     for rule in (*rules, *RULES):
-        if rule.matches(module):
+        if rule.matches(unit):
             return rule
     raise UnsupportedModel(
-        f"Layer '{name}' ({type(module).__name__}) uses batch statistics (no running mean), so an "
-        "image's activations depend on the other images and have no inverse of their own. "
-        "Train it with track_running_stats=True."
+        f"Layer '{unit.name}' ({unit.kind}) uses batch statistics (no running mean), so an image's "
+        "activations depend on the other images and have no inverse of their own. Train it with "
+        "track_running_stats=True."
     )
 
 
@@ -53,6 +53,7 @@ __all__ = [
     "Inverse",
     "Leaky",
     "MaxPool",
+    "Rearrangement",
     "Rectifier",
     "Smooth",
     "closed_form",

@@ -7,19 +7,20 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from naflow.config import InverseConfig
+from naflow.inverses.config import InverseConfig
 from naflow.inverses.inverse import ForwardUnit, Inverse, closed_form
 from naflow.linalg import Solution
+from naflow.run.cut import Unit
 
 
 class Identity(Inverse):
-    """Dropout (evaluation), identity, flatten: passes through."""
+    """What only gives the same numbers another shape: passes through."""
 
     families = (
-        nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout,
-        nn.FeatureAlphaDropout, nn.Flatten, nn.Unflatten,
+        "flatten", "unflatten", "view", "reshape", "view_as", "reshape_as", "squeeze", "unsqueeze",
+        "contiguous", "clone",
     )  # fmt: skip
     description = "passes through"
 
@@ -27,30 +28,51 @@ class Identity(Inverse):
         return closed_form(target.reshape(unit.input.shape))
 
 
+class Rearrangement(Inverse):
+    """What moves every number to one other place: moved back, by the transposed Jacobian."""
+
+    families = (
+        "permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "flip", "roll",
+        "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "native_channel_shuffle",
+    )  # fmt: skip
+    description = "moved back"
+
+    def __call__(self, unit: ForwardUnit, target: Tensor, config: InverseConfig) -> Solution:
+        with torch.enable_grad():
+            x = unit.input.detach().requires_grad_()
+            return closed_form(torch.autograd.grad(unit(x), x, target)[0])
+
+
 class Rectifier(Inverse):
     """ReLU and its clipped kin (Eq. 12): x = y where the forward input lay in the open linear
     piece, else abandoned (0)."""
 
-    families = (nn.ReLU, nn.ReLU6, nn.Hardtanh)
+    families = ("relu", "relu6", "hardtanh", "clamp")
     description = "y where it was open, else abandoned"
 
     def __call__(self, unit: ForwardUnit, target: Tensor, config: InverseConfig) -> Solution:
-        low, high = _open_piece(unit.module)
+        low, high = _open_piece(unit)
         opened = (unit.input > low) & (unit.input < high)
         return closed_form(target * opened)
 
 
-def _open_piece(module: nn.Module) -> tuple[float, float]:
-    if isinstance(module, nn.Hardtanh):  # ReLU6 is one
-        return float(module.min_val), float(module.max_val)
-    return 0.0, math.inf
+def _open_piece(unit: ForwardUnit) -> tuple[Any, Any]:
+    given = unit.arguments
+    if unit.name == "relu":
+        return 0.0, math.inf
+    if unit.name == "relu6":
+        return 0.0, 6.0
+    if unit.name == "hardtanh":
+        return given["min_val"], given["max_val"]
+    low, high = given["min"], given["max"]
+    return -math.inf if low is None else low, math.inf if high is None else high
 
 
 class Leaky(Inverse):
     """LeakyReLU, PReLU, RReLU (Eq. 13): x = y where the input was positive, else y / slope.
     Nothing is abandoned, but where the slope is 0."""
 
-    families = (nn.LeakyReLU, nn.PReLU, nn.RReLU)
+    families = ("leaky_relu", "prelu", "rrelu")
     description = "y, or y / slope"
 
     def __call__(self, unit: ForwardUnit, target: Tensor, config: InverseConfig) -> Solution:
@@ -68,14 +90,14 @@ class Smooth(Inverse):
     """
 
     families = (
-        nn.Sigmoid, nn.Tanh, nn.ELU, nn.CELU, nn.SELU, nn.Softplus, nn.Softsign, nn.LogSigmoid,
-        nn.SiLU, nn.GELU, nn.Mish, nn.Hardswish, nn.Hardsigmoid, nn.Tanhshrink, nn.Hardshrink,
-        nn.Softshrink, nn.Threshold,
+        "sigmoid", "tanh", "elu", "celu", "selu", "softplus", "softsign", "logsigmoid", "silu",
+        "gelu", "mish", "hardswish", "hardsigmoid", "tanhshrink", "hardshrink", "softshrink",
+        "threshold",
     )  # fmt: skip
     RCOND = 1e-4
 
-    def describe(self, module: nn.Module) -> str:
-        return "exact inverse" if type(module) in _EXACT else "local slope"
+    def describe(self, unit: Unit) -> str:
+        return "exact inverse" if unit.kind in _EXACT else "local slope"
 
     def __call__(self, unit: ForwardUnit, target: Tensor, config: InverseConfig) -> Solution:
         x, y = unit.input, unit.output
@@ -88,11 +110,11 @@ class Smooth(Inverse):
         passed = slope.abs() > self.RCOND * largest
         step = torch.where(passed, slope * gap / (slope.square() + ridge), 0.0)
         value = anchor + step
-        exact = _EXACT.get(type(unit.module))
+        exact = _EXACT.get(unit.name)
         if exact is not None and math.isfinite(config.damping):
-            inverse = exact(unit.module, target)
+            inverse = exact(unit.arguments, target)
             value = torch.where(inverse.isfinite(), inverse, value)
-            return closed_form(value, unit.module(value) - target, target)
+            return closed_form(value, unit(value) - target, target)
         offset = y - slope * x
         return closed_form(value, slope * value + offset - target, target - offset)
 
@@ -101,7 +123,7 @@ def _slope(unit: ForwardUnit) -> Tensor:
     """phi'(x), element by element."""
     with torch.enable_grad():
         x = unit.input.detach().requires_grad_()
-        return torch.autograd.grad(unit.module(x).sum(), x)[0]
+        return torch.autograd.grad(unit(x).sum(), x)[0]
 
 
 def _elu(alpha: float, scale: float = 1.0) -> Callable[[Tensor], Tensor]:
@@ -111,16 +133,17 @@ def _elu(alpha: float, scale: float = 1.0) -> Callable[[Tensor], Tensor]:
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
-#: The inverse of a monotone activation; values outside its range come back NaN or infinite.
-_EXACT: dict[type[nn.Module], Callable[[Any, Tensor], Tensor]] = {
-    nn.Sigmoid: lambda m, y: torch.logit(y),
-    nn.Tanh: lambda m, y: torch.atanh(y),
-    nn.ELU: lambda m, y: _elu(m.alpha)(y),
-    nn.CELU: lambda m, y: torch.where(y > 0, y, m.alpha * torch.log1p(y / m.alpha)),
-    nn.SELU: lambda m, y: _elu(_SELU_ALPHA, _SELU_SCALE)(y),
-    nn.Softplus: lambda m, y: torch.where(
-        y * m.beta > m.threshold, y, torch.log(torch.expm1(y * m.beta)) / m.beta
+#: The inverse of a monotone activation from its arguments and y; values outside its range come back
+#: NaN or infinite.
+_EXACT: dict[str, Callable[[dict[str, Any], Tensor], Tensor]] = {
+    "sigmoid": lambda a, y: torch.logit(y),
+    "tanh": lambda a, y: torch.atanh(y),
+    "elu": lambda a, y: _elu(a["alpha"])(y),
+    "celu": lambda a, y: torch.where(y > 0, y, a["alpha"] * torch.log1p(y / a["alpha"])),
+    "selu": lambda a, y: _elu(_SELU_ALPHA, _SELU_SCALE)(y),
+    "softplus": lambda a, y: torch.where(
+        y * a["beta"] > a["threshold"], y, torch.log(torch.expm1(y * a["beta"])) / a["beta"]
     ),
-    nn.Softsign: lambda m, y: torch.where(y.abs() < 1, y / (1 - y.abs()), math.nan),
-    nn.LogSigmoid: lambda m, y: -torch.log(torch.expm1(-y)),
+    "softsign": lambda a, y: torch.where(y.abs() < 1, y / (1 - y.abs()), math.nan),
+    "logsigmoid": lambda a, y: -torch.log(torch.expm1(-y)),
 }

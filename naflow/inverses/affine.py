@@ -5,71 +5,71 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor
 
-from naflow.config import InverseConfig
+from naflow.inverses.config import InverseConfig
+from naflow.errors import UnsupportedModel
 from naflow.inverses.inverse import ForwardUnit, Inverse, relative
 from naflow.inverses.jacobian import UnitJacobian
-from naflow.linalg import (
-    Convolution,
-    Jacobian,
-    LinearOperator,
-    RowSelection,
-    Solution,
-    lsmr,
-)
+from naflow.inverses.normalization import mixes_samples
+from naflow.linalg import Convolution, LinearOperator, RowSelection, Solution, lsmr
+from naflow.run.cut import Unit
 
 
 class Conv(Inverse):
     """A convolution of any stride, padding, dilation and groups: J is the convolution itself."""
 
-    families = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    families = ("conv1d", "conv2d", "conv3d")
     description = "least squares (convolution)"
     iterative = True
 
-    def matches(self, module: nn.Module) -> bool:
-        """Padding by reflection and the like is left to the local affine rule."""
-        return isinstance(module, self.families) and module.padding_mode == "zeros"
-
     def __call__(self, unit: ForwardUnit, target: Tensor, config: InverseConfig) -> Solution:
-        conv = unit.module
+        conv = unit.arguments
         operator = Convolution(
-            conv.weight, unit.input.shape, stride=conv.stride, padding=conv.padding,
-            dilation=conv.dilation, groups=conv.groups,
+            conv["weight"], unit.input.shape, stride=conv["stride"], padding=conv["padding"],
+            dilation=conv["dilation"], groups=conv["groups"],
         )  # fmt: skip
-        bias = (
-            0.0 if conv.bias is None else conv.bias.detach().view(1, -1, *[1] * (target.ndim - 2))
-        )
+        bias = 0.0
+        if conv["bias"] is not None:
+            bias = conv["bias"].detach().view(1, -1, *[1] * (target.ndim - 2))
         return least_squares(operator, unit, target - bias, config)
 
 
 class Affine(Inverse):
     """Any other unit, by its local affine map: exact within one linear region of a ReLU net.
 
-    J v and J^T u are products at the forward input (UnitJacobian, Jacobian); nothing is formed.
+    J v and J^T u are products at the forward input (UnitJacobian); nothing is formed. Raises
+    UnsupportedModel where the unit does not give its recorded output again.
     """
 
-    families = (nn.Module,)
     description = "least squares (local affine map)"
     iterative = True
 
-    def matches(self, module: nn.Module) -> bool:
-        return not any(map(_mixes_samples, module.modules()))
+    def matches(self, unit: Unit) -> bool:
+        return not any(map(mixes_samples, unit.operations))
 
     def __call__(self, unit: ForwardUnit, target: Tensor, config: InverseConfig) -> Solution:
         x = unit.input
-        traced = isinstance(unit.module, fx.GraphModule)
-        operator = UnitJacobian(unit.module, x) if traced else Jacobian(unit.module, x)
+        operator = UnitJacobian(unit.unit, x)
+        if not config.in_place:  # which changes what was recorded
+            _check_same(unit, operator.value)
         if config.offset == "zero":
             with torch.no_grad():
-                offset = unit.module(torch.zeros_like(x))
+                offset = unit(torch.zeros_like(x))
         else:
             offset = operator.value - operator.mv(x)
         return least_squares(operator, unit, target - offset, config)
 
 
-def _mixes_samples(module: nn.Module) -> bool:
-    return isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None
+def _check_same(unit: ForwardUnit, value: Tensor) -> None:
+    scale = unit.output.abs().amax().clamp_min(1e-30)
+    if not bool(((value - unit.output).abs().amax() <= 1e-3 * scale).item()):
+        raise UnsupportedModel(
+            f"The layers up to '{unit.unit.name}' gave another result when they were run again on "
+            "the same input: something in them is random (dropout that is always on) or keeps a "
+            "state. Their inverse is unknown; a preset that solves nothing, 'selective', and every "
+            "method by gradients explain the run that happened."
+        )
 
 
 def least_squares(

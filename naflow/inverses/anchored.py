@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from naflow.config import InverseConfig
+from naflow.inverses.config import InverseConfig
 from naflow.inverses.inverse import ForwardUnit, Inverse, closed_form
 from naflow.linalg import Solution
 
@@ -24,7 +24,7 @@ class Anchored(Inverse):
             return closed_form(unit.input, unit.output - target, target)
         zero = torch.zeros_like(unit.input)
         with torch.no_grad():
-            return closed_form(zero, unit.module(zero) - target, target)
+            return closed_form(zero, unit(zero) - target, target)
 
 
 _ANCHORS = {

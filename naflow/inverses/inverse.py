@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from naflow.config import InverseConfig
+from naflow.inverses.config import InverseConfig
 from naflow.linalg import Solution, Stop
+from naflow.run.cut import Unit
 
 
 @dataclass(frozen=True)
@@ -18,37 +19,54 @@ class ForwardUnit:
     """One unit y = f(x) at the point where the forward pass left it.
 
     input, output: x and y, (B, ...). kept: the output neurons that were not abandoned, boolean
-    like output; None where all count.
+    like output; None where all count. Calling it computes f at another x.
     """
 
-    module: Any  # an nn.Module of the rule's families, with their attributes
+    unit: Unit
     input: Tensor
     output: Tensor
     kept: Tensor | None = None
 
+    @property
+    def name(self) -> str:
+        """What the unit does, if it is one operation: "conv2d", "relu"."""
+        return self.unit.kind
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the unit's one operation, as torch.nn.functional names them."""
+        assert self.unit.operation is not None
+        return self.unit.operation.arguments
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.unit(x)
+
 
 class Inverse(ABC):
-    """The inverse rule of one family of layers.
+    """The inverse rule of one family of operations.
 
-    A subclass names its `families`, says what it does in `description` (shown in the plan), and
-    computes the back-propagated feature map. Prove it with `naflow.testing.check_inverse`.
+    A subclass names its `families`, as in ("relu", "hardtanh"): functions, methods, operators and
+    modules that compute the same are one operation. It says what it does in `description` (shown in
+    the plan), and computes the back-propagated feature map. Prove it with
+    `naflow.testing.check_inverse`.
     """
 
-    families: tuple[type[nn.Module], ...] = ()
+    families: tuple[str, ...] = ()
     description: str = ""
     #: Whether a solver runs, and not a formula.
     iterative: bool = False
 
-    def matches(self, module: nn.Module) -> bool:
-        """Whether this rule inverts the module."""
-        return isinstance(module, self.families)
+    def matches(self, unit: Unit) -> bool:
+        """Whether this rule inverts the unit: one operation of its families, of one input."""
+        only = unit.operation
+        return only is not None and only.name in self.families and len(only.inputs) == 1
 
     @abstractmethod
     def __call__(self, unit: ForwardUnit, target: Tensor, config: InverseConfig) -> Solution:
         """x~ from target = z~, the BPFM of the unit's output, (B, *out) -> (B, *in)."""
 
-    def describe(self, module: nn.Module) -> str:
-        """The rule's line in the plan, for this very module."""
+    def describe(self, unit: Unit) -> str:
+        """The rule's line in the plan, for this very unit."""
         return self.description
 
 

@@ -3,38 +3,50 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from naflow.config import InverseConfig
+from naflow.inverses.config import InverseConfig
 from naflow.inverses.inverse import ForwardUnit, Inverse, closed_form
 from naflow.linalg import Solution
+from naflow.run.cut import Unit
+from naflow.run.operation import Operation
 
 
 class BatchNorm(Inverse):
     """x = (y - b) / g * sqrt(var + eps) + mean. Channels with g = 0 carry nothing: abandoned."""
 
-    families = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+    families = ("batch_norm",)
     description = "exact, channel by channel"
 
-    def matches(self, module: nn.Module) -> bool:
-        """Without running statistics the batch's own are used, and samples hang together: such a
-        layer is no function of one image, and no rule matches it."""
-        return isinstance(module, self.families) and module.running_mean is not None
+    def matches(self, unit: Unit) -> bool:
+        """With the batch's own statistics samples hang together: such a layer is no function of one
+        image, and no rule matches it."""
+        only = unit.operation
+        return super().matches(unit) and only is not None and not mixes_samples(only)
 
-    def describe(self, module: nn.Module) -> str:
-        dead = int((module.weight == 0).sum()) if isinstance(module.weight, Tensor) else 0
-        said = f" ({dead} of {module.num_features} have gamma = 0: abandoned)" if dead else ""
+    def describe(self, unit: Unit) -> str:
+        gamma = unit.operation.arguments["weight"] if unit.operation else None
+        dead = int((gamma == 0).sum()) if isinstance(gamma, Tensor) else 0
+        said = f" ({dead} of {len(gamma)} have gamma = 0: abandoned)" if dead else ""
         return self.description + said
 
     def __call__(self, unit: ForwardUnit, target: Tensor, config: InverseConfig) -> Solution:
-        norm = unit.module
+        norm = unit.arguments
         shape = (1, -1, *[1] * (target.ndim - 2))
-        mean = norm.running_mean.view(shape)
-        deviation = (norm.running_var.view(shape) + norm.eps).sqrt()
-        if norm.weight is None:
+        mean = norm["running_mean"].view(shape)
+        deviation = (norm["running_var"].view(shape) + norm["eps"]).sqrt()
+        if norm["weight"] is None:
             return closed_form(target * deviation + mean)
-        gamma, beta = norm.weight.detach().view(shape), norm.bias.detach().view(shape)
+        gamma = norm["weight"].detach().view(shape)
+        beta = 0.0 if norm["bias"] is None else norm["bias"].detach().view(shape)
         alive = gamma != 0
         value = (target - beta) / torch.where(alive, gamma, 1.0) * deviation + mean
         left = torch.where(alive, 0.0, target - beta)
         return closed_form(torch.where(alive, value, 0.0), left, target)
+
+
+def mixes_samples(operation: Operation) -> bool:
+    """Whether it is a batch norm by the statistics of the batch."""
+    return operation.name == "batch_norm" and (
+        operation.arguments["training"] or operation.arguments["running_mean"] is None
+    )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from naflow.config import InverseConfig
+from naflow.inverses.config import InverseConfig
 from naflow.inverses.inverse import ForwardUnit, Inverse, closed_form
 from naflow.linalg import Solution
+
+
+_POOLS = {f"max_pool{rank}d": getattr(F, f"max_pool{rank}d") for rank in (1, 2, 3)}
+_ADAPTIVE = {f"adaptive_{name}": getattr(F, f"adaptive_{name}") for name in _POOLS}
 
 
 class MaxPool(Inverse):
@@ -20,11 +22,11 @@ class MaxPool(Inverse):
     row-major order that was not abandoned, once, never a sum.
     """
 
-    families = (nn.MaxPool2d, nn.AdaptiveMaxPool2d)
+    families = (*_POOLS, *_ADAPTIVE)
     description = "y at the argmax, the rest abandoned"
 
     def __call__(self, unit: ForwardUnit, target: Tensor, config: InverseConfig) -> Solution:
-        _, indices = _pool(unit.module, unit.input)
+        _, indices = _pool(unit)
         batch, channels = indices.shape[:2]
         picked = indices.reshape(batch, channels, -1)  # (B, C, windows), position in the input
         windows = torch.arange(picked.shape[2], device=picked.device).expand_as(picked)
@@ -40,10 +42,11 @@ class MaxPool(Inverse):
         return closed_form(value.view(unit.input.shape), left, target)
 
 
-def _pool(module: Any, x: Tensor) -> tuple[Tensor, Tensor]:
-    if isinstance(module, nn.AdaptiveMaxPool2d):
-        return F.adaptive_max_pool2d(x, module.output_size, return_indices=True)
-    return F.max_pool2d(
-        x, module.kernel_size, module.stride, module.padding, module.dilation,
-        ceil_mode=module.ceil_mode, return_indices=True,
+def _pool(unit: ForwardUnit) -> tuple[Tensor, Tensor]:
+    given = unit.arguments
+    if unit.name in _ADAPTIVE:
+        return _ADAPTIVE[unit.name](unit.input, given["output_size"], return_indices=True)
+    return _POOLS[unit.name](
+        unit.input, given["kernel_size"], given["stride"], given["padding"], given["dilation"],
+        ceil_mode=given["ceil_mode"], return_indices=True,
     )  # fmt: skip

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from naflow.errors import BadInput, NotFinite
-from naflow.explainers.masked import rows
+from naflow.perturb.masked import rows
 from naflow.finite import not_finite
-from naflow.preserve import preserved
+from naflow.run.preserve import preserved
 from naflow.scores import ClassLogit, Score
 
 Answer = Callable[[Tensor], Tensor]

@@ -12,19 +12,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, fx, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor
 
-from naflow.chain import Chain
 from naflow.errors import BadInput
-from naflow.explainers.ablation import rest_of
-from naflow.explainers.masked import settled
 from naflow.finite import not_finite
 from naflow.metrics.answers import checked
 from naflow.metrics.ranking import ranks
-from naflow.preserve import preserved
-from naflow.record import Record
-from naflow.scores import Score
+from naflow.perturb.ablation import Onward
+from naflow.reverse.record import Record
+from naflow.scores import Score, settled
 
 SHARES = tuple(k / 20 for k in range(21))
 
@@ -32,30 +28,30 @@ SHARES = tuple(k / 20 for k in range(21))
 class Rest:
     """The model from a layer on: removed neurons, boolean (B, C, h, w) -> the score (B,), float64.
 
-    chain, record  of one pass over the images: chain = ChainCache(model).chain(images), and
-                   record(chain, images, score), both inside preserved(model)
-    layer          a feature map of the record
-    score          of the model's output; by default the recorded one, its class kept
-    neutral        what a removed neuron is set to, a number or (C, 1, 1); by default the running
-                   mean where only a batch norm reads the layer, as 0 means nothing there, else 0
+    record   of one run over the images, naflow.reverse.record.record(model, images, score), made
+             inside preserved(model); it is used up
+    layer    a feature map of the record
+    score    of the model's output; by default the recorded one, its class kept
+    neutral  what a removed neuron is set to, a number or (C, 1, 1); by default the running mean
+             where only a batch norm reads the layer, as 0 means nothing there, else 0
 
     Raises BadInput for an unknown layer or a neutral value that does not fit it.
     """
 
     def __init__(
         self,
-        chain: Chain,
         record: Record,
         layer: str,
         *,
         score: Score | None = None,
         neutral: Tensor | float | None = None,
     ) -> None:
-        self.activation, self.importance = record.at(layer)
-        self._model = chain.model
-        self._start, self._run = rest_of(chain, record, layer)
+        record.check([layer])
+        self._onward = Onward(record.chain, layer)
+        found = record.at(layer)
+        self.activation, self.importance = found.activation, found.importance
         self._score = settled(record.question, record.output) if score is None else score
-        value = _mean_before_norm(chain, record, layer) if neutral is None else neutral
+        value = _mean_before_norm(self._onward) if neutral is None else neutral
         self.neutral = torch.as_tensor(value).to(self.activation)
         if self.neutral.ndim and self.neutral.shape != (self.activation.shape[1], 1, 1):
             raise BadInput(
@@ -64,9 +60,8 @@ class Rest:
             )
 
     def __call__(self, removed: Tensor) -> Tensor:
-        cut = _Neutral(removed, self.neutral)
-        with preserved(self._model), torch.no_grad():
-            return checked(self._score(self._run(cut, self._start)), len(removed))
+        changed = torch.where(removed, self.neutral, self.activation)
+        return checked(self._score(self._onward(changed)), len(removed))
 
 
 class Causal(NamedTuple):
@@ -130,17 +125,6 @@ def causal_check(rest: Rest, *, seed: int = 0) -> Causal:
     return Causal(*(change.masked_fill(count[:, 0] == 0, torch.nan) for change in found))
 
 
-class _Neutral(nn.Module):
-    """Passes a layer's activation on, the removed neurons at a neutral value."""
-
-    def __init__(self, removed: Tensor, value: Tensor) -> None:
-        super().__init__()
-        self.removed, self.value = removed, value
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.where(self.removed, self.value, x)
-
-
 def _strength(contributions: Tensor) -> Tensor:
     """(B, n) |contribution|, float64. Raises BadInput where it is not finite."""
     wrong = not_finite(contributions)
@@ -149,24 +133,11 @@ def _strength(contributions: Tensor) -> Tensor:
     return contributions.flatten(1).double().abs()
 
 
-def _mean_before_norm(chain: Chain, record: Record, layer: str) -> Tensor | float:
+def _mean_before_norm(onward: Onward) -> Tensor | float:
     """The running mean (C, 1, 1) of the batch norm that alone reads the layer, or 0."""
-    reader = _reader(chain, record, layer)
-    if isinstance(reader, _BatchNorm) and reader.running_mean is not None:
-        return reader.running_mean[:, None, None]
+    readers = onward.readers
+    if len(readers) == 1 and readers[0].name == "batch_norm":
+        mean = readers[0].arguments["running_mean"]
+        if mean is not None:
+            return mean[:, None, None]
     return 0.0
-
-
-def _reader(chain: Chain, record: Record, layer: str) -> nn.Module | None:
-    """The one module that reads a layer, if there is one."""
-    if layer in record.names:
-        after = chain.units[record.names.index(layer) :]
-        return after[0].module if after else None
-    for unit in record.units:
-        for node, name in unit.inner.items():
-            if name == layer and isinstance(unit.module, fx.GraphModule):
-                (place,) = (n for n in unit.module.graph.nodes if n.name == node)
-                users = list(place.users)
-                if len(users) == 1 and users[0].op == "call_module":
-                    return unit.module.get_submodule(str(users[0].target))
-    return None

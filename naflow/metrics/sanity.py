@@ -14,15 +14,16 @@ from random import Random
 import torch
 from torch import Tensor, nn
 
-from naflow.chain import ChainCache
 from naflow.errors import BadInput, UnsupportedModel, near_names
 from naflow.explainer import Explainer
-from naflow.explainers.masked import settled
 from naflow.flow import Flow
 from naflow.metrics.localisation import Grid, energy_share
 from naflow.metrics.shape import distribution, rank_correlation
-from naflow.preserve import preserved
-from naflow.scores import ClassLogit, Score
+from naflow.run.cut import cut
+from naflow.run.operation import tensors
+from naflow.run.preserve import preserved
+from naflow.run.run import run
+from naflow.scores import ClassLogit, Score, settled
 
 # --- the model -----------------------------------------------------------------------------------
 
@@ -73,18 +74,21 @@ def cascading_randomisation(
 def _units(model: nn.Module, images: Tensor) -> dict[str, list[str]]:
     """Unit -> its modules that own parameters, the last unit first."""
     with preserved(model):
-        units = ChainCache(model).chain(images).units
+        ran = run(model, images)
+        units = cut(ran, ran.ends()).units
+    owners = {id(p): name for name, m in model.named_modules() for p in m.parameters(recurse=False)}
     found, seen = {}, set()
     for unit in reversed(units):
-        mine = {id(p) for p in unit.module.parameters()} - seen
-        seen |= mine
-        names = [
-            name
-            for name, module in model.named_modules()
-            if any(id(p) in mine for p in module.parameters(recurse=False))
-        ]
-        if names:
-            found[unit.name] = names
+        used: set[str] = set()
+        for operation in unit.operations:
+            run_by = ran.model.get_submodule(operation.scope)
+            weights = [*tensors((operation.args, operation.kwargs))]
+            weights += run_by.parameters(recurse=False)
+            used |= {owners[id(w)] for w in weights if id(w) in owners}
+        mine = [name for name, _ in model.named_modules() if name in used - seen]
+        seen |= used
+        if mine:
+            found[unit.name] = mine
     return found
 
 

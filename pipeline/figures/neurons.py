@@ -7,12 +7,14 @@ so that a neuron in three overlapping windows counts three times.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from naflow.linalg import Jacobian
-from naflow.record import Record
+from naflow.inverses.jacobian import UnitJacobian
+from naflow.reverse.descent import Layer
+from naflow.reverse.record import Record
 
 
 @dataclass(frozen=True)
@@ -40,23 +42,29 @@ class LayerUse:
 
 
 def layer_uses(record: Record) -> list[LayerUse]:
-    """The uses of every layer of the first image, the input first. After the last layer comes the
-    score, a single neuron that is used, whose Jacobian is the importance.
+    """The uses of every layer of the first image, the input first; the record is used up. After the
+    last layer comes the score, a single neuron that is used, whose Jacobian is the importance.
 
     Jacobians are formed, one product a neuron: for small networks. Raises ValueError for large ones
     (LinearOperator.as_matrix).
     """
-    importance = [record.importance[name][0].flatten() for name in record.names]
+    return uses_of(list(record.descend())[::-1])
+
+
+def uses_of(layers: list[Layer]) -> list[LayerUse]:
+    """The same of layers, the images first."""
     jacobians = [
-        Jacobian(unit.module, x[:1]).as_matrix()[0]
-        for unit, x in zip(record.units, record.activations, strict=False)  # the last has none
+        UnitJacobian(above.unit, layer.activation).as_matrix()[0]
+        for layer, above in pairwise(layers)
+        if above.unit is not None
     ]
+    importance = [layer.importance[0].flatten() for layer in layers]
     used = [alpha != 0 for alpha in importance]
     above = [*used[1:], torch.ones_like(used[-1][:1])]
     found = []
-    for name, ends, tips, jacobian in zip(
-        record.names, used, above, [*jacobians, importance[-1][None]], strict=True
+    for layer, ends, tips, jacobian in zip(
+        layers, used, above, [*jacobians, importance[-1][None]], strict=True
     ):
         connections = jacobian != 0
-        found.append(LayerUse(name, ends, connections, connections & tips[:, None] & ends))
+        found.append(LayerUse(layer.name, ends, connections, connections & tips[:, None] & ends))
     return found

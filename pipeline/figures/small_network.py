@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from naflow import NAFlow
-from naflow.chain import ChainCache
-from naflow.record import record
+from naflow.reverse.record import record
+from naflow.run.cut import Unit
 from naflow.scores import ClassLogit
-from pipeline.figures.neurons import LayerUse, layer_uses
+from pipeline.figures.neurons import LayerUse, uses_of
 
 SIGNAL = (0.1, 0.2, 0.9, 0.6, 0.3, 0.2, 0.8, 1.0, 0.5, 0.4, 0.1, 0.3, 0.2)
 
@@ -78,26 +78,33 @@ def worked_example(method: Callable[[nn.Module], NAFlow]) -> Example:
     """The class that the network predicts for the signal, explained by `method` and counted."""
     network = small_network()
     signal = torch.tensor(SIGNAL, dtype=torch.float64).view(1, 1, 1, -1)
-    recorded = record(ChainCache(network).chain(signal), signal, ClassLogit())
+    recorded = record(network, signal, ClassLogit())
     flow = method(network)(signal, keep=("bpfm",))
-    steps = [getattr(unit.module, "stride", (1, 1))[-1] for unit in recorded.units]
+    points = list(recorded.descend())[::-1]
+    steps = [_step(point.unit) for point in points if point.unit is not None]
     layers = [
         Layer(
             use,
-            _places(x.shape[-1], step),
-            x[0],
-            recorded.importance[use.name][0],
+            _places(point.activation.shape[-1], step),
+            point.activation[0],
+            point.importance[0],
             flow.bpfm[use.name][0] if use.name in flow.bpfm else None,
             flow.maps[use.name][0] if use.name in flow.maps else None,
         )
-        for use, x, step in zip(
-            layer_uses(recorded),
-            recorded.activations,
+        for use, point, step in zip(
+            uses_of(points),
+            points,
             accumulate([1, *steps], mul),
             strict=True,
         )
     ]
     return Example(layers, float(recorded.score))
+
+
+def _step(unit: Unit) -> int:
+    """How many positions of its input lie between two of its output."""
+    stride = unit.operation.arguments.get("stride") if unit.operation else None
+    return stride[-1] if isinstance(stride, (tuple, list)) else stride or 1
 
 
 def _places(width: int, step: int) -> list[float]:

@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from naflow.errors import BadInput, near_names
-from naflow.explainers.masked import blurred
+from naflow.perturb.masked import blurred
 from pipeline.pictures.pixels import Pixels
 
 HIDES = ("background", "attended")

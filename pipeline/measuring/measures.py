@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from naflow import Flow, metrics
-from naflow.explainers.masked import blurred
+from naflow.perturb.masked import blurred
 from pipeline.measuring.asked import Asked
 
 Numbers = dict[str, Tensor]

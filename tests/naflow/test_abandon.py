@@ -10,10 +10,10 @@ from networks import Residual, randomised
 from torch import nn
 
 from naflow import NAFlow, scores
-from naflow.abandon import Rule, disputed, opposing
+from naflow.reverse.abandon import Rule, disputed, opposing
 from naflow.chain import ChainCache
 from naflow.explainers import HiResCAM
-from naflow.preserve import preserved
+from naflow.run.preserve import preserved
 from naflow.record import record
 
 

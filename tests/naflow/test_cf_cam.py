@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from naflow import BadInput, NotFinite, scores
 from naflow.explainers import CFCAM, CLRP
-from naflow.explainers.masked import blurred, image_masks
+from naflow.perturb.masked import blurred, image_masks
 from naflow.explainers.rules import Rules
 
 LAYERS = ["0", "1", "2", "3"]

@@ -13,7 +13,7 @@ from golden import NETWORKS, load
 from torch import nn
 
 from naflow import NAFlow
-from naflow.config import PRESETS
+from naflow.inverses.config import PRESETS
 from naflow.inverses import ForwardUnit, rule_for
 
 # preset, reference, dtype, largest relative error of a BPFM, smallest correlation of maps

@@ -12,11 +12,11 @@ from networks import Residual, randomised
 from torch import Tensor, nn
 
 from naflow import BadInput, NAFlow, NotFinite
-from naflow.abandon import Rule, disputed
+from naflow.reverse.abandon import Rule, disputed
 from naflow.chain import ChainCache
 from naflow.explainers import GradCAM
 from naflow.importance import Importance, importance_at_once
-from naflow.preserve import preserved
+from naflow.run.preserve import preserved
 from naflow.record import Record, record
 from naflow.scores import ClassLogit
 

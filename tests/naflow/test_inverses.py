@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from naflow.config import InverseConfig
+from naflow.inverses.config import InverseConfig
 from naflow.errors import UnsupportedModel
 from naflow.inverses import RULES, ForwardUnit, Inverse, closed_form, rule_for, under
 from naflow.linalg import Bidiagonalisation, Jacobian, Matrix, Stop, largest_singular_value

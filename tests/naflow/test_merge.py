@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 from naflow import NAFlow
 from naflow.chain import ChainCache
 from naflow.merge import merged_as_paper
-from naflow.preserve import preserved
+from naflow.run.preserve import preserved
 from naflow.record import Record, record
 from naflow.scores import ClassLogit
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from naflow import NAFlow
 from naflow.explainers import GradCAM
-from naflow.preserve import full_precision
+from naflow.run.preserve import full_precision
 
 
 def state_of(model: nn.Module) -> dict:

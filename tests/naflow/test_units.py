@@ -9,7 +9,7 @@ from torch import nn
 
 from naflow import BadInput, NAFlow, UnsupportedModel
 from naflow.explainers import HiResCAM
-from naflow.preserve import preserved
+from naflow.run.preserve import preserved
 from naflow.units import units_of_graph
 from naflow.units_by_name import units_by_name
 

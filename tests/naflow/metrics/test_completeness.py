@@ -13,7 +13,7 @@ from torch import nn
 from naflow.chain import ChainCache
 from naflow.errors import BadInput
 from naflow.metrics.completeness import completeness
-from naflow.preserve import preserved
+from naflow.run.preserve import preserved
 from naflow.scores import ClassLogit
 
 

@@ -20,7 +20,7 @@ from naflow.metrics.in_layer import (
     in_layer_deletion,
 )
 from naflow.metrics.perturbation import area_under
-from naflow.preserve import preserved
+from naflow.run.preserve import preserved
 from naflow.record import record
 from naflow.scores import ClassLogit
 

@@ -6,7 +6,7 @@ import torch
 from networks import Residual, randomised
 
 from naflow.errors import BadInput
-from naflow.explainers.masked import blurred
+from naflow.perturb.masked import blurred
 from naflow.metrics import empty
 from naflow.metrics.answers import Answers, ClassProbability
 from naflow.metrics.perturbation import area_under, deletion, insertion

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,9 +12,8 @@ from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
 from naflow.errors import BadInput, NotFinite
-from naflow.explainers.lrp import output_tensor
 from naflow.flow import Flow
-from naflow.scores import ChannelContribution, ClassLogit, PixelSet, Score
+from naflow.scores import Score
 
 
 @dataclass(frozen=True)
@@ -50,18 +49,15 @@ def rows(output: object, start: int, end: int) -> Any:
     return tree_map(lambda v: v[start:end] if isinstance(v, Tensor) and v.ndim else v, output)
 
 
-def settled(score: Score, output: Any) -> Score:
-    """The score with everything that it reads from the model's own answer (the predicted class or
-    pixels, the shares of a likeness) read from `output`: changed images answer the same question.
-    """
-    if isinstance(score, ClassLogit) and score.index is None:
-        return replace(score, index=output.argmax(1))
-    if isinstance(score, PixelSet) and score.pixels is None:
-        return replace(score, pixels=output_tensor(output).argmax(1) == score.index)
-    if isinstance(score, ChannelContribution):
-        weights = score.weights(output)
-        return lambda v: (weights[:, :, None] * v.reshape(*weights.shape, -1)).sum((1, 2))
-    return score
+def repeated(inputs: Any, number: int, batch: int, times: int) -> Any:
+    """The model's further inputs of one image of a batch, repeated: what has a row an image is."""
+
+    def one(value: Any) -> Any:
+        if isinstance(value, Tensor) and value.ndim and len(value) == batch:
+            return value[number : number + 1].expand(times, *value.shape[1:])
+        return value
+
+    return tree_map(one, inputs)
 
 
 def blurred(images: Tensor, blur: Sequence[float] = (51 / 224, 50 / 224)) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
@@ -9,24 +11,35 @@ from typing import Any
 import torch
 from torch import nn
 
+#: Modules held in evaluation mode: how many hold them, and the mode that they were found in.
+_held: weakref.WeakKeyDictionary[nn.Module, tuple[int, bool]] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
+
 
 @contextmanager
 def preserved(model: nn.Module) -> Generator[nn.Module]:
-    """Inside: evaluation mode. After: every module's mode as found, also after an exception.
+    """Inside: evaluation mode. After: every module's mode as found, also after an exception, and
+    also where several threads explain one model: the last to leave puts it back.
 
     Nothing else needs restoring: gradients are never accumulated (`torch.autograd.grad` only, so
-    `.grad` and `requires_grad` stay), hooks remove themselves, and in-place activations are run
-    as pure copies.
+    `.grad` and `requires_grad` stay), and hooks remove themselves.
     """
     modules = list(model.modules())
-    training = [module.training for module in modules]
-    try:
+    with _lock:
         for module in modules:  # not model.eval(): a user's override of train() may have effects
+            holders, training = _held.get(module, (0, module.training))
+            _held[module] = (holders + 1, training)
             module.training = False
+    try:
         yield model
     finally:
-        for module, was_training in zip(modules, training, strict=True):
-            module.training = was_training
+        with _lock:
+            for module in modules:
+                holders, training = _held.pop(module)
+                if holders > 1:
+                    _held[module] = (holders - 1, training)
+                else:
+                    module.training = training
 
 
 cudnn: Any = torch.backends.cudnn
@@ -34,7 +47,8 @@ cudnn: Any = torch.backends.cudnn
 
 @contextmanager
 def full_precision() -> Generator[None]:
-    """Inside: float32 products on a GPU are float32, not TF32. After: as found.
+    """Inside: float32 products on a GPU are float32, not TF32. After: as found, however it was set
+    (`set_float32_matmul_precision`, `allow_tf32` or `fp32_precision`).
 
     A solver that multiplies by J and by J^T needs both to be the same J to its tolerance; TF32
     keeps them alike to about 1e-3 only.

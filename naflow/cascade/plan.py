@@ -9,12 +9,10 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from naflow.chain import Chain
-from naflow.config import InverseConfig
 from naflow.inverses import Inverse, rule_for, under
-from naflow.record import last_map
+from naflow.inverses.config import InverseConfig
+from naflow.run.cut import Chain, Unit
 from naflow.table import aligned
-from naflow.units import Unit
 
 
 @dataclass(frozen=True)
@@ -95,72 +93,53 @@ def _bytes(count: float) -> str:
 
 
 def plan_of(
-    chain: Chain,
-    images: Tensor,
-    config: InverseConfig,
-    rules: Sequence[Inverse] = (),
-    last: str | None = None,
+    whole: Chain, images: Tensor, config: InverseConfig, rules: Sequence[Inverse], last: str | None
 ) -> Plan:
-    """The plan of inverting the chain for these images. Call it inside `preserved(model)`.
+    """The plan of inverting a run's chain for these images.
 
     Merged units (merge="paper") are listed one by one: the merging depends on these sizes.
     """
-    activations, _, _ = chain.forward(images)
-    end = last_map(chain.units, activations, last)
-    points = [images, *activations[:end]]
-    flops = [_flops(unit, x) for unit, x in zip(chain.units, points[:-1], strict=False)]
-    whole = sum(flops) + sum(
-        _flops(unit, x) for unit, x in zip(chain.units[end:], activations[end - 1 :], strict=False)
-    )
+    chain = whole.up_to(last)
+    whole.keep()
+    costs = [_flops(unit) for unit in whole.units]
+    everything = max(sum(costs), 1)
     units = []
-    for i, unit in enumerate(chain.units[:end]):
-        rule = under(rule_for(unit.module, unit.name, rules), config) if i else None
-        x, y = points[i], points[i + 1]
+    for i, unit in enumerate(chain.units):
+        rule = under(rule_for(unit, rules), config) if i else None
+        iterative = rule is not None and rule.iterative
         units.append(
             PlannedUnit(
                 layer=unit.name,
                 unit=unit.kind,
-                rule=rule.describe(unit.module) if rule else "not inverted (reads the image)",
-                inputs=x[0].numel(),
-                outputs=y[0].numel(),
-                memory=_memory(unit, x, y, rule.iterative, config) if rule else 0,
-                forwards=2 * flops[i] / max(whole, 1) if rule and rule.iterative else 0.0,
+                rule=rule.describe(unit) if rule else "not inverted (reads the image)",
+                inputs=unit.source.numel(),
+                outputs=unit.result.numel(),
+                memory=_memory(unit, iterative, config) if rule else 0,
+                forwards=2 * costs[i] / everything if iterative else 0.0,
                 inverted=rule is not None,
             )
         )
     return Plan(units, len(images), config)
 
 
-def _flops(unit: Unit, x: Tensor) -> int:
+def _flops(unit: Unit) -> int:
+    """Of one pass through the unit; its input's numbers at least."""
+    least = unit.source.shape.numel()
+    if unit.opaque:
+        return least
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
-        unit(x)
-    return max(counter.get_total_flops(), x.numel())
+        unit(unit.source.tensor())
+    return max(counter.get_total_flops(), least)
 
 
-def _memory(unit: Unit, x: Tensor, y: Tensor, iterative: bool, config: InverseConfig) -> int:
+def _memory(unit: Unit, iterative: bool, config: InverseConfig) -> int:
     """Bytes: the solver keeps five vectors like the input (ten, where it looks six steps ahead for
     the scale of the damping) and three like the output, and a local affine map keeps the unit's own
     intermediate values twice (for J and for its transpose)."""
+    size = unit.source.dtype.itemsize
+    x, y = unit.source.shape.numel(), unit.result.shape.numel()
     if not iterative:
-        return x.numel() * x.element_size()
-    vectors = (10 if config.damping else 5) * x.numel() + 3 * y.numel()
-    return (vectors + 2 * _intermediate(unit, x)) * x.element_size()
-
-
-def _intermediate(unit: Unit, x: Tensor) -> int:
-    total = 0
-
-    def count(_: object, __: object, output: object) -> None:
-        nonlocal total
-        total += output.numel() if isinstance(output, Tensor) else 0
-
-    hooks = [
-        m.register_forward_hook(count) for m in unit.module.modules() if not list(m.children())
-    ]
-    try:
-        unit(x)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return total
+        return x * size
+    between = sum(v.shape.numel() for operation in unit.operations for v in operation.results)
+    return ((10 if config.damping else 5) * x + 3 * y + 2 * between) * size

@@ -37,7 +37,7 @@ class InverseConfig:
     in_place        as if every activation overwrote its input, as in the authors' code: the map
                     before a ReLU is the map after it, and what the ReLU closed is what is abandoned
     abandon         "unused": neurons of importance 0; "opposing": also what speaks against the
-                    score; "disputed": also in proportion to the dispute, see naflow.abandon
+                    score; "disputed": also in proportion to the dispute, see naflow.reverse.abandon
     contrast        a class's logit is explained by what sets it apart: scores.ClassContrast
     reduce          "sum": ReLU(sum_k alpha_k x~_k) (Eq. 2); "positive": sum_k ReLU(alpha_k x~_k)
 

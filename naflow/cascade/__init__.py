@@ -1,0 +1,6 @@
+"""NAFlow: the inversion of a CNN, unit by unit, what it will cost, and the paper's grouping."""
+
+from naflow.cascade.cascade import NAFlow, Progress, attention_map
+from naflow.cascade.plan import Plan, PlannedUnit
+
+__all__ = ["NAFlow", "Plan", "PlannedUnit", "Progress", "attention_map"]

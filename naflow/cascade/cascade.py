@@ -1,0 +1,288 @@
+"""Neuron Abandoning Attention Flow: the inversion of a CNN, unit by unit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from naflow.cascade.merge import merged_as_paper
+from naflow.cascade.plan import Plan, plan_of
+from naflow.errors import BadInput, NotFinite
+from naflow.explainer import Explainer
+from naflow.finite import not_finite
+from naflow.flow import Flow, LayerStats
+from naflow.inverses import ForwardUnit, Identity, Inverse, Rectifier, rule_for, under
+from naflow.inverses.config import InverseConfig, resolve
+from naflow.inverses.jacobian import UnitJacobian
+from naflow.linalg import Solution, Stop
+from naflow.reverse.abandon import RULES
+from naflow.reverse.descent import Layer
+from naflow.reverse.record import Record, record
+from naflow.run.cut import Unit, cut, known_layer
+from naflow.run.preserve import full_precision, preserved
+from naflow.run.run import Inputs, run
+from naflow.scores import ClassLogit, Score, contrasted
+
+Progress = Callable[[str, int, int], None]
+
+
+class NAFlow(Explainer):
+    """Neuron Abandoning Attention Flow of a CNN.
+
+    preset    "selective" (default), "damped", "proximal", "paper", "plain", "released", or an
+              InverseConfig
+    rules     inverse rules of your own, tried before the library's
+    progress  called as progress(layer, done, total) after every layer; None: silent
+    last      the deepest layer of the flow; by default the last feature map of more than one pixel
+    settings  single knobs of the preset changed, as in damping=1.0
+
+    Source: Liao, Gao, Zhang, arXiv 2412.01202 (IEEE TPAMI 48(5), 2026). Raises BadInput for an
+    unknown preset or setting.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        preset: str | InverseConfig = "selective",
+        *,
+        rules: Sequence[Inverse] = (),
+        progress: Progress | None = None,
+        last: str | None = None,
+        **settings: object,
+    ) -> None:
+        super().__init__(model, last=last)
+        self.config = resolve(preset, **settings)
+        self.abandon = RULES[self.config.abandon]
+        self.preset = preset if isinstance(preset, str) and not settings else "custom"
+        self.rules = tuple(rules)
+        self.progress = progress
+
+    @property
+    def name(self) -> str:
+        return f"NAFlow ({self.preset})"
+
+    def plan(self, images: Tensor, *, inputs: Inputs = ()) -> Plan:
+        """What an inversion of these images would do and cost; print it. One forward pass.
+
+        Raises as the call itself does.
+        """
+        with preserved(self.model):
+            ran = run(self.model, images, inputs)
+            return plan_of(cut(ran, ran.ends()), images, self.config, self.rules, self.last)
+
+    def recorded(
+        self, images: Tensor, score: Score | None, inputs: Inputs, detail: bool | Sequence[str]
+    ) -> Record:
+        asked = score or ClassLogit()
+        return record(
+            self.model,
+            images,
+            contrasted(asked) if self.config.contrast else asked,
+            inputs=inputs,
+            last=self.last,
+            detail=detail,
+            question=asked,
+            abandon=self.abandon,
+        )
+
+    @full_precision()
+    def explain(self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]) -> Flow:
+        """The cascade: x~^L = x^L, then x~^{l-1} = A(f_l^{-1}(x~^l)), and one map a layer.
+
+        It uses the record up: what it has passed is freed (of merged units, at the end).
+        """
+        points = self._points(record)
+        order = record.layers
+        if self.config.merge == "paper":
+            points = list(points)
+            order = [point.name for point in reversed(points) if point.unit and point.feature_map]
+        for layer in layers or ():
+            known_layer(layer, order)  # merging may have lost it
+        drawn = _Drawn(order if layers is None else [n for n in order if n in layers], self, keep)
+        done, total = 0, drawn.depth(record)
+        above, reader, bpfm = None, None, torch.empty(0)
+        for point in points:
+            if drawn.complete or (above is not None and point.unit is None):
+                break
+            if above is None:
+                bpfm, rule, solution = point.activation, "", None
+                if self.abandon is not None:  # by the paper's own rule, nothing is abandoned here
+                    bpfm = bpfm * (point.importance != 0)
+            else:
+                solution, rule, insides = self._inverted(above, reader, point, bpfm)
+                bpfm = solution.value
+                for inner, value in zip(point.inside, insides, strict=True):
+                    drawn.see(inner, value, f"through {above.name}", solution)
+                done += 1
+                if self.progress is not None:
+                    self.progress(point.name, done, total)
+            drawn.see(point, bpfm, rule, solution)
+            above, reader = point, above.unit if above is not None else None
+        return drawn.flow(record)
+
+    def _points(self, record: Record) -> Any:
+        """The layers, deep to shallow, as the configuration has them."""
+        points: Iterator[Layer] = record.descend()
+        if self.config.merge == "paper" and record.opened:
+            raise BadInput("detail= looks into single blocks: it needs merge='never'.")
+        if self.config.merge != "paper" and not self.config.in_place:
+            return points
+        every = list(points)
+        if self.config.merge == "paper":
+            every = merged_as_paper(every)
+        return _overwritten(every) if self.config.in_place else every
+
+    def _inverted(
+        self, above: Layer, reader: Unit | None, point: Layer, bpfm: Tensor
+    ) -> tuple[Solution, str, list[Tensor]]:
+        """The BPFM at a layer from that of the layer above it, whose rule did so, and the BPFMs
+        inside the unit between them. reader: the unit behind the layer above."""
+        unit = above.unit
+        assert unit is not None
+        rule = self._rule(unit)
+        kept = _kept(above, reader, self.config)
+        forward = ForwardUnit(unit, point.activation, above.activation, kept)
+        solution = rule(forward, bpfm, self.config)
+        value = solution.value * (point.importance != 0)
+        if solution.value is not point.activation:
+            _check_finite(value, point.name, above.name)
+        solution = replace(solution, value=value)
+        return solution, rule.describe(unit), _inside(unit, point, value)
+
+    def _rule(self, unit: Unit) -> Inverse:
+        if self.config.in_place and _OVERWRITES.matches(unit):
+            return _PASSES
+        return under(rule_for(unit, self.rules), self.config)
+
+
+class _Drawn:
+    """The maps that are wanted, drawn as soon as their BPFM is there, so that it need not stay."""
+
+    def __init__(self, wanted: list[str], method: NAFlow, keep: Sequence[str]) -> None:
+        self.wanted, self.method, self.keep = wanted, method, keep
+        self.maps: dict[str, Tensor] = {}
+        self.stats: dict[str, LayerStats] = {}
+        self.importance: dict[str, Tensor] = {}
+        self.bpfm: dict[str, Tensor] = {}
+
+    @property
+    def complete(self) -> bool:
+        return len(self.maps) == len(self.wanted)
+
+    def depth(self, record: Record) -> int:
+        """How many layers there are to go down."""
+        names = [unit.name for unit in record.chain.units]
+        inner = [set(unit.inner) for unit in record.chain.units]
+        wanted = set(self.wanted)
+        levels = [i for i, name in enumerate(names) if name in wanted]
+        levels += [i - 1 for i, within in enumerate(inner) if wanted & within]
+        return len(names) - 1 - max(0, min(levels, default=len(names) - 1))
+
+    def see(self, layer: Layer, bpfm: Tensor, rule: str, solution: Solution | None) -> None:
+        if layer.name not in self.wanted or layer.name in self.maps:
+            return
+        alpha = layer.importance
+        self.maps[layer.name] = attention_map(alpha, bpfm, self.method.config.reduce)
+        self.stats[layer.name] = _stats(bpfm, rule, solution, layer.activation, alpha)
+        if "importance" in self.keep:
+            self.importance[layer.name] = alpha
+        if "bpfm" in self.keep:
+            self.bpfm[layer.name] = bpfm
+
+    def flow(self, record: Record) -> Flow:
+        def ordered(found: dict[str, Any]) -> dict[str, Any]:
+            return {name: found[name] for name in self.wanted if name in found}
+
+        return Flow(
+            layers=self.wanted,
+            maps=ordered(self.maps),
+            score=record.score,
+            prediction=record.prediction,
+            output=record.output,
+            method=self.method.name,
+            stats=ordered(self.stats),
+            importance=ordered(self.importance),
+            bpfm=ordered(self.bpfm),
+        )
+
+
+_OVERWRITES, _PASSES = Rectifier(), Identity()
+
+
+def _inside(unit: Unit, point: Layer, bpfm: Tensor) -> list[Tensor]:
+    """The BPFMs inside a block: its local affine map, applied to the BPFM x~ at its input, gives
+    v + J_v (x~ - x) at an inner map v; what is abandoned there is set to zero."""
+    if not point.inside:
+        return []
+    moved = UnitJacobian(unit, point.activation).inside(bpfm - point.activation)
+    return [
+        (inner.activation + moved[unit.inner[inner.name]]) * (inner.importance != 0)
+        for inner in point.inside
+    ]
+
+
+def attention_map(importance: Tensor, bpfm: Tensor, reduce: str) -> Tensor:
+    """Eq. 2: (B, C, *size) importance and BPFM -> (B, *size), raw."""
+    contribution = importance * bpfm
+    if reduce == "positive":
+        return contribution.relu().sum(1)
+    return contribution.sum(1).relu()
+
+
+def _overwritten(layers: list[Layer]) -> list[Layer]:
+    """The layers, deep to shallow, that in-place activations leave: what was before one is what
+    comes after it."""
+    found = layers[:1]
+    for above, layer in zip(layers, layers[1:], strict=False):
+        if layer.unit is not None and above.unit is not None and _OVERWRITES.matches(above.unit):
+            after = found[-1]
+            layer = replace(layer, activation=after.activation, importance=after.importance)
+        found.append(layer)
+    return found
+
+
+def _kept(layer: Layer, reader: Unit | None, config: InverseConfig) -> Tensor | None:
+    """The neurons of a layer that were not abandoned: they have some importance. Under `in_place`,
+    those that the activation behind them let through."""
+    if not config.in_place:
+        return layer.importance != 0
+    if reader is not None and _OVERWRITES.matches(reader):
+        return layer.activation != 0  # already overwritten: 0 where it was closed
+    return None
+
+
+def _check_finite(bpfm: Tensor, layer: str, above: str) -> None:
+    if wrong := not_finite(bpfm):
+        raise NotFinite(
+            f"The inverse of layer '{above}' gave NaN or infinite values at '{layer}' for images "
+            f"{wrong}: its inverse is too ill-conditioned. Use more damping, as in damping=1.0, or "
+            "explain the other images without these."
+        )
+
+
+def _stats(
+    bpfm: Tensor, rule: str, solution: Solution | None, x: Tensor, importance: Tensor
+) -> LayerStats:
+    """No solution: the deepest layer, where x~ = x."""
+    batch = len(x)
+    size = x.flatten(1).norm(dim=1)
+    ratio = torch.where(size > 0, bpfm.flatten(1).norm(dim=1) / size, 0.0)
+    abandoned = (importance == 0).flatten(1).double().mean(1)
+    if solution is None:
+        none = torch.zeros(batch)
+        iterations, residual, codes = none.long(), none, [int(Stop.CLOSED_FORM)] * batch
+    else:
+        iterations, residual = solution.iterations.cpu(), solution.residual.cpu()
+        codes = solution.stop.tolist()
+    return LayerStats(
+        rule=rule,
+        iterations=iterations,
+        residual=residual,
+        stop=[Stop(code) for code in codes],
+        norm_ratio=ratio.cpu(),
+        abandoned=abandoned.cpu(),
+    )

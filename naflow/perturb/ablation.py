@@ -1,0 +1,81 @@
+"""The model from a layer on, and that layer without one of its channels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from naflow.run.cut import Chain, upstream
+from naflow.run.operation import Operation
+from naflow.run.run import mapped
+
+
+class Ablated(nn.Module):
+    """Stands in a layer's place and gives its activation, a copy for each channel that is left out.
+
+    Its methods are those of pytorch-grad-cam's AblationLayer, which calls them.
+    """
+
+    def activations_to_be_ablated(self, activations: np.ndarray, _: float) -> np.ndarray:
+        """The numbers of the channels, all of them."""
+        self.indices = np.arange(len(activations))
+        return self.indices
+
+    def set_next_batch(
+        self, input_batch_index: int, activations: Tensor, num_channels_to_ablate: int
+    ) -> None:
+        """Of which image the next channels are."""
+        one = activations[input_batch_index]
+        self.activations = one.expand(num_channels_to_ablate, *one.shape)
+
+    def forward(self, _: Tensor) -> Tensor:
+        found = self.activations.clone()
+        channels = torch.as_tensor(self.indices[: len(found)], device=found.device)
+        found[torch.arange(len(found), device=found.device), channels] = 0
+        return found
+
+
+class Onward:
+    """The model from a feature map on: another activation (B, C, ...) -> the model's output.
+
+    It runs again what ran behind the map, for as many images as ran. Raises UnsupportedModel where a
+    part of that cannot be run again.
+    """
+
+    def __init__(self, chain: Chain, layer: str) -> None:
+        ran = chain.run
+        unit = next(u for u in chain.units if layer == u.name or layer in u.inner)
+        self.output, self._value_of = ran.output, ran.tape.value_of
+        if layer == unit.name:
+            self.value, self._given = unit.result, {}
+        else:
+            self.value = unit.inner[layer]
+            self._given = {unit.source: unit.source.tensor()}
+        order = {operation: place for place, operation in enumerate(ran.operations)}
+        source = next(iter(self._given), self.value).operation
+        behind = -1 if source is None else order[source]
+        self._operations = [o for o in upstream(ran, ran.ends()) if order[o] > behind]
+
+    @property
+    def readers(self) -> list[Operation]:
+        """The operations that read the map."""
+        return [o for o in self._operations if self.value in o.inputs]
+
+    @torch.no_grad()
+    def __call__(self, activation: Tensor) -> Any:
+        found = {**self._given, self.value: activation}
+        for operation in self._operations:
+            if self.value in operation.results and len(operation.results) == 1:
+                continue
+            made = operation.again(found.__getitem__)
+            for value, tensor in zip(operation.results, made, strict=True):
+                found.setdefault(value, tensor)
+
+        def changed(tensor: Tensor) -> Tensor:
+            value = self._value_of(tensor)
+            return tensor if value is None else found[value]
+
+        return mapped(self.output, changed)

@@ -1,0 +1,1 @@
+"""The way back: importance coefficients of every layer, and which neurons are abandoned."""

@@ -1,0 +1,114 @@
+"""The cascade of Jacobians: one reverse pass, from the score down, layer by layer.
+
+alpha^{l-1} = (df_l/dx^{l-1})^T alpha^l from alpha^L = dS/dx^L (Eqs 15, 16), through the autograd
+graph of the model's own run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from naflow.errors import BadInput, NotFinite
+from naflow.finite import not_finite
+from naflow.reverse.abandon import Rule
+from naflow.run.cut import Chain, Unit
+from naflow.run.operation import Value
+
+
+@dataclass
+class Layer:
+    """A cut point as the reverse pass reaches it.
+
+    activation, importance  x^l and alpha^l, (B, ...), detached; alpha^l as a rule of abandoning
+                            has left it
+    feature_map             whether they are (B, C, *size)
+    unit                    f_l, which made it from the layer below; None for the images
+    inside                  the feature maps on the branches of the unit above it, shallow to deep
+    """
+
+    name: str
+    activation: Tensor
+    importance: Tensor
+    feature_map: bool = True
+    unit: Unit | None = None
+    inside: list[Layer] = field(default_factory=list)
+
+    @property
+    def maps(self) -> list[Layer]:
+        """The feature maps met here, deep to shallow."""
+        return [*reversed(self.inside), *([self] if self.feature_map and self.unit else [])]
+
+
+def descend(
+    score: Tensor, chain: Chain, rule: Rule | None = None, opened: Collection[str] = ()
+) -> Iterator[Layer]:
+    """The layers of a chain, from its last down to the images; each when it is asked for.
+
+    What the pass has left behind is freed, so who holds on to nothing never holds the whole of it.
+
+    score   (B,), with its graph
+    rule    what every feature map's importance becomes before it goes on down
+    opened  the units whose inside is wanted
+
+    Raises NotFinite, naming layer and images, where an importance is NaN or infinite; BadInput
+    where the score uses nothing of the last layer.
+    """
+    links = [(chain.run.images, None), *((unit.result, unit) for unit in chain.units)]
+    above: Tensor | Value = score
+    weight, reader = torch.ones_like(score), None
+    while links:
+        value, unit = links.pop()
+        within = reader.inner if reader is not None and reader.name in opened else {}
+        retain = reader is not None and reader.opaque  # an inverse may differentiate it again
+        alpha, *inner = gradients(above, [value, *within.values()], weight, retain)
+        name = unit.name if unit else "input"
+        checked(name, alpha)
+        x = value.tensor()
+        if reader is None:
+            _check_used(name, alpha)
+        if rule is not None and unit is not None and unit.feature_map:
+            alpha = rule(alpha, x)
+        inside = [
+            Layer(key, v.tensor(), checked(key, g))
+            for (key, v), g in zip(within.items(), inner, strict=True)
+        ]
+        yield Layer(name, x, alpha, unit is not None and unit.feature_map, unit, inside)
+        for passed in (*within.values(), above):
+            if isinstance(passed, Value):
+                passed.release()
+        above, weight, reader = value, alpha, unit
+
+
+def gradients(
+    of: Tensor | Value, values: Iterable[Value], weight: Tensor, retain: bool = False
+) -> list[Tensor]:
+    """weight^T (d of / d value) for every value, 0 where there is no path."""
+    values = list(values)
+    start = of.edge if isinstance(of, Value) else of
+    found = torch.autograd.grad(
+        [start], [value.edge for value in values], [weight], retain_graph=retain, allow_unused=True
+    )
+    return [
+        torch.zeros(v.shape, dtype=v.dtype, device=v.device) if g is None else g.detach()
+        for v, g in zip(values, found, strict=True)
+    ]
+
+
+def checked(layer: str, importance: Tensor) -> Tensor:
+    """The importance itself. Raises NotFinite where it is not finite."""
+    if wrong := not_finite(importance):
+        raise NotFinite(f"The gradient at layer '{layer}' is NaN or infinite for images {wrong}.")
+    return importance
+
+
+def _check_used(layer: str, importance: Tensor) -> None:
+    unused = (importance == 0).flatten(1).all(1).nonzero()[:, 0].tolist()
+    if unused:
+        raise BadInput(
+            f"The score of images {unused} has zero gradient everywhere at '{layer}', the last "
+            "feature map: no neuron was used, so there is nothing to draw. Explain another score."
+        )

@@ -1,0 +1,160 @@
+"""What a method explains: one run of the model, cut into layers, and the score's way back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from naflow.errors import BadInput, NotFinite
+from naflow.finite import not_finite
+from naflow.reverse.abandon import Rule
+from naflow.reverse.descent import Layer, descend
+from naflow.run.attention import refuse_transformer
+from naflow.run.cut import Chain, cut, known_layer
+from naflow.run.operation import Value
+from naflow.run.run import Inputs, Run, mapped, no_gradient, run
+from naflow.scores import Score, predicted
+
+
+@dataclass
+class Record:
+    """One explained run, up to the last feature map.
+
+    chain     the units up to there; their cut points' numbers are kept
+    score     (B,) what question, the score that was asked for, gives
+    output    the model's output, detached
+    prediction  the predicted class, see naflow.scores.predicted
+    opened    the units whose inside is looked into
+    """
+
+    chain: Chain
+    score: Tensor
+    output: Any
+    prediction: Tensor | None
+    question: Score
+    opened: list[str]
+    _explained: Tensor | None
+    _rule: Rule | None
+
+    @property
+    def layers(self) -> list[str]:
+        """The feature maps, shallow to deep, those inside a block before its own."""
+        return list(self.chain.layers(self.opened))
+
+    @property
+    def images(self) -> Tensor:
+        """(B, C, ...)."""
+        return self.chain.run.images.tensor()
+
+    def check(self, layers: Iterable[str]) -> None:
+        """Raise BadInput, with the near names, for a layer that there is not."""
+        for layer in layers:
+            known_layer(layer, self.layers)
+
+    def descend(self) -> Iterator[Layer]:
+        """The layers with their importance, from the last down to the images. It frees what it has
+        passed, so it can be gone once: record again for another time."""
+        return descend(self._take(), self.chain, self._rule, self.opened)
+
+    def _take(self) -> Tensor:
+        explained, self._explained = self._explained, None
+        if explained is None:
+            raise BadInput("This record was used up by a flow: record the run again.")
+        return explained
+
+    def at(self, layer: str) -> Layer:
+        """One feature map, by its name; it uses the record up, as `descend` does."""
+        self.check([layer])
+        return next(m for point in self.descend() for m in point.maps if m.name == layer)
+
+
+def record(
+    model: nn.Module,
+    images: Tensor,
+    score: Score,
+    *,
+    inputs: Inputs = (),
+    last: str | None = None,
+    detail: bool | Iterable[str] = False,
+    question: Score | None = None,
+    abandon: Rule | None = None,
+) -> Record:
+    """Run the model once and cut the run into layers. Call it inside `preserved(model)`.
+
+    inputs    what the model takes besides the images
+    last      the deepest layer; by default the last feature map of more than one pixel
+    detail    the blocks to look into
+    question  what is asked, where `score` is that with a gradient of its own
+    abandon   what every feature map's importance becomes before it goes on down, see
+              naflow.reverse.abandon
+
+    Raises BadInput for a score that is not (B,), UnsupportedModel where no gradient leads from the
+    score to the images or nothing is a feature map, NotFinite where an activation is NaN or
+    infinite.
+    """
+    ran = run(model, images, inputs)
+    with torch.inference_mode(False), torch.enable_grad():
+        value = score(ran.output)
+    return explained_run(ran, value, question or score, last, detail, abandon)
+
+
+def explained_run(
+    ran: Run,
+    value: Tensor,
+    question: Score,
+    last: str | None = None,
+    detail: bool | Iterable[str] = False,
+    abandon: Rule | None = None,
+) -> Record:
+    """The record of a run whose score has the value (B,); the rest as in `record`."""
+    check_score(value, ran)
+    whole = cut(ran, ran.behind(value))
+    refuse_transformer(whole)
+    chain = whole.up_to(last)
+    opened = chain.opened(detail)
+    chain.keep(opened)
+    for name, point in _points(chain, opened).items():
+        check_not_finite(name, point.tensor())
+    return Record(
+        chain=chain,
+        score=value.detach(),
+        output=mapped(ran.output, torch.Tensor.detach),
+        prediction=predicted(ran.output, question),
+        question=question,
+        opened=opened,
+        _explained=value,
+        _rule=abandon,
+    )
+
+
+def _points(chain: Chain, opened: list[str]) -> dict[str, Value]:
+    found = {}
+    for unit in chain.units:
+        if unit.name in opened:
+            found |= unit.inner
+        found[unit.name] = unit.result
+    return found
+
+
+def check_not_finite(layer: str, x: Tensor) -> None:
+    """Raise NotFinite where a layer's activation is not finite."""
+    if wrong := not_finite(x):
+        raise NotFinite(f"The activation of layer '{layer}' is NaN or infinite for images {wrong}.")
+
+
+def check_score(value: object, ran: Run) -> None:
+    """Raise where a score is not one finite number an image that depends on the images."""
+    batch = ran.images.shape[0]
+    if not isinstance(value, Tensor) or value.shape != (batch,):
+        shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise BadInput(
+            f"The score has shape {shape}: it must give one number an image, ({batch},)."
+        )
+    if wrong := not_finite(value.detach()):
+        raise NotFinite(f"The score is NaN or infinite for images {wrong}.")
+    if not value.requires_grad or not ran.behind(value):
+        raise no_gradient(ran.model)

@@ -1,0 +1,1 @@
+"""The run that happened: the model's own forward pass, written down and cut into units."""

@@ -1,0 +1,281 @@
+"""What ran: operations on tensors that depend on the images, and the values between them."""
+
+from __future__ import annotations
+
+import inspect
+import weakref
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import GradientEdge
+
+from naflow.errors import UnsupportedModel
+
+#: Operations whose results are not kept while the model runs: made again from their inputs, which
+#: autograd keeps anyway, they cost one pass over memory.
+_MADE_AGAIN = frozenset({"batch_norm", "add"})
+
+
+class Value:
+    """A tensor of the run that depends on the images.
+
+    edge       where its gradient arrives in the model's autograd graph
+    operation  what made it; None for the images
+    number     its place in the order of the run
+    modules    the paths of the modules that returned it, innermost first
+    axes       where its axes come from, see naflow.run.cut
+    """
+
+    __slots__ = (
+        "_held", "_seen", "_version", "axes", "device", "dtype", "edge", "modules", "number",
+        "operation", "shape",
+    )  # fmt: skip
+
+    def __init__(self, tensor: Tensor, operation: Operation | None, number: int) -> None:
+        assert tensor.grad_fn is not None
+        self.edge = GradientEdge(tensor.grad_fn, tensor.output_nr)
+        self.operation = operation
+        self.number = number
+        self.shape, self.dtype, self.device = tensor.shape, tensor.dtype, tensor.device
+        self.modules: list[str] = []
+        self.axes: tuple[int, ...] = ()
+        again = operation is not None and operation.name in _MADE_AGAIN
+        self._held: Tensor | None = None if again else tensor
+        self._seen = weakref.ref(tensor)
+        self._version = tensor._version
+
+    def numel(self) -> int:
+        """Numbers of one image."""
+        return self.shape[1:].numel()
+
+    def keep_copy(self) -> None:
+        """Keep what it is now: it is about to be overwritten."""
+        now = self._current()
+        if now is not None and self._held is not None:
+            self._held = now.detach().clone()
+            self._version = self._held._version
+
+    def keep(self) -> None:
+        """Keep it, made again if need be, after its inputs are let go."""
+        self._held = self.tensor()
+        self._version = self._held._version
+
+    def release(self) -> None:
+        """Let it go."""
+        self._held = None
+
+    def tensor(self) -> Tensor:
+        """Its numbers as the operation left them, detached.
+
+        Raises UnsupportedModel where something overwrote them that could not be watched.
+        """
+        now = self._current()
+        if now is not None:
+            return now.detach()
+        made_by = self.operation
+        if made_by is None or made_by.name not in _MADE_AGAIN:
+            where = self.modules[0] if self.modules else getattr(made_by, "scope", "the input")
+            raise UnsupportedModel(
+                f"The output of '{where}' is overwritten in place by an operation that cannot be "
+                "watched (compiled or scripted code): make that operation out of place."
+            )
+        with torch.no_grad():
+            results = made_by.again(lambda value: value.tensor())
+        return results[made_by.results.index(self)]
+
+    def _current(self) -> Tensor | None:
+        tensor = self._held
+        if tensor is None:
+            tensor = self._seen()
+            if tensor is not None:
+                tensor._fix_weakref()  # the object may have been owned by C++ alone
+        return tensor if tensor is not None and tensor._version == self._version else None
+
+
+class Operation:
+    """One call, as it was made.
+
+    name      what is called, without underscores and the marks of in-place: "conv2d", "add"
+    function  None where the call itself was not seen, but what it made (opaque)
+    scope     the path of the module that it ran under, "" for the model itself
+    inputs    the values among its arguments, each once; args and kwargs hold them in their places
+    results   the values that it made
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable | None,
+        args: tuple,
+        kwargs: dict[str, Any],
+        scope: str,
+        *,
+        in_place: bool = False,
+    ) -> None:
+        self.name, self.function, self.scope = name, function, scope
+        self.args, self.kwargs = args, kwargs
+        self.in_place = in_place
+        self.inputs: list[Value] = list(dict.fromkeys(values((args, kwargs))))
+        self.results: list[Value] = []
+        self.places: list[int] = []  # of the results, among what it returned and was given
+
+    @property
+    def opaque(self) -> bool:
+        """Whether only its result was seen."""
+        return self.function is None
+
+    @cached_property
+    def arguments(self) -> dict[str, Any]:
+        """Its arguments by name, as torch.nn.functional names them, defaults filled in."""
+        return {} if self.function is None else named(self.function, self.args, self.kwargs)
+
+    def again(self, given: Callable[[Value], Tensor]) -> list[Tensor]:
+        """Its results, from other tensors in the places of its inputs; nothing is overwritten.
+
+        Raises UnsupportedModel for an opaque operation.
+        """
+        function = self.function
+        if function is None:
+            raise UnsupportedModel(
+                f"'{self.name}' in '{self.scope or 'the model'}' cannot be run again: it is code "
+                "that PyTorch shows the results of only."
+            )
+        args, kwargs = replaced(self.args, given), replaced(self.kwargs, given)
+        if self.in_place:
+            first = next(tensors((args, kwargs)))
+            copy = first.clone()
+
+            def kept(tensor: Tensor) -> Tensor:
+                return copy if tensor is first else tensor
+
+            args, kwargs = replaced(args, kept, Tensor), replaced(kwargs, kept, Tensor)
+        out = function(*args, **kwargs)
+        found = [*tensors(out), *tensors((args, kwargs))]
+        return [found[place] for place in self.places]
+
+
+def canonical(function: Callable) -> str:
+    """The name of what is called: "add" for torch.add, Tensor.__iadd__ and x += 1."""
+    name = getattr(function, "__name__", type(function).__name__)
+    if name == "__get__":
+        name = getattr(getattr(function, "__self__", None), "__name__", name)
+    name = name.split(".")[0].strip("_")  # torch.ops: "relu.default"
+    return _ALIASES.get(name, name)
+
+
+_ALIASES = {
+    "iadd": "add", "radd": "add", "isub": "sub", "imul": "mul", "rmul": "mul", "multiply": "mul",
+    "subtract": "sub", "truediv": "div", "itruediv": "div", "idiv": "div", "divide": "div",
+    "true_divide": "div", "rtruediv": "rdiv", "concat": "cat", "concatenate": "cat",
+    "log_sigmoid": "logsigmoid", "clip": "clamp",
+}  # fmt: skip
+
+
+def named(function: Callable, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a call by the names that torch.nn.functional gives them; of a builtin that
+    is not known here, those that were given by name."""
+    name = canonical(function)
+    known = _ARGUMENTS.get(name)
+    if known is None and inspect.isfunction(function):
+        bound = inspect.signature(function).bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.arguments
+    if known is None and name == "batch_norm":
+        known = _TORCH_BATCH_NORM
+    return kwargs if known is None else known | dict(zip(known, args, strict=False)) | kwargs
+
+
+def overwrites(function: Callable, args: tuple, kwargs: dict[str, Any]) -> bool:
+    """Whether a call is of a form that changes its first tensor in place."""
+    name = getattr(function, "__name__", "")
+    if name in _IN_PLACE or (name.endswith("_") and not name.endswith("__")):
+        return True
+    if kwargs.get("inplace") is True or "out" in kwargs:
+        return True
+    if any(value is True for value in args[1:]) and inspect.isfunction(function):
+        names = list(inspect.signature(function).parameters)
+        return any(value is True and name == "inplace" for name, value in zip(names, args))  # noqa: B905
+    return False
+
+
+_IN_PLACE = frozenset(
+    {"__setitem__", *(f"__i{name}__" for name in ("add", "sub", "mul", "div", "truediv", "pow"))}
+)
+
+
+def tensors(value: object) -> Iterator[Tensor]:
+    """The tensors in arguments or results, in order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from tensors(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from tensors(item)
+
+
+def values(arguments: object) -> Iterator[Value]:
+    """The values in recorded arguments, in order."""
+    if isinstance(arguments, Value):
+        yield arguments
+    elif isinstance(arguments, (tuple, list)):
+        for item in arguments:
+            yield from values(item)
+    elif isinstance(arguments, dict):
+        for item in arguments.values():
+            yield from values(item)
+
+
+def replaced(arguments: Any, by: Callable[[Any], Any], kind: type = Value) -> Any:
+    """Arguments with `by` of each value (or tensor) in its place."""
+    if isinstance(arguments, kind):
+        return by(arguments)
+    if type(arguments) in (tuple, list):
+        return type(arguments)(replaced(item, by, kind) for item in arguments)
+    if isinstance(arguments, tuple) and hasattr(arguments, "_fields"):
+        return type(arguments)(*(replaced(item, by, kind) for item in arguments))
+    if isinstance(arguments, dict):
+        return {key: replaced(item, by, kind) for key, item in arguments.items()}
+    return arguments
+
+
+_CONV = {
+    "input": None, "weight": None, "bias": None, "stride": 1, "padding": 0, "dilation": 1,
+    "groups": 1,
+}  # fmt: skip
+_TRANSPOSED = {
+    "input": None, "weight": None, "bias": None, "stride": 1, "padding": 0, "output_padding": 0,
+    "groups": 1, "dilation": 1,
+}  # fmt: skip
+_ADAPTIVE = {"input": None, "output_size": None, "return_indices": False}
+_POOL = {
+    "input": None, "kernel_size": None, "stride": None, "padding": 0, "dilation": 1,
+    "ceil_mode": False, "return_indices": False,
+}  # fmt: skip
+
+#: Arguments of functions that inspect cannot name, built in or dispatched.
+_ARGUMENTS: dict[str, dict[str, Any]] = {
+    **{f"conv{rank}d": _CONV for rank in (1, 2, 3)},
+    **{f"conv_transpose{rank}d": _TRANSPOSED for rank in (1, 2, 3)},
+    **{f"max_pool{rank}d": _POOL for rank in (1, 2, 3)},
+    **{f"adaptive_max_pool{rank}d": _ADAPTIVE for rank in (1, 2, 3)},
+    "linear": {"input": None, "weight": None, "bias": None},
+    "leaky_relu": {"input": None, "negative_slope": 0.01},
+    "prelu": {"input": None, "weight": None},
+    "rrelu": {"input": None, "lower": 1 / 8, "upper": 1 / 3, "training": False},
+    "elu": {"input": None, "alpha": 1.0},
+    "celu": {"input": None, "alpha": 1.0},
+    "hardtanh": {"input": None, "min_val": -1.0, "max_val": 1.0},
+    "clamp": {"input": None, "min": None, "max": None},
+    "softplus": {"input": None, "beta": 1.0, "threshold": 20.0},
+    "add": {"input": None, "other": None, "alpha": 1},
+    "sub": {"input": None, "other": None, "alpha": 1},
+}
+_TORCH_BATCH_NORM = {
+    "input": None, "weight": None, "bias": None, "running_mean": None, "running_var": None,
+    "training": False, "momentum": 0.1, "eps": 1e-5, "cudnn_enabled": True,
+}  # fmt: skip
