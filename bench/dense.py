@@ -15,14 +15,15 @@ import time
 
 import torch
 import torchvision
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.flow import peak_of_live_tensors
 from naflow import NAFlow
-from naflow.inverses.config import InverseConfig
 from naflow.inverses import ForwardUnit, Inverse, rule_for
+from naflow.inverses.config import InverseConfig
 from naflow.inverses.inverse import closed_form
 from naflow.linalg import Solution
+from naflow.run.cut import Unit
 
 
 class Dense(Inverse):
@@ -33,26 +34,26 @@ class Dense(Inverse):
     def __init__(self) -> None:
         self.largest = 0  # bytes of a whole Jacobian; only the rows that count are formed
 
-    def matches(self, module: nn.Module) -> bool:
-        return rule_for(module, "").iterative
+    def matches(self, unit: Unit) -> bool:
+        return rule_for(unit).iterative
 
     def __call__(self, unit: ForwardUnit, target: Tensor, config: InverseConfig) -> Solution:
         x, outputs = unit.input, unit.output.numel()
         with torch.no_grad():
-            offset = unit.module(torch.zeros_like(x))
+            offset = unit(torch.zeros_like(x))
         self.largest = max(self.largest, outputs * x.numel() * x.element_size())
         kept = torch.arange(outputs) < x.numel()  # the first n equations
         if unit.kept is not None:
             kept &= unit.kept.flatten()
-        matrix = _rows(unit.module, x, kept.nonzero()[:, 0])
+        matrix = _rows(unit, x, kept.nonzero()[:, 0])
         wanted = (target - offset).flatten()[kept, None]
         found = torch.linalg.lstsq(matrix, wanted, rcond=1e-12, driver="gelsy").solution
         return closed_form(found.reshape(x.shape))
 
 
-def _rows(module: nn.Module, x: Tensor, rows: Tensor) -> Tensor:
-    """These rows of the module's Jacobian at x."""
-    y, vjp = torch.func.vjp(module, x)[:2]
+def _rows(unit: ForwardUnit, x: Tensor, rows: Tensor) -> Tensor:
+    """These rows of the unit's Jacobian at x."""
+    y, vjp = torch.func.vjp(unit, x)[:2]
     matrix = x.new_empty(len(rows), x.numel())
     for start in range(0, len(rows), 256):
         part = rows[start : start + 256]

@@ -27,9 +27,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from naflow import Flow, NAFlow, metrics
+from naflow.cascade.plan import PlannedUnit
 from naflow.errors import BadInput
 from naflow.explainers import HiResCAM
-from naflow.cascade.plan import PlannedUnit
 from pipeline import device
 from pipeline.app import stage
 from pipeline.atomic import replacing

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -15,11 +16,11 @@ from naflow.errors import BadInput, NotFinite
 from naflow.explainer import Explainer
 from naflow.finite import not_finite
 from naflow.flow import Flow, LayerStats
-from naflow.inverses import ForwardUnit, Identity, Inverse, Rectifier, rule_for, under
+from naflow.inverses import Anchored, ForwardUnit, Identity, Inverse, Rectifier, rule_for, under
 from naflow.inverses.config import InverseConfig, resolve
 from naflow.inverses.jacobian import UnitJacobian
 from naflow.linalg import Solution, Stop
-from naflow.reverse.abandon import RULES
+from naflow.reverse.abandon import RULES, used
 from naflow.reverse.descent import Layer
 from naflow.reverse.record import Record, record
 from naflow.run.cut import Unit, cut, known_layer
@@ -102,27 +103,34 @@ class NAFlow(Explainer):
             order = [point.name for point in reversed(points) if point.unit and point.feature_map]
         for layer in layers or ():
             known_layer(layer, order)  # merging may have lost it
-        drawn = _Drawn(order if layers is None else [n for n in order if n in layers], self, keep)
-        done, total = 0, drawn.depth(record)
+        wanted = order if layers is None else [name for name in order if name in layers]
+        drawn = _Drawn(wanted, self, record, keep)
+        done, total = 0, drawn.depth()
         above, reader, bpfm = None, None, torch.empty(0)
         for point in points:
             if drawn.complete or (above is not None and point.unit is None):
                 break
+            mask = used(point.importance)
             if above is None:
-                bpfm, rule, solution = point.activation, "", None
-                if self.abandon is not None:  # by the paper's own rule, nothing is abandoned here
-                    bpfm = bpfm * (point.importance != 0)
+                # By the paper's own rule, nothing is abandoned at the last layer.
+                bpfm = point.activation if self.abandon is None else point.activation * mask
+                drawn.see(point, bpfm, mask, "", None)
             else:
-                solution, rule, insides = self._inverted(above, reader, point, bpfm)
-                bpfm = solution.value
-                for inner, value in zip(point.inside, insides, strict=True):
-                    drawn.see(inner, value, f"through {above.name}", solution)
+                rule = self._rule(above.unit)
+                solution = self._inverted(rule, above, reader, point, bpfm)
+                bpfm = solution.value * mask
+                if solution.value is not point.activation:
+                    _check_finite(bpfm, point.name, above.name)
+                for inner, value in _inside(above.unit, point, bpfm):
+                    drawn.see(
+                        inner, value, used(inner.importance), f"through {above.name}", solution
+                    )
+                drawn.see(point, bpfm, mask, rule.describe(above.unit), solution)
                 done += 1
                 if self.progress is not None:
                     self.progress(point.name, done, total)
-            drawn.see(point, bpfm, rule, solution)
             above, reader = point, above.unit if above is not None else None
-        return drawn.flow(record)
+        return drawn.flow()
 
     def _points(self, record: Record) -> Any:
         """The layers, deep to shallow, as the configuration has them."""
@@ -137,33 +145,30 @@ class NAFlow(Explainer):
         return _overwritten(every) if self.config.in_place else every
 
     def _inverted(
-        self, above: Layer, reader: Unit | None, point: Layer, bpfm: Tensor
-    ) -> tuple[Solution, str, list[Tensor]]:
-        """The BPFM at a layer from that of the layer above it, whose rule did so, and the BPFMs
-        inside the unit between them. reader: the unit behind the layer above."""
-        unit = above.unit
-        assert unit is not None
-        rule = self._rule(unit)
-        kept = _kept(above, reader, self.config)
-        forward = ForwardUnit(unit, point.activation, above.activation, kept)
-        solution = rule(forward, bpfm, self.config)
-        value = solution.value * (point.importance != 0)
-        if solution.value is not point.activation:
-            _check_finite(value, point.name, above.name)
-        solution = replace(solution, value=value)
-        return solution, rule.describe(unit), _inside(unit, point, value)
+        self, rule: Inverse, above: Layer, reader: Unit | None, point: Layer, bpfm: Tensor
+    ) -> Solution:
+        """The inverse of the unit between a layer and the one above, at the latter's BPFM; reader:
+        the unit behind the layer above."""
+        assert above.unit is not None
+        kept = None if isinstance(rule, Anchored) else _kept(above, reader, self.config)
+        forward = ForwardUnit(above.unit, point.activation, above.activation, kept)
+        return rule(forward, bpfm, self.config)
 
-    def _rule(self, unit: Unit) -> Inverse:
+    def _rule(self, unit: Unit | None) -> Inverse:
+        assert unit is not None
         if self.config.in_place and _OVERWRITES.matches(unit):
             return _PASSES
-        return under(rule_for(unit, self.rules), self.config)
+        rule = rule_for(unit, self.rules)
+        return rule if rule in self.rules and not rule.iterative else under(rule, self.config)
 
 
 class _Drawn:
     """The maps that are wanted, drawn as soon as their BPFM is there, so that it need not stay."""
 
-    def __init__(self, wanted: list[str], method: NAFlow, keep: Sequence[str]) -> None:
-        self.wanted, self.method, self.keep = wanted, method, keep
+    def __init__(
+        self, wanted: list[str], method: NAFlow, record: Record, keep: Sequence[str]
+    ) -> None:
+        self.wanted, self.method, self.record, self.keep = wanted, method, record, keep
         self.maps: dict[str, Tensor] = {}
         self.stats: dict[str, LayerStats] = {}
         self.importance: dict[str, Tensor] = {}
@@ -173,36 +178,44 @@ class _Drawn:
     def complete(self) -> bool:
         return len(self.maps) == len(self.wanted)
 
-    def depth(self, record: Record) -> int:
+    def depth(self) -> int:
         """How many layers there are to go down."""
-        names = [unit.name for unit in record.chain.units]
-        inner = [set(unit.inner) for unit in record.chain.units]
-        wanted = set(self.wanted)
-        levels = [i for i, name in enumerate(names) if name in wanted]
-        levels += [i - 1 for i, within in enumerate(inner) if wanted & within]
-        return len(names) - 1 - max(0, min(levels, default=len(names) - 1))
+        units = self.record.chain.units
+        deepest, wanted = len(units) - 1, set(self.wanted)
+        levels = [i for i, unit in enumerate(units) if unit.name in wanted]
+        levels += [i - 1 for i, unit in enumerate(units) if wanted & set(unit.inner)]
+        return deepest - max(0, min(levels, default=deepest))
 
-    def see(self, layer: Layer, bpfm: Tensor, rule: str, solution: Solution | None) -> None:
+    def see(
+        self, layer: Layer, bpfm: Tensor, mask: Tensor, rule: str, solution: Solution | None
+    ) -> None:
         if layer.name not in self.wanted or layer.name in self.maps:
             return
-        alpha = layer.importance
-        self.maps[layer.name] = attention_map(alpha, bpfm, self.method.config.reduce)
-        self.stats[layer.name] = _stats(bpfm, rule, solution, layer.activation, alpha)
+        found = self._map(layer, bpfm, solution)
+        self.record.check_finite(layer.name, found)
+        self.maps[layer.name] = found
+        self.stats[layer.name] = _stats(bpfm, rule, solution, layer.activation, mask)
         if "importance" in self.keep:
-            self.importance[layer.name] = alpha
+            self.importance[layer.name] = layer.importance
         if "bpfm" in self.keep:
             self.bpfm[layer.name] = bpfm
 
-    def flow(self, record: Record) -> Flow:
+    def _map(self, layer: Layer, bpfm: Tensor, solution: Solution | None) -> Tensor:
+        forward = solution is None or solution.value is layer.activation
+        if layer.evidence is not None and forward:  # what is left of it is positive throughout
+            return layer.evidence
+        return attention_map(layer.importance, bpfm, self.method.config.reduce)
+
+    def flow(self) -> Flow:
         def ordered(found: dict[str, Any]) -> dict[str, Any]:
             return {name: found[name] for name in self.wanted if name in found}
 
         return Flow(
             layers=self.wanted,
             maps=ordered(self.maps),
-            score=record.score,
-            prediction=record.prediction,
-            output=record.output,
+            score=self.record.score,
+            prediction=self.record.prediction,
+            output=self.record.output,
             method=self.method.name,
             stats=ordered(self.stats),
             importance=ordered(self.importance),
@@ -213,16 +226,15 @@ class _Drawn:
 _OVERWRITES, _PASSES = Rectifier(), Identity()
 
 
-def _inside(unit: Unit, point: Layer, bpfm: Tensor) -> list[Tensor]:
+def _inside(unit: Unit | None, point: Layer, bpfm: Tensor) -> Iterator[tuple[Layer, Tensor]]:
     """The BPFMs inside a block: its local affine map, applied to the BPFM x~ at its input, gives
     v + J_v (x~ - x) at an inner map v; what is abandoned there is set to zero."""
-    if not point.inside:
-        return []
+    if unit is None or not point.inside:
+        return
     moved = UnitJacobian(unit, point.activation).inside(bpfm - point.activation)
-    return [
-        (inner.activation + moved[unit.inner[inner.name]]) * (inner.importance != 0)
-        for inner in point.inside
-    ]
+    for inner in point.inside:
+        value = inner.activation + moved[unit.inner[inner.name]]
+        yield inner, value * used(inner.importance)
 
 
 def attention_map(importance: Tensor, bpfm: Tensor, reduce: str) -> Tensor:
@@ -237,7 +249,7 @@ def _overwritten(layers: list[Layer]) -> list[Layer]:
     """The layers, deep to shallow, that in-place activations leave: what was before one is what
     comes after it."""
     found = layers[:1]
-    for above, layer in zip(layers, layers[1:], strict=False):
+    for above, layer in pairwise(layers):
         if layer.unit is not None and above.unit is not None and _OVERWRITES.matches(above.unit):
             after = found[-1]
             layer = replace(layer, activation=after.activation, importance=after.importance)
@@ -265,13 +277,13 @@ def _check_finite(bpfm: Tensor, layer: str, above: str) -> None:
 
 
 def _stats(
-    bpfm: Tensor, rule: str, solution: Solution | None, x: Tensor, importance: Tensor
+    bpfm: Tensor, rule: str, solution: Solution | None, x: Tensor, mask: Tensor
 ) -> LayerStats:
-    """No solution: the deepest layer, where x~ = x."""
+    """No solution: the deepest layer, where x~ = x. mask: 1 where a neuron is used."""
     batch = len(x)
     size = x.flatten(1).norm(dim=1)
     ratio = torch.where(size > 0, bpfm.flatten(1).norm(dim=1) / size, 0.0)
-    abandoned = (importance == 0).flatten(1).double().mean(1)
+    abandoned = 1 - mask.flatten(1).sum(1).double() / mask[0].numel()
     if solution is None:
         none = torch.zeros(batch)
         iterations, residual, codes = none.long(), none, [int(Stop.CLOSED_FORM)] * batch

@@ -1,8 +1,8 @@
 """The Grad-CAM family, for all layers from one forward and one reverse pass.
 
 Each map is raw, (B, h, w), from the activation x (B, C, h, w) of a layer and its importance
-coefficients g = dS/dx; of signals (B, l) from (B, C, l), of volumes (B, d, h, w) likewise. The constants 1e-6 and 1e-7 are those of pytorch-grad-cam, against which
-the maps are tested.
+coefficients g = dS/dx; of signals (B, l) from (B, C, l), of volumes (B, d, h, w) likewise. The
+constants 1e-6 and 1e-7 are those of pytorch-grad-cam, against which the maps are tested.
 """
 
 from __future__ import annotations
@@ -26,9 +26,12 @@ def space(x: Tensor) -> tuple[int, ...]:
 class CAM(Explainer):
     """A method that computes a layer's map from its activation and importance alone."""
 
+    #: Whether a map may be negative where the layer speaks against the score.
+    signed = False
+
     @abstractmethod
-    def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
-        """The raw map (B, h, w)."""
+    def evidence(self, x: Tensor, g: Tensor) -> Tensor:
+        """What the map (B, *size) is the positive part of, or the map itself if it is signed."""
 
     def explain(self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]) -> Flow:
         order = [name for name in record.layers if layers is None or name in layers]
@@ -36,7 +39,9 @@ class CAM(Explainer):
         for point in record.descend() if order else ():
             for layer in point.maps:
                 if layer.name in order:
-                    maps[layer.name] = self.attention_map(layer.activation, layer.importance)
+                    found = self.evidence(layer.activation, layer.importance)
+                    record.check_finite(layer.name, found)
+                    maps[layer.name] = found if self.signed else found.relu_()
                     if "importance" in keep:
                         importance[layer.name] = layer.importance
             if len(maps) == len(order):
@@ -57,8 +62,8 @@ class GradCAM(CAM):
 
     name = "Grad-CAM"
 
-    def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
-        return (g.mean(space(g), keepdim=True) * x).sum(1).relu()
+    def evidence(self, x: Tensor, g: Tensor) -> Tensor:
+        return (g.mean(space(g), keepdim=True) * x).sum(1)
 
 
 class HiResCAM(CAM):
@@ -66,8 +71,8 @@ class HiResCAM(CAM):
 
     name = "HiResCAM"
 
-    def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
-        return (g * x).sum(1).relu()
+    def evidence(self, x: Tensor, g: Tensor) -> Tensor:
+        return (g * x).sum(1)
 
 
 class LayerCAM(CAM):
@@ -75,8 +80,8 @@ class LayerCAM(CAM):
 
     name = "LayerCAM"
 
-    def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
-        return (g.relu() * x).sum(1).relu()
+    def evidence(self, x: Tensor, g: Tensor) -> Tensor:
+        return (g.relu() * x).sum(1)
 
 
 class GradCAMPlusPlus(CAM):
@@ -84,11 +89,11 @@ class GradCAMPlusPlus(CAM):
 
     name = "Grad-CAM++"
 
-    def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
+    def evidence(self, x: Tensor, g: Tensor) -> Tensor:
         total = x.sum(space(x), keepdim=True)
         a = g.square() / (2 * g.square() + total * g.pow(3) + 1e-6)
         weights = torch.where(g != 0, a * g.relu(), 0.0).sum(space(x), keepdim=True)
-        return (weights * x).sum(1).relu()
+        return (weights * x).sum(1)
 
 
 class XGradCAM(CAM):
@@ -96,7 +101,7 @@ class XGradCAM(CAM):
 
     name = "XGrad-CAM"
 
-    def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
+    def evidence(self, x: Tensor, g: Tensor) -> Tensor:
         total = x.sum(space(x), keepdim=True)
         weights = (g * x / (total + 1e-7)).sum(space(x), keepdim=True)
-        return (weights * x).sum(1).relu()
+        return (weights * x).sum(1)

@@ -30,7 +30,8 @@ class CLRP(LRP):
     z+ everywhere and z^B at the first layer [C]. Its use in every layer is ours; the paper draws
     pixels.
 
-    options are those of LRP. Raises BadInput for another variant, and in variant 1 where there is no other class.
+    options are those of LRP. Raises BadInput for another variant, and in variant 1 where there is
+    no other class.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class CLRP(LRP):
     def name(self) -> str:  # type: ignore[override]
         return f"CLRP{self.variant}"
 
-    def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
+    def evidence(self, x: Tensor, g: Tensor) -> Tensor:
         return g.relu().sum(1)
 
     def contrast(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -77,9 +78,10 @@ class SGLRP(LRP):
     """
 
     name = "SGLRP"
+    signed = False
 
-    def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
-        return g.sum(1).relu()
+    def evidence(self, x: Tensor, g: Tensor) -> Tensor:
+        return g.sum(1)
 
     def contrast(self, logits: Tensor, target: Tensor) -> Tensor:
         other_classes(logits, self.name)

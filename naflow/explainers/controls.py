@@ -30,7 +30,7 @@ class MeanActivation(CAM):
 
     name = "Mean activation"
 
-    def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
+    def evidence(self, x: Tensor, g: Tensor) -> Tensor:
         return x.abs().sum(1)
 
 
@@ -41,7 +41,7 @@ class _Drawn(CAM):
     def drawn(self, images: Tensor, layer: str, size: Size) -> Tensor:
         """The map (B, *size), >= 0."""
 
-    def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
+    def evidence(self, x: Tensor, g: Tensor) -> Tensor:
         return x[:, 0]  # of the layer's size, for `explain` to draw in its place
 
     def explain(self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]) -> Flow:

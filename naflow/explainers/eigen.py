@@ -22,8 +22,8 @@ class EigenCAM(CAM):
 
     name = "Eigen-CAM"
 
-    def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
-        return first_component(x).relu()
+    def evidence(self, x: Tensor, g: Tensor) -> Tensor:
+        return first_component(x)
 
 
 class EigenGradCAM(CAM):
@@ -31,8 +31,8 @@ class EigenGradCAM(CAM):
 
     name = "Eigen-Grad-CAM"
 
-    def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
-        return first_component(g * x).relu()
+    def evidence(self, x: Tensor, g: Tensor) -> Tensor:
+        return first_component(g * x)
 
 
 class SegEigenCAM(CAM):
@@ -41,11 +41,11 @@ class SegEigenCAM(CAM):
 
     name = "Seg-Eigen-CAM"
 
-    def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
+    def evidence(self, x: Tensor, g: Tensor) -> Tensor:
         found = first_component(g.abs() * x)
         axes = tuple(range(1, found.ndim))
         low, high = found.amin(axes, keepdim=True), found.amax(axes, keepdim=True)
-        return torch.where(low.abs() > high.abs(), -found, found).relu()
+        return torch.where(low.abs() > high.abs(), -found, found)
 
 
 def first_component(x: Tensor) -> Tensor:

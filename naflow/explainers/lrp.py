@@ -66,6 +66,7 @@ class LRP(CAM):
     """
 
     name = "LRP"
+    signed = True
 
     def __init__(
         self,
@@ -79,7 +80,7 @@ class LRP(CAM):
         self.rules = Rules() if rules is None else rules
         self.others = others
 
-    def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
+    def evidence(self, x: Tensor, g: Tensor) -> Tensor:
         return g.sum(1)
 
     def contrast(self, logits: Tensor, target: Tensor) -> Tensor:

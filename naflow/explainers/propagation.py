@@ -68,7 +68,12 @@ class _Layer:
     groups: int = 0  # of a transposed convolution, whose output channels are axis 1
 
     def scale(self, by: Tensor) -> None:
-        """Multiply every output channel, by (channels,)."""
+        """Multiply every output channel, by (channels,). Rules that share among terms of one sign
+        see no more than the scale's sign."""
+        if self.rule in ("z+", "contrast"):
+            if bool((by > 0).all()):
+                return
+            by = by.sign()
         ones = [1] * (self.weight.ndim - 2)
         if self.groups:
             inputs = len(self.weight) // self.groups
@@ -94,12 +99,15 @@ class _Rerouted(torch.autograd.Function):
 
 
 class _Passed(torch.autograd.Function):
-    """compute(x), and backward the relevance as it comes."""
+    """compute(x), in place where that is x itself, and backward the relevance as it comes."""
 
     @staticmethod
     def forward(ctx: Any, compute: Callable[..., Tensor], x: Tensor) -> Tensor:
         ctx.shape = x.shape
-        return compute(x)
+        out = compute(x)
+        if out is x:
+            ctx.mark_dirty(x)
+        return out
 
     @staticmethod
     def backward(ctx: Any, *relevance: Tensor) -> tuple[Tensor | None, ...]:
@@ -273,10 +281,8 @@ def _no_rule(name: str) -> UnsupportedModel:
 
 def _passed(func: Callable, args: tuple, kwargs: dict, at: int) -> Tensor:
     """func, all of its relevance handed to argument `at`, the other arguments constants."""
-    in_place = overwrites(func, args, kwargs)
 
     def compute(x: Tensor) -> Tensor:
-        x = x.clone() if in_place else x
         return func(*args[:at], x, *args[at + 1 :], **kwargs)
 
     return _Passed.apply(compute, args[at])

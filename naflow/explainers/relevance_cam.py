@@ -18,9 +18,10 @@ class RelevanceCAM(LRP):
     """
 
     name = "Relevance-CAM"
+    signed = False
 
-    def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
-        return (g.mean(space(g), keepdim=True) * x).sum(1).relu()
+    def evidence(self, x: Tensor, g: Tensor) -> Tensor:
+        return (g.mean(space(g), keepdim=True) * x).sum(1)
 
     def contrast(self, logits: Tensor, target: Tensor) -> Tensor:
         return target - (1 - target) / logits.shape[1]

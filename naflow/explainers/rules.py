@@ -22,6 +22,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Literal, get_args
 
 import torch
@@ -88,10 +90,10 @@ class Rules:
             low, high = self._box(x)
             pairs = [(x, w), (-low, w.clamp(min=0)), (-high, w.clamp(max=0))]
             return share(r, f, pairs, _TINY)
-        positive = share(r, f, _signed(x, w.clamp(min=0), w.clamp(max=0)), _TINY)
+        positive = share(r, f, _of_sign(x, w, 1), None)
         if rule == "z+":
             return positive
-        negative = share(r, f, _signed(x, w.clamp(max=0), w.clamp(min=0)), _TINY)
+        negative = share(r, f, _of_sign(x, w, -1), None)
         if rule == "contrast":
             return positive - negative
         return self.alpha * positive - self.beta * negative
@@ -106,15 +108,17 @@ class Rules:
 
 
 def share(
-    r: Tensor, f: Operation, pairs: Sequence[tuple[Tensor, Tensor]], epsilon: float
+    r: Tensor, f: Operation, pairs: Sequence[tuple[Tensor, Tensor]], epsilon: float | None
 ) -> Tensor:
-    """Relevance r of sum_p f(x_p, W_p), shared among the x_p in proportion, summed over p."""
+    """Relevance r of sum_p f(x_p, W_p), shared among the x_p in proportion, summed over p; no
+    epsilon: all terms have one sign."""
     with torch.enable_grad():
         inputs = [x.detach().requires_grad_() for x, _ in pairs]
-        z = torch.stack([f(x, w) for x, (_, w) in zip(inputs, pairs, strict=True)]).sum(0)
-        sent = torch.autograd.grad(z, inputs, ratio(r, z.detach(), epsilon))
-    terms = [x.detach() * s for x, s in zip(inputs, sent, strict=True)]
-    return torch.stack(terms).sum(0)
+        z = reduce(add, [f(x, w) for x, (_, w) in zip(inputs, pairs, strict=True)])
+        over = z.detach()
+        weight = ratio_of_one_sign(r, over) if epsilon is None else ratio(r, over, epsilon)
+        sent = torch.autograd.grad(z, inputs, weight)
+    return reduce(add, [x.detach() * s for x, s in zip(inputs, sent, strict=True)])
 
 
 def ratio(r: Tensor, z: Tensor, epsilon: float) -> Tensor:
@@ -123,14 +127,34 @@ def ratio(r: Tensor, z: Tensor, epsilon: float) -> Tensor:
     Relative to the layer's scale: an absolute epsilon takes all relevance of a layer of small
     activations.
     """
-    size = epsilon * z.abs().amax(tuple(range(1, z.ndim)), keepdim=True)
-    nothing = (z == 0).to(z)  # products: a choice that cannot be foreseen takes ten times as long
-    return r / (z + size.copysign(z) + nothing) * (1 - nothing)
+    size = (epsilon * _largest(z)).clamp_min(_SMALLEST)
+    # Products: a choice that cannot be foreseen takes ten times as long.
+    return r / (z + size.copysign(z)) * (z != 0)
 
 
-def _signed(x: Tensor, positive: Tensor, negative: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """The pairs (x+, positive), (x-, negative); the second left out where no x is negative, as
-    after a ReLU: it halves the cost."""
-    if not bool((x < 0).any()):
-        return [(x, positive)]
-    return [(x.clamp(min=0), positive), (x.clamp(max=0), negative)]
+def ratio_of_one_sign(r: Tensor, z: Tensor) -> Tensor:
+    """R / z, where every term of z has z's sign: where z = 0, all of them are 0, and whatever is
+    sent there comes to nothing."""
+    sign = 1 if float(z.sum()) >= 0 else -1
+    return r / (z + sign * (_TINY * _largest(z)).clamp_min(_SMALLEST))
+
+
+_SMALLEST = 1e-20  # a layer that is 0 everywhere
+
+
+def _largest(z: Tensor) -> Tensor:
+    """max|z| of each image, (B, 1, ...)."""
+    over = tuple(range(1, z.ndim))
+    return torch.maximum(z.amax(over, keepdim=True), -z.amin(over, keepdim=True))
+
+
+def _of_sign(x: Tensor, w: Tensor, sign: int) -> list[tuple[Tensor, Tensor]]:
+    """The pairs (x+, W of this sign), (x-, W of the other); the second left out where no x is
+    negative, as after a ReLU: it halves the cost."""
+
+    def part(sign: int) -> Tensor:
+        return w.clamp(min=0) if sign > 0 else w.clamp(max=0)
+
+    if float(x.amin()) >= 0:
+        return [(x, part(sign))]
+    return [(x.clamp(min=0), part(sign)), (x.clamp(max=0), part(-sign))]

@@ -81,7 +81,7 @@ class SegXResCAM(_Segmentation):
             raise BadInput(f"pool={pool!r}: it is 'max' or 'mean'.")
         self.window, self.pool = window, pool
 
-    def attention_map(self, x: Tensor, g: Tensor) -> Tensor:
+    def evidence(self, x: Tensor, g: Tensor) -> Tensor:
         height, width = g.shape[2:]
         window = (min(self.window, height), min(self.window, width))
         if self.pool == "max":
@@ -89,7 +89,7 @@ class SegXResCAM(_Segmentation):
         else:
             pooled = F.avg_pool2d(g, window, ceil_mode=True, count_include_pad=False)
         up = pooled.repeat_interleave(window[0], 2).repeat_interleave(window[1], 3)
-        return (up[:, :, :height, :width] * x).sum(1).relu()
+        return (up[:, :, :height, :width] * x).sum(1)
 
 
 # --- sets of pixels ------------------------------------------------------------------------------

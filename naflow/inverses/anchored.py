@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
 from naflow.inverses.config import InverseConfig
@@ -13,18 +12,13 @@ from naflow.linalg import Solution
 
 
 class Anchored(Inverse):
-    """x~ = a, whatever z~ is. The residual is what the unit gives for its anchor against what it
-    was asked for, ||f(a) - z~|| / ||z~||."""
+    """x~ = a, whatever z~ is: nothing is solved, and no residual is told."""
 
     def __init__(self, description: str) -> None:
         self.description = description
 
     def __call__(self, unit: ForwardUnit, target: Tensor, config: InverseConfig) -> Solution:
-        if config.anchor == "forward":
-            return closed_form(unit.input, unit.output - target, target)
-        zero = torch.zeros_like(unit.input)
-        with torch.no_grad():
-            return closed_form(zero, unit(zero) - target, target)
+        return closed_form(unit.input if config.anchor == "forward" else 0 * unit.input)
 
 
 _ANCHORS = {
@@ -34,5 +28,11 @@ _ANCHORS = {
 
 
 def under(rule: Inverse, config: InverseConfig) -> Inverse:
-    """The rule itself, or its anchor where the rule iterates and the damping is infinite."""
-    return _ANCHORS[config.anchor] if rule.iterative and config.damping == math.inf else rule
+    """The rule itself, or its anchor where the damping is infinite.
+
+    A closed form is kept at the anchor "zero", and gives way to the anchor "forward": of neurons
+    that are not abandoned it would return the forward activation, too.
+    """
+    if config.damping < math.inf or not (rule.iterative or config.anchor == "forward"):
+        return rule
+    return _ANCHORS[config.anchor]

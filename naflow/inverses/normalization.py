@@ -27,8 +27,9 @@ class BatchNorm(Inverse):
     def describe(self, unit: Unit) -> str:
         gamma = unit.operation.arguments["weight"] if unit.operation else None
         dead = int((gamma == 0).sum()) if isinstance(gamma, Tensor) else 0
-        said = f" ({dead} of {len(gamma)} have gamma = 0: abandoned)" if dead else ""
-        return self.description + said
+        if not isinstance(gamma, Tensor) or not dead:
+            return self.description
+        return f"{self.description} ({dead} of {len(gamma)} have gamma = 0: abandoned)"
 
     def __call__(self, unit: ForwardUnit, target: Tensor, config: InverseConfig) -> Solution:
         norm = unit.arguments

@@ -41,8 +41,8 @@ class Ablated(nn.Module):
 class Onward:
     """The model from a feature map on: another activation (B, C, ...) -> the model's output.
 
-    It runs again what ran behind the map, for as many images as ran. Raises UnsupportedModel where a
-    part of that cannot be run again.
+    It runs again what ran behind the map, for as many images as ran. Raises UnsupportedModel where
+    a part of that cannot be run again.
     """
 
     def __init__(self, chain: Chain, layer: str) -> None:

@@ -1,20 +1,39 @@
-"""Which neurons are abandoned on the way back, beside those without importance.
+"""Which neurons are abandoned on the way back, in addition to those without importance.
 
-A rule takes a layer's importance coefficients (B, C, h, w), as the layers above have left them, and
-its activation, and gives the importance that the layer passes on: 0 where a neuron is abandoned.
+A rule takes a layer's importance coefficients (B, C, *size), as the layers above have left them,
+and its activation, and gives what it leaves: 0 importance where a neuron is abandoned.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-Rule = Callable[[Tensor, Tensor], Tensor]
+
+class Left(NamedTuple):
+    """What a rule leaves of a layer.
+
+    importance  (B, C, *size), which the layer passes on
+    evidence    (B, *size) sum_k alpha_k x_k of it
+    """
+
+    importance: Tensor
+    evidence: Tensor
 
 
-def opposing(importance: Tensor, activation: Tensor) -> Tensor:
+Rule = Callable[[Tensor, Tensor], Left]
+
+
+def used(importance: Tensor) -> Tensor:
+    """1 where the importance is not 0, else 0, as its own type: a product with it is several times
+    faster than a choice by a mask."""
+    return importance.sign().abs_()
+
+
+def opposing(importance: Tensor, activation: Tensor) -> Left:
     """Abandon what speaks against the score, and with it as much of what speaks for it.
 
     With the contributions c_k = alpha_k x_k of a place's channels, p and n the sums of the positive
@@ -26,7 +45,7 @@ def opposing(importance: Tensor, activation: Tensor) -> Tensor:
     return _agreed(importance, activation, 1)
 
 
-def disputed(importance: Tensor, activation: Tensor) -> Tensor:
+def disputed(importance: Tensor, activation: Tensor) -> Left:
     """As `opposing`, and what is left counts by how far a place's channels agree: a is squared.
 
     Where p and n nearly cancel, their difference is mostly chance, and there is much of it: most
@@ -35,12 +54,14 @@ def disputed(importance: Tensor, activation: Tensor) -> Tensor:
     return _agreed(importance, activation, 2)
 
 
-def _agreed(importance: Tensor, activation: Tensor, power: int) -> Tensor:
+def _agreed(importance: Tensor, activation: Tensor, power: int) -> Left:
     contribution = importance * activation
     speaks_for = contribution.relu().sum(1, keepdim=True)
     net = contribution.sum(1, keepdim=True).relu()
-    agreement = torch.where(speaks_for > 0, net / speaks_for, 0.0)
-    return importance * agreement.pow(power) * (contribution > 0)
+    agreement = torch.where(speaks_for > 0, net / speaks_for, 0.0).pow(power)
+    # importance * agreement where the contribution is positive, else 0, in one pass
+    left = torch.ops.aten.threshold_backward(importance * agreement, contribution, 0)
+    return Left(left, (speaks_for * agreement)[:, 0])
 
 
 #: By their names in InverseConfig.abandon; "unused" is the paper's, importance 0 and nothing else.

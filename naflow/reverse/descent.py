@@ -26,6 +26,7 @@ class Layer:
     activation, importance  x^l and alpha^l, (B, ...), detached; alpha^l as a rule of abandoning
                             has left it
     feature_map             whether they are (B, C, *size)
+    evidence                (B, *size) sum_k alpha_k x_k, where such a rule has added it up
     unit                    f_l, which made it from the layer below; None for the images
     inside                  the feature maps on the branches of the unit above it, shallow to deep
     """
@@ -34,6 +35,7 @@ class Layer:
     activation: Tensor
     importance: Tensor
     feature_map: bool = True
+    evidence: Tensor | None = None
     unit: Unit | None = None
     inside: list[Layer] = field(default_factory=list)
 
@@ -70,13 +72,14 @@ def descend(
         x = value.tensor()
         if reader is None:
             _check_used(name, alpha)
-        if rule is not None and unit is not None and unit.feature_map:
-            alpha = rule(alpha, x)
+        evidence, is_map = None, unit is not None and unit.feature_map
+        if rule is not None and is_map:
+            alpha, evidence = rule(alpha, x)
         inside = [
             Layer(key, v.tensor(), checked(key, g))
             for (key, v), g in zip(within.items(), inner, strict=True)
         ]
-        yield Layer(name, x, alpha, unit is not None and unit.feature_map, unit, inside)
+        yield Layer(name, x, alpha, is_map, evidence, unit, inside)
         for passed in (*within.values(), above):
             if isinstance(passed, Value):
                 passed.release()
@@ -88,9 +91,12 @@ def gradients(
 ) -> list[Tensor]:
     """weight^T (d of / d value) for every value, 0 where there is no path."""
     values = list(values)
-    start = of.edge if isinstance(of, Value) else of
     found = torch.autograd.grad(
-        [start], [value.edge for value in values], [weight], retain_graph=retain, allow_unused=True
+        of.edge if isinstance(of, Value) else of,
+        [value.edge for value in values],
+        [weight],
+        retain_graph=retain,
+        allow_unused=True,
     )
     return [
         torch.zeros(v.shape, dtype=v.dtype, device=v.device) if g is None else g.detach()

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from naflow.errors import UnsupportedModel
-from naflow.finite import not_finite
 from naflow.reverse.descent import Layer, checked, gradients
-from naflow.reverse.record import Record, check_not_finite, check_score
+from naflow.reverse.record import Record, check_score
 from naflow.run.cut import Chain, is_map, known_layer, trace_axes, upstream, value_names
 from naflow.run.operation import Value
 from naflow.run.run import Run, mapped
@@ -45,16 +44,14 @@ class ModuleRecord(Record):
         points = {name: v for v, name in names.items() if v.modules and is_map(v, ran)}
         if not points:
             raise UnsupportedModel(
-                f"No module of {type(ran.model).__name__} returns a feature map (B, C, H, W): there "
-                "is nothing to draw."
+                f"No module of {type(ran.model).__name__} returns a feature map (B, C, H, W): "
+                "there is nothing to draw."
             )
         if last is not None:
             known_layer(last, points)
             names_up_to = list(points)[: list(points).index(last) + 1]
             points = {name: points[name] for name in names_up_to}
         keep_only(ran.values, [ran.images, *points.values()])
-        for name, point in points.items():
-            check_not_finite(name, point.tensor())
         return cls(
             chain=Chain(ran, []),
             score=value.detach(),
@@ -70,6 +67,9 @@ class ModuleRecord(Record):
     @property
     def layers(self) -> list[str]:
         return list(self.points)
+
+    def _values(self) -> dict[str, Value]:
+        return self.points
 
     def descend(self) -> Iterator[Layer]:
         """The modules' maps, as if they were all inside one block."""

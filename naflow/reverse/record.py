@@ -55,6 +55,29 @@ class Record:
         for layer in layers:
             known_layer(layer, self.layers)
 
+    def check_finite(self, layer: str, evidence: Tensor) -> None:
+        """Raise NotFinite where what was added up at a layer is not finite, and say where that
+        began: all that goes into it is told by its sum."""
+        if wrong := not_finite(evidence):
+            self.blame()
+            raise NotFinite(f"The map of layer '{layer}' is NaN or infinite for images {wrong}.")
+
+    def blame(self) -> None:
+        """Raise NotFinite, naming the shallowest layer whose activation is not finite, if any."""
+        for name, value in self._values().items():
+            if wrong := not_finite(value.tensor()):
+                raise NotFinite(
+                    f"The activation of layer '{name}' is NaN or infinite for images {wrong}."
+                )
+
+    def _values(self) -> dict[str, Value]:
+        found = {}
+        for unit in self.chain.units:
+            if unit.name in self.opened:
+                found |= unit.inner
+            found[unit.name] = unit.result
+        return found
+
     def descend(self) -> Iterator[Layer]:
         """The layers with their importance, from the last down to the images. It frees what it has
         passed, so it can be gone once: record again for another time."""
@@ -117,9 +140,7 @@ def explained_run(
     chain = whole.up_to(last)
     opened = chain.opened(detail)
     chain.keep(opened)
-    for name, point in _points(chain, opened).items():
-        check_not_finite(name, point.tensor())
-    return Record(
+    found = Record(
         chain=chain,
         score=value.detach(),
         output=mapped(ran.output, torch.Tensor.detach),
@@ -129,32 +150,19 @@ def explained_run(
         _explained=value,
         _rule=abandon,
     )
-
-
-def _points(chain: Chain, opened: list[str]) -> dict[str, Value]:
-    found = {}
-    for unit in chain.units:
-        if unit.name in opened:
-            found |= unit.inner
-        found[unit.name] = unit.result
+    if wrong := not_finite(found.score):
+        found.blame()
+        raise NotFinite(f"The score is NaN or infinite for images {wrong}.")
     return found
 
 
-def check_not_finite(layer: str, x: Tensor) -> None:
-    """Raise NotFinite where a layer's activation is not finite."""
-    if wrong := not_finite(x):
-        raise NotFinite(f"The activation of layer '{layer}' is NaN or infinite for images {wrong}.")
-
-
 def check_score(value: object, ran: Run) -> None:
-    """Raise where a score is not one finite number an image that depends on the images."""
+    """Raise where a score is not one number an image that depends on the images."""
     batch = ran.images.shape[0]
     if not isinstance(value, Tensor) or value.shape != (batch,):
         shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
         raise BadInput(
             f"The score has shape {shape}: it must give one number an image, ({batch},)."
         )
-    if wrong := not_finite(value.detach()):
-        raise NotFinite(f"The score is NaN or infinite for images {wrong}.")
     if not value.requires_grad or not ran.behind(value):
         raise no_gradient(ran.model)

@@ -7,6 +7,7 @@ them all, so a plain net is cut layer by layer and a residual block is one unit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -70,7 +71,7 @@ class Chain:
     units: list[Unit]
 
     def layers(self, opened: Iterable[str] = ()) -> dict[str, Value]:
-        """The feature maps by name, shallow to deep, those inside an opened block before its own."""
+        """The feature maps by name, shallow to deep, those in an opened block before its own."""
         found: dict[str, Value] = {}
         for unit in self.units:
             if unit.name in opened:
@@ -89,7 +90,7 @@ class Chain:
             known_layer(last, maps)
             end = maps[last]
         elif maps:
-            wide = [i for i in maps.values() if self.units[i - 1].result.shape[2:].numel() > 1]
+            wide = [i for i in maps.values() if math.prod(self.units[i - 1].result.shape[2:]) > 1]
             end = (wide or list(maps.values()))[-1]
         else:
             raise UnsupportedModel(

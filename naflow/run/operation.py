@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import weakref
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -17,6 +18,10 @@ from naflow.errors import UnsupportedModel
 #: Operations whose results are not kept while the model runs: made again from their inputs, which
 #: autograd keeps anyway, they cost one pass over memory.
 _MADE_AGAIN = frozenset({"batch_norm", "add"})
+
+
+#: A tensor object that C++ alone owned is owned by Python again.
+_owned: Callable[[Tensor], None] = getattr(Tensor, "_fix_weakref", lambda tensor: None)
 
 
 class Value:
@@ -49,7 +54,7 @@ class Value:
 
     def numel(self) -> int:
         """Numbers of one image."""
-        return self.shape[1:].numel()
+        return math.prod(self.shape[1:])
 
     def keep_copy(self) -> None:
         """Keep what it is now: it is about to be overwritten."""
@@ -91,7 +96,7 @@ class Value:
         if tensor is None:
             tensor = self._seen()
             if tensor is not None:
-                tensor._fix_weakref()  # the object may have been owned by C++ alone
+                _owned(tensor)
         return tensor if tensor is not None and tensor._version == self._version else None
 
 

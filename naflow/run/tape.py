@@ -27,8 +27,9 @@ Execute = Callable[[str, Callable, tuple, dict[str, Any], dict[int, Value]], Any
 #: What is asked of a tensor, or hung on it, and makes no data.
 _ASKS = frozenset(
     {
-        "size", "dim", "ndimension", "numel", "nelement", "stride", "storage_offset", "element_size",
-        "is_floating_point", "is_complex", "is_contiguous", "is_inference", "is_same_size", "__len__",
+        "size", "dim", "ndimension", "numel", "nelement", "stride", "storage_offset", "__len__",
+        "is_floating_point", "is_complex", "is_contiguous", "is_inference", "element_size",
+        "is_same_size",
         "__hash__", "__repr__", "__format__", "__bool__", "item", "tolist", "numpy", "get_device",
         "register_hook", "retain_grad", "requires_grad_", "register_post_accumulate_grad_hook",
         "data_ptr", "untyped_storage", "is_set_to", "backward", "__set__", "__delete__",
