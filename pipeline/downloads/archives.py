@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, cast
 
@@ -97,7 +98,7 @@ class Granted:
     tarfile reads a header as long as it claims to be into memory, and keeps it.
     """
 
-    def __init__(self, stream: IO[bytes], granted: int) -> None:
+    def __init__(self, stream: BufferedIOBase, granted: int) -> None:
         self.stream, self.granted = stream, granted
 
     def read(self, count: int) -> bytes:
@@ -135,7 +136,7 @@ def _members(archive: Path, most_bytes: int) -> Generator[Iterator[Member]]:
 
 def _of_tars(archive: tarfile.TarFile, stream: Granted) -> Iterator[Member]:
     for info in archive:
-        stream.granted += max(info.size, 0) + _HEADER
+        stream.granted += _HEADER + (max(info.size, 0) if info.isreg() else 0)
         yield _of_tar(archive, info)
 
 
