@@ -44,8 +44,21 @@ def test_several_processes_lose_nothing(tmp_path, monkeypatch):
     assert sorted(read(lock)) == names
 
 
+WRONG = '{"a": {"file": "w.pth", "size": "12", "sha256": null, "address": 5}}'
+
+
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"a": 1}', '{"a": {"file": "w.pth"}}', '{"a": {"colour": 1}}']
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        '{"a": 1}',
+        '{"a": {"file": "w.pth"}}',
+        '{"a": {"colour": 1}}',
+        WRONG,
+        "[" * 99999,
+    ],
 )
 def test_damaged(tmp_path, content):
     (tmp_path / "lock.json").write_text(content)

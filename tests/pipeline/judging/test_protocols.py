@@ -157,6 +157,29 @@ def test_a_published_bank_names_no_pictures_so_another_one_measured_is_the_refer
     assert (decisions["p0"].reference, decisions["p1"].reference) == ("p1", "p0")
 
 
+def test_without_another_picture_of_the_elected_class_there_is_no_reference(caplog):
+    bank = outputs(torch.eye(3), torch.tensor([0, 1, 2]))
+    bank = Outputs(bank.values, bank.labels, bank.classes, bank.names, [])
+    values = normalize(torch.tensor([[1.0, 0.1, 0], [1.0, 0.2, 0], [0, 0.1, 1.0], [0, 1.0, 0]]))
+    found = outputs(values, torch.tensor([0, 0, 0, 1]))
+    decisions = told(NearestNeighbours(Part())(Given(found, bank), seed=0))
+    assert [decisions[f"p{n}"].predicted for n in range(4)] == ["c0", "c0", "c2", "c1"]
+    assert [decisions[f"p{n}"].reference for n in range(4)] == ["p1", "p0", "", ""]
+    assert "2 of 4 pictures have no other" in caplog.text
+
+
+def test_a_missing_bank_is_said_before_a_picture_is_embedded():
+    class Poor:
+        def outputs(self, part):
+            raise AssertionError("50,000 pictures were embedded for nothing")
+
+        def memory(self):
+            raise BadInput("meta.mat is needed")
+
+    with pytest.raises(BadInput, match=r"meta\.mat"):
+        NearestNeighbours(Part())(Poor(), seed=0)
+
+
 def test_episodes_tell_their_support_and_are_the_same_for_every_network():
     protocol = Episodes(Part(), ways=3, queries=2, episodes=4, told=2)
     one = told(protocol(Given(random(80, 16, 8)), seed=0))
