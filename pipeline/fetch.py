@@ -116,7 +116,7 @@ def expected(name: str, weights: Weights) -> Expected:
     def content(path: Path) -> str:
         try:
             models.create(name, path)
-            if _has_bank(name):
+            if has_bank(name):
                 models.memory_bank(path)
         except BadInput as error:
             return str(error).replace(str(path), "the file").rstrip(".")
@@ -131,14 +131,15 @@ def convert(name: str, path: Path, target: Path) -> None:
 
     Raises BadInput as `naflow.models.convert` and `naflow.models.memory_bank` do.
     """
-    if _has_bank(name):
+    if has_bank(name):
         bank = models.memory_bank(path).numpy()
         with replacing(source.bank(target)) as partial:
             np.save(partial, bank)
     models.convert(name, path, target)
 
 
-def _has_bank(name: str) -> bool:
+def has_bank(name: str) -> bool:
+    """Whether a model's published file also holds the memory bank it learnt with."""
     return name.endswith("_npid")
 
 

@@ -6,13 +6,13 @@ NPID's memory bank.
     data/weights/imagenet/resnet18_npid.source/memory.npy
 """
 
+import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
 
 from naflow.errors import BadInput
 from pipeline.atomic import write_json
-from pipeline.downloads.download import digest
 from pipeline.downloads.weights_lock import Entry
 
 
@@ -23,7 +23,7 @@ def bank(weights: Path) -> Path:
 
 def write(weights: Path, entry: Entry) -> None:
     """Note that `weights`, as they are now, were converted from the file of `entry`."""
-    write_json(_note(weights), asdict(entry) | {"converted": digest(weights)})
+    write_json(_note(weights), asdict(entry) | {"converted": _digest(weights)})
 
 
 def read(weights: Path) -> Entry | None:
@@ -41,7 +41,12 @@ def read(weights: Path) -> Entry | None:
         raise BadInput(
             f"{note} is damaged ({error}). Run python -m pipeline.fetch again."
         ) from None
-    return entry if converted == digest(weights) else None
+    return entry if converted == _digest(weights) else None
+
+
+def _digest(weights: Path) -> str:
+    with weights.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _note(weights: Path) -> Path:

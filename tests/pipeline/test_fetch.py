@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import yaml
 from faulty_server import FaultyServer, instead
 from omegaconf import OmegaConf
 
@@ -14,6 +15,8 @@ from naflow import models
 from naflow.errors import BadInput
 from naflow.models import Weights
 from naflow.models.cards import CARDS
+from pipeline import fetch as stage
+from pipeline.app import CONF
 from pipeline.downloads import source, weights_lock
 from pipeline.downloads.download import Unavailable, WrongFile
 from pipeline.fetch import convert, expected, fetch, main, prepare
@@ -272,6 +275,24 @@ def test_memory_bank_beside_the_weights(tmp_path, monkeypatch):
     found = source.bank(tmp_path / "npid.safetensors")
     assert found == tmp_path / "npid.source" / "memory.npy"
     assert np.array_equal(np.load(found), bank.numpy())
+
+
+def test_dvc_keeps_all_that_the_stage_writes(config, tmp_path, monkeypatch):
+    """Else `dvc push` and `dvc repro` would lose the memory bank with the folder of weights."""
+    weights = tmp_path / "data/weights/imagenet/resnet18_npid.safetensors"
+    monkeypatch.setattr(models, "convert", lambda name, path, target: target.write_text("w"))
+    monkeypatch.setattr(models, "memory_bank", lambda path: torch.rand(5, 128))
+    entry = weights_lock.Entry("a.pth", 1, "ab", "")
+    monkeypatch.setattr(stage, "fetch", lambda *arguments: (tmp_path / "a.pth", entry))
+    prepare(config("model=resnet18_npid", "images=imagenet", f"model.weights={weights}"))
+    written = {path for path in tmp_path.rglob("*") if path.is_file()}
+    assert weights in written and source.bank(weights) in written and len(written) == 3
+    outs = yaml.safe_load((CONF.parent / "dvc.yaml").read_text())["stages"]["fetch"]["do"]["outs"]
+    named = {"${item.images}": "imagenet", "${key}": "resnet18_npid"}
+    for old, new in named.items():
+        outs = [out.replace(old, new) for out in outs]
+    kept = [tmp_path / out for out in outs]
+    assert all(any(path == out or out in path.parents for out in kept) for path in written)
 
 
 def test_a_file_of_npid_without_its_memory_bank_is_not_taken(tmp_path):
