@@ -50,9 +50,17 @@ def _entry(told: dict) -> Entry:
 
 
 def record(path: str | Path, name: str, entry: Entry) -> None:
-    """Add the entry of model `name`, or replace it; several processes may do so at once."""
+    """Add the entry of model `name`, or replace it; several processes may do so at once.
+
+    Raises BadInput where the file is damaged or cannot be written.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock")):
-        entries = read(path) | {name: entry}
-        write_json(path, {name: asdict(entry) for name, entry in entries.items()})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            entries = read(path) | {name: entry}
+            write_json(path, {name: asdict(entry) for name, entry in entries.items()})
+    except OSError as error:
+        raise BadInput(
+            f"{path} cannot be written: {error.strerror or error}. Mend that, or give fetch.lock."
+        ) from None

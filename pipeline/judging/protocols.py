@@ -82,9 +82,19 @@ class NearestNeighbours:
         bank = subject.memory() if self.known is None else None  # what is missing is said first
         found = subject.outputs(self.part)
         bank = bank or subject.outputs(self.known or self.part)
+        at = {key: number for number, key in enumerate(bank.ids)}
+        own = torch.tensor([at.get(key, -1) for key in found.ids])
         votes = torch.cat(
-            [self.votes(part, bank.values, bank.labels) for part in found.values.split(64)]
+            [
+                self.votes(part, bank.values, bank.labels, itself)
+                for part, itself in zip(found.values.split(64), own.split(64), strict=True)
+            ]
         )
+        if not votes.any(1).all():
+            raise BadInput(
+                f"{found.ids[int(votes.any(1).logical_not().nonzero()[0])]} is the only picture "
+                "known: there is nothing to liken it to. Name more in recipe.verify.known."
+            )
         elected = votes.argmax(1)
         right = (elected == found.labels).float()
         numbers = {"knn": right.mean().item(), "pictures": len(right)}
@@ -104,9 +114,15 @@ class NearestNeighbours:
             )
         return Verdict(numbers, decisions)
 
-    def votes(self, queries: Tensor, bank: Tensor, labels: Tensor) -> Tensor:
-        """The votes (B, classes) of the neighbours of queries (B, D)."""
-        alike, nearest = (queries @ bank.T).topk(min(self.neighbours, len(bank)), dim=1)
+    def votes(self, queries: Tensor, bank: Tensor, labels: Tensor, own: Tensor) -> Tensor:
+        """The votes (B, classes) of the neighbours of queries (B, D).
+
+        own  (B,) where the query itself is in the bank, -1 where it is not: it has no vote
+        """
+        alike = queries @ bank.T
+        known = (own >= 0).nonzero().flatten()
+        alike[known, own[known]] = -torch.inf
+        alike, nearest = alike.topk(min(self.neighbours, len(bank)), dim=1)
         votes = torch.zeros(len(queries), int(labels.max()) + 1)
         return votes.scatter_add_(1, labels[nearest], (alike / self.temperature).exp())
 

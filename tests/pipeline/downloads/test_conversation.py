@@ -4,6 +4,7 @@ import gzip
 import ssl
 import subprocess
 import time
+from random import Random
 
 import pytest
 from faulty_server import FaultyServer, chunked, dripping, endless, instead, raw, status
@@ -228,3 +229,44 @@ def test_redirects(address, location, allowed):
     else:
         with pytest.raises(Refused):
             redirect(address, location)
+
+
+# --- at random ------------------------------------------------------------------------------------
+
+
+def answer(random: Random) -> bytes:
+    """An answer put together and damaged at random."""
+    size = len(CONTENT)
+    start = random.choice([0, 5, 300_000, size, size + 1, 10**30])
+    values = [
+        *(b"%d" % start, b"-1", b"", b"\xff\x00", b"a" * random.choice([10, 70_000]), b"0x10"),
+        *(b"bytes %d-%d/%d" % (start, size - 1, size), b"bytes */%d" % size, b"bytes 0-/*"),
+        *(b'"one"', b'W/"one"', b'"two"', b"http://[", b"/w.pth", b"//", b"gzip", b"identity"),
+        *(b"chunked", b"text/html", b"application/json", b"Sat, 01 Jan 2022 00:00:00 GMT", b"120"),
+    ]
+    names = b"Content-Length Content-Range ETag Last-Modified Location Content-Encoding Connection"
+    names += b" Transfer-Encoding Content-Type Retry-After Set-Cookie Trailer Upgrade X"
+    status = random.choice([200, 200, 200, 206, 206, 204, 301, 302, 307, 100, 404, 416, 429, 503])
+    lines = [b"HTTP/1.%d %d %s" % (random.choice([0, 1, 1, 7]), status, random.choice(values)[:99])]
+    for _ in range(random.randrange(8)):
+        lines.append(random.choice(names.split()) + b": " + random.choice(values))
+    body = random.choice([CONTENT, CONTENT[300_000:], b"", b"5\r\nabcde\r\n0\r\n\r\n", b"<html>"])
+    told = bytearray(b"\r\n".join(lines) + b"\r\n\r\n" + body)
+    for _ in range(random.choice([0, 0, 0, 1, 5])):
+        told[random.randrange(min(len(told), 300))] = random.randrange(256)
+    return bytes(told)
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_random_answers_end_in_the_file_or_in_a_sentence(server, target, get, seed):
+    random = Random(seed)
+    server.faults = [raw(answer(random)) for _ in range(random.choice([1, 2, 5]))]
+    hashed, told = random.random() < 0.5, ""
+    try:
+        get(retries=3, silence=1, window=1, most=1_000_000, sha256=SHA256 if hashed else None)
+    except BadInput as error:
+        told = str(error)
+    assert told.isprintable()
+    assert target.exists() == (not told)
+    if hashed and not told:
+        assert target.read_bytes() == CONTENT

@@ -68,3 +68,9 @@ def test_damaged(tmp_path, content):
 
 def test_committed_file():
     assert all(len(entry.sha256) == 64 for entry in read(CONF / "weights.lock.json").values())
+
+
+def test_a_lock_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(BadInput, match=r"lock\.json cannot be written.*fetch\.lock"):
+        record(tmp_path / "file" / "lock.json", "one", ENTRY)
