@@ -20,6 +20,7 @@ from pipeline.app import CONF
 from pipeline.downloads import source, weights_lock
 from pipeline.downloads.download import Unavailable, WrongFile
 from pipeline.fetch import convert, expected, fetch, main, prepare
+from pipeline.verify import hold
 
 
 def saved(content: object) -> bytes:
@@ -252,6 +253,10 @@ def test_stage(card, server, tmp_path):
     assert {path.name for path in target.parent.iterdir()} == {target.name, "conv64f.source"}
     entry = weights_lock.Entry("one.pth", len(ONE), sha256(ONE), f"{server.base}/one.pth")
     assert source.read(target) == entry
+    assert locked(tmp_path) == {}
+    hold("conv64f", target, tmp_path / "lock.json")  # as verify does behind the gate
+    assert locked(tmp_path) == {"conv64f": entry}
+    assert fetch("conv64f", tmp_path / "in", tmp_path / "lock.json", quiet=True)[1] == entry
     models.convert("conv64f", tmp_path / "in" / "one.pth", target, bias=True)
     target.write_bytes(target.read_bytes() + b" ")
     assert source.read(target) is None  # other weights have taken their place
