@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TypeVar
 
 import pandas as pd
+from filelock import FileLock
 from omegaconf import DictConfig
 
 from naflow.errors import BadInput
 from pipeline.app import stage
 from pipeline.atomic import replacing
 from pipeline.downloads.archives import unpack
-from pipeline.downloads.download import download
+from pipeline.downloads.download import Expected, download
 
 Value = TypeVar("Value")
 
@@ -56,24 +57,31 @@ def main(cfg: DictConfig) -> None:
 def prepare(cub: DictConfig, quiet: bool | None = None) -> None:
     """Fetch `cub.root` unless it is there, whole or not at all, and write its index.
 
-    The archives stay in `cub.archives`. Raises BadInput as `download`, `unpack` and `write` do.
+    The archives stay in `cub.archives`. Of several processes that want it, one prepares it. Raises
+    BadInput as `download`, `unpack` and `write` do, and where `cub.root` cannot be written.
     """
     root = Path(cub.root)
-    if root.exists() and any(root.iterdir()):
-        write(root)
-    else:
-        partial = root.with_name(root.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        fetch(partial, Path(cub.archives), cub.mirror, quiet)
-        write(partial)
-        partial.rename(root)
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(root.with_name(f".{root.name}.lock")):
+            if root.exists() and any(root.iterdir()):
+                return write(root)
+            partial = root.with_name(root.name + ".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            fetch(partial, Path(cub.archives), cub.mirror, quiet)
+            write(partial)
+            partial.rename(root)
+    except OSError as error:
+        raise BadInput(
+            f"cub.root={root} cannot be written as a folder: {error.strerror or error}."
+        ) from None
 
 
 def fetch(root: Path, archives: Path, mirror: str | None, quiet: bool | None) -> None:
     """Download both archives into `archives` and unpack them into `root`."""
     for name, (address, size, sha256) in ARCHIVES.items():
         archive = archives / name
-        download([address], archive, size=size, sha256=sha256, mirror=mirror, quiet=quiet)
+        download([address], archive, Expected(size, sha256=sha256), mirror=mirror, quiet=quiet)
         unpack(archive, root)
 
 

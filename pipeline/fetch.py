@@ -2,12 +2,16 @@
 
     python -m pipeline.fetch model=resnet18 images=imagenet
 
-The published file stays in fetch.folder, where one placed by hand is as good. Whether weights are
-the right ones is for their gate to say: this stage sees to it that they stay the same.
+The published file stays in fetch.folder, where one placed by hand is as good; it must be the
+published one where that is known by its hash. Under which names files are looked for, and what else
+is needed, `python -m pipeline.needs` tells before anything is downloaded. A file gets its name when
+it converts; whether its weights are the right ones is for their gate to say, and only then
+`pipeline.verify` holds later downloads to its hash.
 """
 
+import json
 import logging
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,9 +22,9 @@ from naflow import models
 from naflow.errors import BadInput
 from naflow.models import Weights
 from pipeline.app import stage
-from pipeline.atomic import replacing
-from pipeline.downloads import weights_lock
-from pipeline.downloads.download import Unavailable, WrongFile, download
+from pipeline.atomic import replacing, write_json
+from pipeline.downloads import source, weights_lock
+from pipeline.downloads.download import MOST, Expected, Got, Unavailable, WrongFile, download
 from pipeline.downloads.weights_lock import Entry
 
 log = logging.getLogger(__name__)
@@ -28,43 +32,57 @@ log = logging.getLogger(__name__)
 
 @stage
 def main(cfg: DictConfig) -> None:
-    """Download the weights of cfg.model.name and convert them to cfg.model.weights."""
+    """Fetch."""
+    prepare(cfg)
+
+
+def prepare(cfg: DictConfig) -> None:
+    """Download the weights of cfg.model.name and convert them to cfg.model.weights.
+
+    Raises BadInput where the model is trained on these pictures, whose weights it would replace.
+    """
     name, place = cfg.model.name, cfg.fetch
-    source = fetch(name, Path(place.folder), Path(place.lock), place.mirror, cfg.quiet)
-    convert(name, source, Path(cfg.model.weights))
+    if "steps" in cfg.recipe:
+        raise BadInput(
+            f"On images={cfg.images.name} {name} is trained: "
+            f"python -m pipeline.train model={name} images={cfg.images.name}. Published weights "
+            f"are for other pictures: python -m pipeline.fetch model={name} images=imagenet."
+        )
+    path, entry = fetch(name, Path(place.folder), Path(place.lock), place.mirror, cfg.quiet)
+    convert(name, path, Path(cfg.model.weights))
+    source.write(Path(cfg.model.weights), entry)
 
 
 def fetch(
     name: str, folder: Path, lock: Path, mirror: str | None = None, quiet: bool | None = None
-) -> Path:
-    """The path of a model's published file in `folder`, downloaded unless it is there.
+) -> tuple[Path, Entry]:
+    """A model's published file in `folder`, downloaded unless it is there, and where it is from.
 
-    A download without a published hash is recorded in `lock`, and is held to that from then on. A
-    file that was placed by hand and that neither knows is taken as it is. Raises BadInput for a
-    model without published weights, and as `wanted` and `download` do.
+    It is held to the published hash, or to that of `lock`; without one, a file from a mirror or
+    placed by hand is taken as it is, and said. Raises BadInput for a model without published
+    weights, and as `wanted` and `download` do.
     """
     locked = weights_lock.read(lock).get(name)
-    files = {_path(folder, name, one): one for one in wanted(name, lock, locked)}
-    missing = []
+    files = {where(folder, name, one): one for one in wanted(name, lock, locked)}
+    reasons, kind = [], Unavailable
     for path in sorted(files, key=lambda path: not path.exists()):  # else in the card's order
-        one, placed = files[path], path.exists()
+        one = files[path]
         try:
-            sha256 = download(
-                [one.address], path, size=one.size, sha256=one.sha256, mirror=mirror, quiet=quiet
-            )
-        except Unavailable as error:
-            missing.append(str(error))
+            got = download([one.address], path, expected(name, one), mirror=mirror, quiet=quiet)
+        except (Unavailable, WrongFile) as error:
+            reasons.append(str(error))
+            if isinstance(error, WrongFile):
+                kind = WrongFile
+                reasons[-1] += _way_out(name, lock, locked, one)
+            if path.exists():  # whoever placed it there means it
+                break
             continue
-        except WrongFile as error:
-            way_out = f" Should the new file be right, remove {name} from {lock}." if locked else ""
-            raise WrongFile(f"{error}{way_out}") from None
-        if one.sha256 is None and placed:
-            log.warning("%s was placed by hand: only its gate can tell whether it is right.", path)
-        elif one.sha256 is None:
-            size = path.stat().st_size
-            weights_lock.record(lock, name, Entry(path.name, size, sha256, one.address))
-        return path
-    raise Unavailable(" ".join(missing))
+        entry = Entry(path.name, path.stat().st_size, got.sha256, _origin(path, got, one.address))
+        if one.sha256 is None and not entry.address:
+            how = f"is from {got.source}" if got.source else "was placed by hand"
+            log.warning("%s %s: only its gate can tell whether it is right.", path, how)
+        return path, entry
+    raise kind(" ".join(reasons))
 
 
 def wanted(name: str, lock: Path, locked: Entry | None) -> list[Weights]:
@@ -86,27 +104,69 @@ def wanted(name: str, lock: Path, locked: Entry | None) -> list[Weights]:
     return [replace(one, sha256=one.sha256 or locked.sha256) for one in held]
 
 
-def convert(name: str, source: Path, target: Path) -> None:
-    """Write the published file as safetensors, and NPID's memory bank beside it as .memory.npy.
-
-    Raises BadInput as `naflow.models.convert` does.
-    """
-    models.convert(name, source, target)
-    if not name.endswith("_npid"):
-        return
-    try:
-        bank = models.memory_bank(source)
-    except BadInput:  # it was good enough for the network: a conversion of others
-        log.warning("%s holds no memory bank: %s has no neighbours to look up.", source, name)
-        return
-    with replacing(target.with_suffix(".memory.npy")) as partial:
-        np.save(partial, bank.numpy())
-
-
-def _path(folder: Path, name: str, weights: Weights) -> Path:
+def where(folder: Path, name: str, weights: Weights) -> Path:
     """Where the file lies: under its published name, or under the model's if that has no ending."""
     published = Path(urlsplit(weights.address).path).name
     return folder / (published if "." in published else f"{name}.pth")
+
+
+def expected(name: str, weights: Weights) -> Expected:
+    """What is known of a published file, its content included: the network's, and NPID's bank."""
+
+    def content(path: Path) -> str:
+        try:
+            models.create(name, path)
+            if has_bank(name):
+                models.memory_bank(path)
+        except BadInput as error:
+            return str(error).replace(str(path), "the file").rstrip(".")
+        return ""
+
+    most = weights.size or (2 * weights.about if weights.about else MOST)
+    return Expected(weights.size, most, weights.sha256, content)
+
+
+def convert(name: str, path: Path, target: Path) -> None:
+    """Write the published file as safetensors, and NPID's memory bank beside it.
+
+    Raises BadInput as `naflow.models.convert` and `naflow.models.memory_bank` do.
+    """
+    if has_bank(name):
+        bank = models.memory_bank(path).numpy()
+        with replacing(source.bank(target)) as partial:
+            np.save(partial, bank)
+    models.convert(name, path, target)
+
+
+def has_bank(name: str) -> bool:
+    """Whether a model's published file also holds the memory bank it learnt with."""
+    return name.endswith("_npid")
+
+
+def _origin(path: Path, got: Got, address: str) -> str:
+    """The published address that the file is from, "" if it is from elsewhere; noted beside it, for
+    when it is found there the next time."""
+    note = path.with_name(path.name + ".origin.json")
+    if got.source is not None:
+        origin = address if got.source == address else ""
+        write_json(note, asdict(Entry(path.name, path.stat().st_size, got.sha256, origin)))
+        return origin
+    try:
+        noted = Entry(**json.loads(note.read_text()))
+    except (OSError, ValueError, TypeError):
+        return ""
+    return address if (noted.sha256, noted.address) == (got.sha256, address) else ""
+
+
+def _way_out(name: str, lock: Path, locked: Entry | None, weights: Weights) -> str:
+    if locked:
+        return f" Should the new file be right, remove {name} from {lock}."
+    if weights.sha256:
+        return (
+            " A file placed by hand must be the published one, which is known by its hash; other "
+            "weights are given as model.weights."
+        )
+    return ""
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 python -m pipeline.verify model=resnet18 images=shapes
 
 Writes the numbers and what was decided for single pictures, then fails where a number is below its
-gate.
+gate. Published weights that pass it are held to: later downloads must have the same hash.
 """
 
 from pathlib import Path
@@ -11,10 +11,12 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from naflow import models
 from naflow.errors import BadInput
 from pipeline import device
 from pipeline.app import stage
 from pipeline.atomic import write_json
+from pipeline.downloads import source, weights_lock
 from pipeline.judging import decisions, gate
 from pipeline.models import weights
 from pipeline.models.subject import Subject
@@ -45,7 +47,7 @@ def verify(cfg: DictConfig) -> dict[str, float]:
         cfg.model.input.size,
         cfg.model.input.mean,
         cfg.model.input.std,
-        path.with_suffix(".memory.npy"),
+        source.bank(path),
         cfg.quiet,
     )
     settings = dict(cfg.recipe.verify)
@@ -58,8 +60,33 @@ def verify(cfg: DictConfig) -> dict[str, float]:
     table = Path(cfg.results) / "decisions" / f"{cfg.model.name}.csv"
     decisions.write(table, verdict.decisions)
     write_json(path.with_suffix(".json"), numbers)
-    gate.check(numbers, cfg.recipe.gate, f"{cfg.model.name} on {cfg.images.name!r}", "recipe")
+    subject_name = f"{cfg.model.name} on {cfg.images.name!r}"
+    trained = "steps" in cfg.recipe
+    gate.check(numbers, cfg.recipe.gate, subject_name, "recipe", None if trained else doubt(cfg))
+    hold(cfg.model.name, path, Path(cfg.fetch.lock))
     return numbers
+
+
+def doubt(cfg: DictConfig) -> str:
+    """What to do about weights that were not trained here and miss their gate."""
+    entry = source.read(Path(cfg.model.weights))
+    known = entry and f"{Path(cfg.fetch.folder) / entry.file} (sha256 {entry.sha256})"
+    return (
+        f"These weights were not trained here: see whether {known or cfg.model.weights} is the "
+        "published file, and all pictures of the protocol are there; remove the file to fetch it "
+        "again"
+    )
+
+
+def hold(name: str, path: Path, lock: Path) -> None:
+    """Record in `lock` the file that verified weights were converted from, if it came from a
+    published address that tells no hash."""
+    entry = source.read(path)
+    if entry is None or weights_lock.read(lock).get(name) == entry:
+        return
+    hashless = {one.address for one in models.card(name).weights if one.sha256 is None}
+    if entry.address in hashless:
+        weights_lock.record(lock, name, entry)
 
 
 if __name__ == "__main__":

@@ -109,6 +109,61 @@ def nameless(count: int | None = None) -> Fault:
     return fault
 
 
+def chunked(breaks: bytes = b"") -> Fault:
+    """Everything in chunks of 100,000 bytes; `breaks` stand in place of the last, empty one."""
+
+    def fault(handler: Handler) -> None:
+        handler.protocol_version = "HTTP/1.1"
+        handler.close_connection = True
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        for start in range(0, len(handler.content), 100_000):
+            part = handler.content[start : start + 100_000]
+            handler.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+        handler.wfile.write(breaks or b"0\r\n\r\n")
+
+    return fault
+
+
+def raw(head: bytes, body: bytes = b"") -> Fault:
+    """Exactly these bytes, whatever they are."""
+    return lambda handler: handler.wfile.write(head + body)
+
+
+def dripping(head: bytes, drop: bytes, every: float = 0.02) -> Fault:
+    """`head`, then `drop` again and again while someone listens, 20 seconds at most."""
+
+    def fault(handler: Handler) -> None:
+        handler.wfile.write(head)
+        for _ in range(int(20 / every)):
+            if handler.server.go.wait(every):
+                return
+            handler.wfile.write(drop)
+
+    return fault
+
+
+def endless(most: int = 64 << 20) -> Fault:
+    """Zeros without a word about their number; `most` bounds the test, not the fault."""
+
+    def fault(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        for _ in range(most // 65536):
+            handler.wfile.write(bytes(65536))
+
+    return fault
+
+
+def dated(handler: Handler, date: str = "Sat, 01 Jan 2022 00:00:00 GMT") -> None:
+    """As a server without ETags that goes on from any byte, whatever If-Range says."""
+    start = int((re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", "")) or [0, 0])[1])
+    size = len(handler.content)
+    told = {"Content_Range": f"bytes {start}-{size - 1}/{size}"} if start else {}
+    handler.answer(206 if start else 200, handler.content[start:], Last_Modified=date, **told)
+
+
 def page(handler: Handler) -> None:
     handler.answer(
         200, b"<!DOCTYPE html><p>Quota exceeded", Content_Type="text/html; charset=utf-8"

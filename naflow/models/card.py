@@ -20,15 +20,26 @@ class Input:
 
 @dataclass(frozen=True)
 class Weights:
-    """A published file. size in bytes and sha256 are None where nobody has published them."""
+    """A published file. size in bytes and sha256 are None where nobody has published them.
+
+    about  the size as far as it is known; no file there is twice as large
+    """
 
     address: str
     size: int | None = None
     sha256: str | None = None
     note: str = ""
+    about: int | None = None
+
+    @property
+    def bytes(self) -> str:
+        """How large it is, in words; "" where nobody knows."""
+        if self.size:
+            return f"{self.size:,} bytes"
+        return f"about {self.about / 1e6:,.0f} MB" if self.about else ""
 
     def __str__(self) -> str:
-        facts = [f"{self.size:,} bytes" if self.size else "", self.note]
+        facts = [self.bytes, self.note]
         return f"{self.address} ({', '.join(filter(None, facts)) or 'size and hash unknown'})"
 
 

@@ -13,11 +13,11 @@ from naflow.models.card import Input, ModelCard, Weights
 
 _TORCHVISION = "https://download.pytorch.org/models/"
 _DRIVE = "https://drive.google.com/file/d/"
-_LEMNISCATE = (
-    "https://frontiers.blob.core.windows.net/pretraining/checkpoints/pil_pretrained_models/"
-    "lemniscate/"
-)
-_VISSL = "https://dl.fbaipublicfiles.com/vissl/model_zoo/"
+_FRONTIERS = "https://frontiers.blob.core.windows.net/"
+_LEMNISCATE = _FRONTIERS + "pretraining/checkpoints/pil_pretrained_models/lemniscate/"
+_METRIC_TRANSFER = _FRONTIERS + "metric-transfer/pretrain_models/"
+_DEAD = "a reader reported it dead in 2023"
+_COPY = "named by the script of its authors' next paper, as reported; whether it answers is unknown"
 _RESNET = "He et al., Deep Residual Learning for Image Recognition, CVPR 2016, arXiv 1512.03385"
 _NPID = (
     "Wu et al., Unsupervised Feature Learning via Non-Parametric Instance Discrimination, "
@@ -81,7 +81,7 @@ _ALL = (
         paper="Woo et al., CBAM: Convolutional Block Attention Module, ECCV 2018, arXiv 1807.06521",
         network="naflow.models.cbam.resnet50_cbam",
         parameters=28_089_624,
-        weights=(Weights(_DRIVE + "1mvAVvhLR_2XY_bPYxh-SEz4vDmGzSArO", note="about 113 MB"),),
+        weights=(Weights(_DRIVE + "1mvAVvhLR_2XY_bPYxh-SEz4vDmGzSArO", about=113_000_000),),
         licence="MIT",
         gate="top-1 77.622, top-5 93.948 on the validation images",
         note="best_prec1 = 0 and epoch = -1 in the published file are reported to be normal.",
@@ -93,7 +93,7 @@ _ALL = (
         paper="Park et al., BAM: Bottleneck Attention Module, BMVC 2018, arXiv 1807.06514",
         network="naflow.models.bam.resnet50_bam",
         parameters=25_915_099,
-        weights=(Weights(_DRIVE + "1auVf70gfL0ol40bvaX5rlbpn9cKIxhAL", note="about 104 MB"),),
+        weights=(Weights(_DRIVE + "1auVf70gfL0ol40bvaX5rlbpn9cKIxhAL", about=104_000_000),),
         licence="MIT",
         gate="top-1 76.860, top-5 93.416 on the validation images",
         note="the gate multiplies its two branches, as the published weights need; the paper adds.",
@@ -106,9 +106,9 @@ _ALL = (
         network="naflow.models.npid.resnet18_npid",
         parameters=11_242_176,
         weights=(
+            Weights(_LEMNISCATE + "lemniscate_resnet18.pth", note=_DEAD, about=770_000_000),
             Weights(
-                _LEMNISCATE + "lemniscate_resnet18.pth",
-                note="about 0.77 GB; a reader reported it dead in 2023",
+                _METRIC_TRANSFER + "lemniscate_resnet18.pth.tar", note=_COPY, about=770_000_000
             ),
         ),
         licence="the code has none",
@@ -123,18 +123,15 @@ _ALL = (
         network="naflow.models.npid.resnet50_npid",
         parameters=23_770_304,
         weights=(
+            Weights(_LEMNISCATE + "lemniscate_resnet50.pth", note=_DEAD, about=870_000_000),
             Weights(
-                _LEMNISCATE + "lemniscate_resnet50.pth",
-                note="about 0.87 GB; a reader reported it dead in 2023",
-            ),
-            Weights(
-                _VISSL + "converted_vissl_rn50_npid_lemniscate_neg4k_stepLR_8gpu.torch",
-                note="VISSL's conversion, no memory bank; whether it keeps fc is unknown",
+                _METRIC_TRANSFER + "lemniscate_resnet50.pth.tar", note=_COPY, about=870_000_000
             ),
         ),
         licence="the code has none",
         gate="200 nearest neighbours in the memory bank: top-1 46.8, +-0.3",
-        note=_NPID_NOTE + " Not lemniscate_resnet50_update.pth: other weights.",
+        note=_NPID_NOTE + " Not lemniscate_resnet50_update.pth: other weights; not VISSL's "
+        "conversion: it has no memory bank.",
     ),
     ModelCard(
         name="conv64f",

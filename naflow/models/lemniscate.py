@@ -81,6 +81,8 @@ def read(path: Path) -> Checkpoint:
             data = _Data(path, file.tell(), [(key, unpickler.dtypes[key]) for key in keys])
         state = {str(name): data.tensor(value) for name, value in content["state_dict"].items()}
         memory = data.tensor(vars(content["lemniscate"])["_buffers"]["memory"])
+        if memory.ndim != 2 or not memory.isfinite().all():
+            raise ValueError("its memory bank is no table of finite numbers")
     except Refused as refused:
         raise BadInput(
             f"{path} asks for {refused}, which no file of weights needs. It was refused and "

@@ -137,6 +137,9 @@ def _check_fit(path: Path, name: str, network: nn.Module, state: dict[str, Tenso
         _some("of another shape are", misshapen),
     )
     if not any(faults):
+        if broken := [key for key in own if not state[key].isfinite().all()]:
+            told = _some("NaN or infinity is in", broken)
+            raise BadInput(f"{path} holds no usable weights: {told}.")
         return
     if len(missing) == len(own):
         way_out = f"It is the file of another network: create one of {', '.join(CARDS)}."

@@ -2,10 +2,10 @@
 
 What an archive says of itself is not trusted: its members' names are checked here, folders and
 plain files are made with default permissions, and links and devices, which no data set needs, are
-refused.
+refused. Compression is gzip's alone: that of others may ask for gigabytes before a byte is out.
 """
 
-import lzma
+import gzip
 import shutil
 import stat
 import tarfile
@@ -14,21 +14,25 @@ import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO
+from typing import IO, cast
 
 from naflow.errors import BadInput
 
 _BROKEN = (
     tarfile.TarError,
     zipfile.BadZipFile,
+    gzip.BadGzipFile,
     zlib.error,
-    lzma.LZMAError,
     EOFError,
-    NotImplementedError,  # compressed in a way that zipfile lacks
+    NotImplementedError,  # a kind of zip that zipfile lacks
     RuntimeError,  # encrypted
     ValueError,
 )
+_HEADERS, _HEADER = 1 << 20, 1 << 12  # bytes that the headers may have, in all and for each member
+_GZIP = b"\x1f\x8b"
+_DEFLATED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ def unpack(
     most_files: int = 1_000_000,
     most_ratio: float = 100.0,
 ) -> None:
-    """Unpack a .zip, .tar or compressed .tar file into `folder`.
+    """Unpack a .zip, .tar or .tar.gz file into `folder`.
 
     The files get there when all are unpacked: a new folder appears at once, and into one that
     exists their top-level entries are moved, which must be new to it.
@@ -58,9 +62,9 @@ def unpack(
     most_files  members that there may be
     most_ratio  unpacked bytes for each byte of the archive (counted as 1 MiB at least)
 
-    Raises BadInput for an archive that is missing, damaged, beyond these limits, holds a member
-    that is absolute, leads outside, is a link or device or comes twice, and where `folder` cannot
-    be written.
+    Raises BadInput for an archive that is missing, damaged, beyond these limits, compressed in
+    another way, holds a member that is absolute, leads outside, has no name, is a link or device or
+    comes twice, and where `folder` cannot be written.
     """
     archive, folder = Path(archive), Path(folder)
     if not archive.is_file():
@@ -70,7 +74,7 @@ def unpack(
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        with _members(archive) as members:
+        with _members(archive, most_bytes) as members:
             for member in _within(members, archive, most_bytes, most_files):
                 _write(member, partial / _inside(member, archive))
         _move(partial, folder, archive)
@@ -78,7 +82,7 @@ def unpack(
         raise
     except _BROKEN as error:
         raise BadInput(
-            f"{archive} is damaged or no archive that can be read ({error}). Fetch it again."
+            f"{archive} is damaged or no .zip, .tar or .tar.gz file ({error}). Fetch it again."
         ) from None
     except FileExistsError as error:
         raise BadInput(f"{archive} was not unpacked: it holds {error.filename} twice.") from None
@@ -88,22 +92,60 @@ def unpack(
         shutil.rmtree(partial, ignore_errors=True)
 
 
+class Granted:
+    """A stream that gives as many bytes as were granted and no more.
+
+    tarfile reads a header as long as it claims to be into memory, and keeps it.
+    """
+
+    def __init__(self, stream: BufferedIOBase, granted: int) -> None:
+        self.stream, self.granted = stream, granted
+
+    def read(self, count: int) -> bytes:
+        if count > self.granted:
+            raise tarfile.ReadError("its headers are larger than its files need")
+        found = self.stream.read(count)
+        self.granted -= len(found)
+        return found
+
+    def seek(self, place: int) -> int:
+        return self.stream.seek(place)
+
+    def tell(self) -> int:
+        return self.stream.tell()
+
+
 @contextmanager
-def _members(archive: Path) -> Generator[Iterator[Member]]:
+def _members(archive: Path, most_bytes: int) -> Generator[Iterator[Member]]:
     if archive.suffix.lower() == ".zip":
         with zipfile.ZipFile(archive) as opened:
             yield (_of_zip(opened, info) for info in opened.infolist())
-    else:
-        with tarfile.open(archive) as opened:
-            yield (_of_tar(opened, info) for info in opened)
-            while opened.fileobj is not None and opened.fileobj.read(1 << 20):
-                pass  # to the very end, where a compressed file keeps its checksum
+        return
+    with archive.open("rb") as file:
+        packed = file.read(len(_GZIP)) == _GZIP
+    with gzip.open(archive) if packed else archive.open("rb") as stream:
+        granted = Granted(stream, _HEADERS)
+        with tarfile.TarFile(fileobj=cast(IO[bytes], granted)) as opened:
+            yield _of_tars(opened, granted)
+        for _ in range(0, most_bytes + 1, 1 << 20):
+            if not stream.read(1 << 20):  # to the very end, where gzip keeps its checksum
+                break
+        else:
+            raise tarfile.ReadError("it goes on after its end")
+
+
+def _of_tars(archive: tarfile.TarFile, stream: Granted) -> Iterator[Member]:
+    for info in archive:
+        stream.granted += _HEADER + (max(info.size, 0) if info.isreg() else 0)
+        yield _of_tar(archive, info)
 
 
 def _of_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
-    kind = "folder" if info.is_dir() else "file"
+    kind = "folder" if info.filename.endswith("/") else "file"
     if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
         kind = "a link or device"
+    if info.compress_type not in _DEFLATED:
+        kind = "compressed in a way that is not read here"
     return Member(info.filename, kind, info.file_size, lambda: archive.open(info))
 
 
@@ -118,6 +160,8 @@ def _within(
     """The members, as long as they keep the limits together."""
     total = 0
     for count, member in enumerate(members, start=1):
+        if member.size < 0:
+            raise tarfile.ReadError(f"{member.name!r} has {member.size} bytes")
         total += member.size
         if total > most_bytes or count > most_files:
             raise BadInput(
@@ -134,6 +178,8 @@ def _inside(member: Member, archive: Path) -> PurePosixPath:
         raise BadInput(f"{archive} was not unpacked: {member.name!r} leads outside its folder.")
     if member.kind not in ("folder", "file"):
         raise BadInput(f"{archive} was not unpacked: {member.name!r} is {member.kind}.")
+    if member.kind == "file" and not path.parts:
+        raise BadInput(f"{archive} was not unpacked: it holds a file named {member.name!r}.")
     return PurePosixPath(member.name)
 
 

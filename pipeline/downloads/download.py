@@ -3,16 +3,19 @@
 import hashlib
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 from filelock import FileLock
 
 from naflow.errors import BadInput
-from pipeline.downloads.transfer import Partial, Refused, Transfer
+from pipeline.downloads.conversation import Patience, Refused
+from pipeline.downloads.transfer import Partial, Transfer
 
+PATIENT = Patience()
+MOST = 4 << 30  # bytes of a file of which nobody knows anything
 _DRIVE = re.compile(r"https://drive\.google\.com/file/d/([\w-]+)(?:/.*)?")
 
 
@@ -24,31 +27,62 @@ class WrongFile(BadInput):
     """There is a file, but another one than is expected."""
 
 
+@dataclass(frozen=True)
+class Got:
+    """A file that is whole and in its place: its sha256, and where it came from, as `addresses` or
+    the mirror name it; None where it had been there.
+    """
+
+    sha256: str
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is known of a file before it comes.
+
+    size     in bytes; None: not known
+    most     bytes that it cannot exceed
+    sha256   None: not known
+    content  what is wrong with a file that is whole, "" if nothing is: called before it gets its
+             name, when size and hash are right
+    """
+
+    size: int | None = None
+    most: int = MOST
+    sha256: str | None = None
+    content: Callable[[Path], str] = lambda path: ""
+
+    def fault(self, path: Path, found: str) -> str:
+        """What is wrong with a whole file whose sha256 is `found`, "" if nothing is."""
+        with path.open("rb") as file:
+            head = file.read(512).lstrip().lower()
+        if head.startswith((b"<!doctype html", b"<html")):
+            return "it is a web page instead of the file"
+        if self.size is not None and path.stat().st_size != self.size:
+            return f"it has {path.stat().st_size:,} bytes, {self.size:,} are expected"
+        if self.sha256 is not None and found != self.sha256.lower():
+            return f"its sha256 is {found}, {self.sha256.lower()} is expected"
+        return self.content(path)
+
+
 def download(
     addresses: Sequence[str],
     target: str | Path,
+    expected: Expected = Expected(),
     *,
-    size: int | None = None,
-    sha256: str | None = None,
     mirror: str | None = None,
     quiet: bool | None = None,
-    retries: int = 5,
-    timeout: float = 30.0,
-    sleep: Callable[[float], object] = time.sleep,
-) -> str:
-    """Have the file at `target`, from the first address that gives it; returns its sha256.
+    patience: Patience = PATIENT,
+) -> Got:
+    """Have the file at `target`, from the first address that gives it.
 
     A file that is there already, downloaded or placed by hand, is checked and kept. What arrives is
-    kept in target.partial, where a later call goes on, until its size and hash are checked; then it
-    is moved to `target`. Of several processes that want one file, one downloads it.
+    kept in target.partial, where a later call goes on, until all that is known of it is checked;
+    then it is moved to `target`. Of several processes that want one file, one downloads it.
 
-    size     in bytes; None: not known
-    sha256   None: not known
-    mirror   tried first: a folder, or the beginning of an address, that holds target's file name
-    quiet    None: a progress bar on a terminal only; True: none; False: always
-    retries  further attempts at each address, 1, 2, 4, ... seconds (at most 120) apart or as
-             Retry-After asks; a refusal (404, a redirect from https to http) is not tried again
-    timeout  seconds without an answer, or without a byte, that end an attempt
+    mirror  tried first: a folder, or the beginning of an address, that holds target's file name
+    quiet   None: a progress bar on a terminal only; True: none; False: always
 
     Raises WrongFile, with both hashes or sizes, where the file at `target` or every file that came
     is another one; Unavailable, with each address's reason, where none came; and BadInput where
@@ -56,16 +90,19 @@ def download(
     """
     target = Path(target)
     partial = Partial(target.with_name(target.name + ".partial"))
-    transfer = Transfer(partial, size, quiet, retries, timeout, sleep)
+    hashed = expected.sha256 is not None
+    transfer = Transfer(partial, expected.size, expected.most, hashed, quiet, patience)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(f".{target.name}.lock")):
             if not target.exists():
-                return _obtain(_sources(addresses, mirror, target.name), target, transfer, sha256)
+                return _obtain(_sources(addresses, mirror, target.name), target, transfer, expected)
+            if not target.is_file():
+                raise WrongFile(f"{target} is no file. Remove it, and it will be downloaded.")
             found = digest(target)
-            if fault := _fault(target, found, size, sha256):
+            if fault := expected.fault(target, found):
                 raise WrongFile(f"{target}: {fault}. Remove it, and it will be downloaded anew.")
-            return found
+            return Got(found)
     except OSError as error:
         raise BadInput(
             f"{target} cannot be written: {error.strerror or error}. Mend that and run again: a "
@@ -91,27 +128,27 @@ def _sources(addresses: Sequence[str], mirror: str | None, name: str) -> Iterato
     """Where to look, in order: addresses, and the path of a file in a mirror that is a folder."""
     if mirror is not None:
         yield f"{mirror.rstrip('/')}/{quote(name) if '://' in mirror else name}"
-    yield from map(direct, addresses)
+    yield from addresses
 
 
-def _obtain(sources: Iterator[str], target: Path, transfer: Transfer, sha256: str | None) -> str:
-    """Move the first good file to `target`; returns its sha256. Raises as `download` does."""
+def _obtain(sources: Iterator[str], target: Path, transfer: Transfer, expected: Expected) -> Got:
+    """Move the first good file to `target`. Raises as `download` does."""
     partial, reasons, kind = transfer.partial, [], Unavailable
     for source in sources:
         try:
             if "://" in source:
-                transfer(source)
+                transfer(direct(source))
             else:
-                _copy(Path(source), partial)
+                _copy(Path(source), partial, expected.most)
         except Refused as reason:
             reasons.append(f"{source}: {reason}")
             continue
         found = digest(partial.path)
-        fault = _fault(partial.path, found, transfer.size, sha256)
-        if fault is None:
+        fault = expected.fault(partial.path, found)
+        if not fault:
             partial.path.replace(target)
             partial.discard()
-            return found
+            return Got(found, source)
         partial.discard()
         kind = WrongFile
         reasons.append(f"{source}: {fault}")
@@ -121,21 +158,10 @@ def _obtain(sources: Iterator[str], target: Path, transfer: Transfer, sha256: st
     )
 
 
-def _copy(source: Path, partial: Partial) -> None:
+def _copy(source: Path, partial: Partial, most: int) -> None:
     if not source.is_file():
         raise Refused("there is no such file")
+    if (size := source.stat().st_size) > most:
+        raise Refused(f"it has {size:,} bytes, at most {most:,} are expected")
     partial.discard()
     shutil.copyfile(source, partial.path)
-
-
-def _fault(path: Path, found: str, size: int | None, sha256: str | None) -> str | None:
-    """What is wrong with a whole file whose sha256 is `found`, if anything."""
-    with path.open("rb") as file:
-        head = file.read(512).lstrip().lower()
-    if head.startswith((b"<!doctype html", b"<html")):
-        return "it is a web page instead of the file"
-    if size is not None and path.stat().st_size != size:
-        return f"it has {path.stat().st_size:,} bytes, {size:,} are expected"
-    if sha256 is not None and found != sha256.lower():
-        return f"its sha256 is {found}, {sha256.lower()} is expected"
-    return None

@@ -1,48 +1,23 @@
 """One file from one address over HTTP: streamed to a partial file, gone on with, tried again.
 
-What HTTP says of it: RFC 9110, sections 10.2.3 (Retry-After), 13.1.5 (If-Range), 14 (ranges).
+What HTTP says of it: RFC 9110, sections 8.8 (validators), 10.2.3 (Retry-After), 13.1.5 (If-Range),
+14 (ranges).
 """
 
 import re
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
+from time import monotonic
 
-import requests
-from requests import Response
-from requests.exceptions import ChunkedEncodingError, ContentDecodingError, SSLError, Timeout
 from tqdm import tqdm
 
-CHUNK = 1 << 15  # bytes read at a time, and at most lost when a connection breaks off
+from pipeline.downloads.conversation import Head, Interrupted, Patience, Refused, ask, shown
+
 LONGEST_WAIT = 120.0  # seconds between two attempts, whatever the server asks for
-
-
-class Refused(Exception):
-    """The address will not give the file, however often it is asked."""
-
-
-class Interrupted(Exception):
-    """The attempt failed; a later one may succeed, after `wait` seconds if the server said so."""
-
-    def __init__(self, what: str, wait: float = 0.0) -> None:
-        super().__init__(what)
-        self.wait = wait
-
-
-class Session(requests.Session):
-    """Follows no redirect from https to plain http."""
-
-    def get_redirect_target(self, resp: Response) -> str | None:
-        target = super().get_redirect_target(resp)
-        if target and urlsplit(resp.url).scheme == "https":
-            target = urljoin(resp.url, target)
-            if urlsplit(target).scheme != "https":
-                raise Refused(f"it redirects from https to {target}, which anyone could alter")
-        return target
 
 
 @dataclass(frozen=True)
@@ -72,75 +47,73 @@ class Transfer:
     """Brings `partial` to the end of the file at an address.
 
     size     bytes that the file has to have, if that is known
-    retries  attempts after the first; the waits between them are 1, 2, 4, ... seconds
-    timeout  seconds without an answer, or without a byte, that end an attempt
+    most     bytes that it cannot exceed
+    hashed   whether its hash is known, so that a mixture of two versions would be found out
     """
 
     partial: Partial
     size: int | None
+    most: int
+    hashed: bool
     quiet: bool | None
-    retries: int
-    timeout: float
-    sleep: Callable[[float], object] = time.sleep
+    patience: Patience
 
     def __call__(self, address: str) -> None:
         """Raises Refused with the reason, also when the last attempt failed, and OSError where the
         partial file cannot be written.
         """
-        with Session() as session:
-            for attempt in range(self.retries + 1):
-                try:
-                    return self._attempt(session, address)
-                except Interrupted as error:
-                    if attempt == self.retries:
-                        raise Refused(f"{error}, {attempt + 1} times") from None
-                    self.sleep(min(max(2.0**attempt, error.wait), LONGEST_WAIT))
+        end = monotonic() + self.patience.deadline
+        for attempt in range(self.patience.retries + 1):
+            try:
+                return self._attempt(address, end)
+            except Interrupted as error:
+                if attempt == self.patience.retries:
+                    raise Refused(f"{error}, {attempt + 1} times") from None
+                self.patience.sleep(min(max(2.0**attempt, error.wait), LONGEST_WAIT))
 
-    def _attempt(self, session: Session, address: str) -> None:
+    def _attempt(self, address: str, end: float) -> None:
         version = self.partial.version(address)
         have = self.partial.path.stat().st_size if version else 0
         headers = {"Accept-Encoding": "identity"}  # lengths and ranges count the file's own bytes
         if have:
             headers |= {"Range": f"bytes={have}-", "If-Range": version}
-        try:
-            with session.get(
-                address, headers=headers, stream=True, timeout=self.timeout
-            ) as response:
-                start, total = self._placed(response, have, version)
-                if start == 0 or start != total:
-                    self._write(response, address, start, total)
-        except SSLError as error:
-            raise Refused(f"its certificate was not accepted ({error})") from None
-        except (requests.ConnectionError, Timeout, ChunkedEncodingError, ContentDecodingError):
-            raise Interrupted("the connection failed or broke off") from None
-        except requests.RequestException as error:
-            raise Refused(f"it cannot be asked for ({error})") from None
+        with closing(ask(address, headers, self.patience, end)) as answer:
+            head = next(answer)
+            assert isinstance(head, Head)
+            start, total = self._placed(head, have, version)
+            if start == 0 or start != total:
+                self._write(answer, f"{address}\n{self._version(head)}", start, total)
 
-    def _placed(self, response: Response, have: int, version: str) -> tuple[int, int | None]:
+    def _placed(self, head: Head, have: int, version: str) -> tuple[int, int | None]:
         """Where the answer's bytes belong, and the size of the whole file if anyone knows it."""
-        status = response.status_code
-        if status in (408, 429) or status >= 500:
-            raise Interrupted(f"it answered {status} {response.reason}", _asked_wait(response))
-        if status == 200:
-            start, total = 0, _number(response.headers.get("Content-Length"))
-        elif status in (206, 416) and have:
-            told = re.fullmatch(
-                r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", response.headers.get("Content-Range", "")
-            )
-            start, total = have, _number(told and told[2])
-            follows = total == have if status == 416 else _number(told and told[1]) == have
-            if not follows or _version(response) not in ("", version):
+        told = head.headers
+        if head.status in (408, 429) or head.status >= 500:
+            raise Interrupted(f"it answered {head.status} {head.reason}", _asked_wait(head))
+        if head.status == 200:
+            start, total = 0, _number(told.get("Content-Length"))
+        elif head.status in (206, 416) and have:
+            of = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", told.get("Content-Range", ""))
+            start, total = have, _number(of and of[2])
+            follows = total == have if head.status == 416 else _number(of and of[1]) == have
+            if not (follows and self._same(head, version)):
                 self.partial.discard()
                 raise Interrupted("it did not go on where an earlier download stopped")
         else:
-            raise Refused(f"it answered {status} {response.reason}")
-        if status != 416 and "text/html" in response.headers.get("Content-Type", ""):
+            raise Refused(f"it answered {head.status} {head.reason}")
+        if head.status != 416 and "text/html" in told.get("Content-Type", ""):
             raise Refused("it sent a web page instead of the file")
+        if (packed := told.get("Content-Encoding", "identity")) != "identity":
+            raise Refused(f"it sent the file as {shown(packed)}, which was not asked for")
         if None not in (total, self.size) and total != self.size:
             raise Refused(f"its file has {total:,} bytes, {self.size:,} are expected")
+        if total is not None and total > self.most:
+            raise Refused(f"its file has {total:,} bytes, at most {self.most:,} are expected")
         return start, self.size if total is None else total
 
-    def _write(self, response: Response, address: str, start: int, total: int | None) -> None:
+    def _write(
+        self, answer: Iterator[Head | bytes], note: str, start: int, total: int | None
+    ) -> None:
+        most = self.most if total is None else total
         with (
             self.partial.path.open("ab" if start else "wb") as file,
             tqdm(
@@ -153,32 +126,43 @@ class Transfer:
             ) as bar,
         ):
             if not start:
-                self.partial.note.write_text(f"{address}\n{_version(response)}")
-            for chunk in response.iter_content(CHUNK):
+                self.partial.note.write_text(note)
+            for chunk in answer:
+                assert isinstance(chunk, bytes)
+                if file.tell() + len(chunk) > most:
+                    self.partial.discard()
+                    raise Refused(f"it sent more than the {most:,} bytes that are expected")
                 file.write(chunk)
                 bar.update(len(chunk))
-                if total is not None and file.tell() > total:
-                    raise Refused(f"it sent more than the {total:,} bytes that are expected")
             if total is not None and file.tell() != total:
                 raise Interrupted(f"it broke off after {file.tell():,} of {total:,} bytes")
 
+    def _version(self, head: Head) -> str:
+        """What If-Range may name: a strong ETag; else, if the hash will be checked, the time of the
+        last change, within whose second there may be several; else "".
+        """
+        etag = head.headers.get("ETag", "")
+        if etag.startswith('"'):
+            return etag
+        return head.headers.get("Last-Modified", "") if self.hashed else ""
 
-def _version(response: Response) -> str:
-    """What If-Range may name: a strong ETag, else the time of the last change, else ""."""
-    etag = response.headers.get("ETag", "")
-    return etag if etag.startswith('"') else response.headers.get("Last-Modified", "")
+    def _same(self, head: Head, version: str) -> bool:
+        """Whether a part is of this version. It must say so, if it is one that has an ETag."""
+        must = head.status == 206 and version.startswith('"')
+        return self._version(head) in ((version,) if must else ("", version))
 
 
-def _asked_wait(response: Response) -> float:
+def _asked_wait(head: Head) -> float:
     """Seconds that Retry-After asks for, which may also name a date; 0 without it."""
-    text = response.headers.get("Retry-After", "")
-    if text.isdecimal():
-        return float(text)
+    text = head.headers.get("Retry-After", "")
+    if (seconds := _number(text)) is not None:
+        return seconds
     try:
         return (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return 0.0
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isdecimal() else None
+    """A count, or None where there is none that a file could have."""
+    return int(text) if text and re.fullmatch(r"[0-9]{1,18}", text) else None

@@ -1,7 +1,8 @@
-"""The lock file of weights: what was downloaded where nobody has published a hash.
+"""The lock file of weights: what was downloaded and proved right, where nobody publishes a hash.
 
 A JSON object of model name -> {file, size, sha256, address}, under version control: the first
-download of a file decides, and whoever downloads it later gets the same file or an error.
+file from a published address whose network passes its gate decides, and whoever downloads it later
+gets the same file or an error.
 """
 
 import json
@@ -16,7 +17,9 @@ from pipeline.atomic import write_json
 
 @dataclass(frozen=True)
 class Entry:
-    """One file: its name, its size in bytes, its sha256, and the published address it is from."""
+    """One file: its name, its size in bytes, its sha256, and the published address it is from, ""
+    for one from elsewhere: a mirror, or a hand.
+    """
 
     file: str
     size: int
@@ -30,17 +33,34 @@ def read(path: str | Path) -> dict[str, Entry]:
     if not path.exists():
         return {}
     try:
-        return {name: Entry(**entry) for name, entry in json.loads(path.read_text()).items()}
-    except (ValueError, TypeError, AttributeError) as error:
+        return {name: _entry(told) for name, told in json.loads(path.read_text()).items()}
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise BadInput(
             f"{path} is no lock file of weights ({error}). Restore it from version control."
         ) from None
 
 
+def _entry(told: dict) -> Entry:
+    """Raises ValueError or TypeError where it is none."""
+    entry = Entry(**told)
+    texts = (entry.file, entry.sha256, entry.address)
+    if not (all(isinstance(text, str) for text in texts) and type(entry.size) is int):
+        raise ValueError(f"{told} is no entry")
+    return entry
+
+
 def record(path: str | Path, name: str, entry: Entry) -> None:
-    """Add the entry of model `name`, or replace it; several processes may do so at once."""
+    """Add the entry of model `name`, or replace it; several processes may do so at once.
+
+    Raises BadInput where the file is damaged or cannot be written.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock")):
-        entries = read(path) | {name: entry}
-        write_json(path, {name: asdict(entry) for name, entry in entries.items()})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            entries = read(path) | {name: entry}
+            write_json(path, {name: asdict(entry) for name, entry in entries.items()})
+    except OSError as error:
+        raise BadInput(
+            f"{path} cannot be written: {error.strerror or error}. Mend that, or give fetch.lock."
+        ) from None

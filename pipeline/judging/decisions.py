@@ -68,12 +68,17 @@ def read(path: Path) -> list[Decision]:
 
 
 class Decided(dict[str, list[Decision]]):
-    """What networks decided: model -> decisions, read from a folder when first asked for."""
+    """What networks decided: model -> decisions, read from a folder when first asked for.
+
+    Of a network that finds references, those without one are left out: nothing can be shown of
+    them.
+    """
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.folder = folder
 
     def __missing__(self, model: str) -> list[Decision]:
-        self[model] = read(self.folder / f"{model}.csv")
+        decisions = read(self.folder / f"{model}.csv")
+        self[model] = [one for one in decisions if one.reference] or decisions
         return self[model]

@@ -1,5 +1,6 @@
 """How good a network is, by the protocol of its own field: named numbers, and single decisions."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol as Interface
@@ -14,6 +15,8 @@ from pipeline.judging.decisions import Decision
 from pipeline.judging.episodes import episode
 from pipeline.models.subject import Outputs, Subject
 from pipeline.pictures.images import Part
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -76,35 +79,57 @@ class NearestNeighbours:
     temperature: float = 0.07
 
     def __call__(self, subject: Subject, seed: int) -> Verdict:
+        bank = subject.memory() if self.known is None else None  # what is missing is said first
         found = subject.outputs(self.part)
-        bank = subject.memory() if self.known is None else subject.outputs(self.known)
+        bank = bank or subject.outputs(self.known or self.part)
+        at = {key: number for number, key in enumerate(bank.ids)}
+        own = torch.tensor([at.get(key, -1) for key in found.ids])
         votes = torch.cat(
-            [self.votes(part, bank.values, bank.labels) for part in found.values.split(64)]
+            [
+                self.votes(part, bank.values, bank.labels, itself)
+                for part, itself in zip(found.values.split(64), own.split(64), strict=True)
+            ]
         )
+        if not votes.any(1).all():
+            raise BadInput(
+                f"{found.ids[int(votes.any(1).logical_not().nonzero()[0])]} is the only picture "
+                "known: there is nothing to liken it to. Name more in recipe.verify.known."
+            )
         elected = votes.argmax(1)
         right = (elected == found.labels).float()
         numbers = {"knn": right.mean().item(), "pictures": len(right)}
         margins = lead(votes / votes.sum(1, keepdim=True))
-        return Verdict(
-            numbers,
-            [
-                self.decision(found, bank, number, best, margin)
-                for number, (best, margin) in enumerate(
-                    zip(elected.tolist(), margins.tolist(), strict=True)
-                )
-            ],
-        )
+        decisions = [
+            self.decision(found, bank, number, best, margin)
+            for number, (best, margin) in enumerate(
+                zip(elected.tolist(), margins.tolist(), strict=True)
+            )
+        ]
+        if alone := sum(not one.reference for one in decisions):
+            log.warning(
+                "%d of %d pictures have no other of the class decided for beside them: no figure "
+                "can show these.",
+                alone,
+                len(decisions),
+            )
+        return Verdict(numbers, decisions)
 
-    def votes(self, queries: Tensor, bank: Tensor, labels: Tensor) -> Tensor:
-        """The votes (B, classes) of the neighbours of queries (B, D)."""
-        alike, nearest = (queries @ bank.T).topk(min(self.neighbours, len(bank)), dim=1)
+    def votes(self, queries: Tensor, bank: Tensor, labels: Tensor, own: Tensor) -> Tensor:
+        """The votes (B, classes) of the neighbours of queries (B, D).
+
+        own  (B,) where the query itself is in the bank, -1 where it is not: it has no vote
+        """
+        alike = queries @ bank.T
+        known = (own >= 0).nonzero().flatten()
+        alike[known, own[known]] = -torch.inf
+        alike, nearest = alike.topk(min(self.neighbours, len(bank)), dim=1)
         votes = torch.zeros(len(queries), int(labels.max()) + 1)
         return votes.scatter_add_(1, labels[nearest], (alike / self.temperature).exp())
 
     def decision(
         self, found: Outputs, bank: Outputs, number: int, elected: int, margin: float
     ) -> Decision:
-        """What was decided for one picture."""
+        """What was decided for one picture, without a reference where no other is of its class."""
         key = found.ids[number]
         shown = bank if bank.ids else found
         alike = shown.values @ found.values[number]
@@ -112,7 +137,8 @@ class NearestNeighbours:
         if key in shown.ids:
             alike[shown.ids.index(key)] = -torch.inf
         predicted = bank.classes[elected]
-        reference = shown.ids[int(alike.argmax())]
+        best = int(alike.argmax())
+        reference = shown.ids[best] if alike[best].isfinite() else ""
         return Decision(key, key, found.names[number], predicted, margin, reference)
 
 

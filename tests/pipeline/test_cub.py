@@ -2,6 +2,8 @@
 
 import shutil
 import tarfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 import pytest
@@ -74,8 +76,8 @@ def settings(tmp_path, monkeypatch):
     (tmp_path / "made" / "attributes.txt").write_text("1 has_bill\n")
     asked = []
 
-    def download(addresses, target, *, size=None, sha256=None, mirror=None, quiet=None):
-        asked.append((addresses, target, size, sha256, mirror, quiet))
+    def download(addresses, target, expected, *, mirror=None, quiet=None):
+        asked.append((addresses, target, expected.size, expected.sha256, mirror, quiet))
         target.parent.mkdir(exist_ok=True)
         birds = target.name.startswith("CUB")
         with tarfile.open(target, "w:gz") as tar:
@@ -271,7 +273,8 @@ def test_stage_leaves_no_half_folder(settings, tmp_path, monkeypatch):
     monkeypatch.setattr(cub, "unpack", unpack)
     (tmp_path / "cub").mkdir()  # as good as none
     cub.prepare(where, quiet=True)
-    assert {p.name for p in tmp_path.iterdir()} == {"made", "cub", "archives"}
+    left = {p.name for p in tmp_path.iterdir() if p.suffix != ".lock"}
+    assert left == {"made", "cub", "archives"}
 
 
 def test_stage_refuses_a_folder_of_something_else(settings, tmp_path):
@@ -280,3 +283,25 @@ def test_stage_refuses_a_folder_of_something_else(settings, tmp_path):
     with pytest.raises(BadInput, match=r"classes.txt does not exist.* or empty the folder"):
         cub.prepare(where)
     assert not asked
+
+
+def test_stage_run_twice_at_once_prepares_it_once(settings, tmp_path, monkeypatch):
+    where, asked = settings
+
+    def slowly(archive, folder):
+        time.sleep(0.1)
+        unpack(archive, folder)
+
+    monkeypatch.setattr(cub, "unpack", slowly)
+    with ThreadPoolExecutor() as both:
+        for one in [both.submit(cub.prepare, where, True) for _ in range(2)]:
+            one.result()
+    assert len(asked) == 2
+    assert len(pd.read_csv(tmp_path / "cub" / "index.csv")) == len(BIRDS)
+
+
+def test_stage_says_what_stands_in_the_way(settings, tmp_path):
+    where, _ = settings
+    (tmp_path / "cub").write_text("a file")
+    with pytest.raises(BadInput, match=r"cub.root=.*/cub cannot be written as a folder: Not a dir"):
+        cub.prepare(where)

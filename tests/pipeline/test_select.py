@@ -21,10 +21,10 @@ def cfg(config, tmp_path):
     table = [
         Decision(f"{label}_test_00{n}", f"{label}_test_00{n}", label, predicted, 0.5, reference)
         for n, label, predicted, reference in (
-            (0, "disc", "disc", ""),
+            (0, "disc", "disc", "disc_test_002"),
             (1, "disc", "cross", "cross_test_000"),
-            (0, "cross", "cross", ""),
-            (2, "cross", "cross", ""),
+            (0, "cross", "cross", "cross_test_001"),
+            (2, "cross", "cross", ""),  # alone of its class: it cannot be shown
         )
     ]
     decisions.write(tmp_path / "results/decisions/resnet18.csv", table)
@@ -45,18 +45,27 @@ def selected(cfg):
 
 
 def test_every_figure_of_the_model_and_the_cases_of_all(cfg):
-    folder = selected(cfg("explain.pictures=2"))
+    folder = selected(cfg("explain.pictures=4"))
     assert sorted(path.name for path in folder.iterdir()) == ["a.json", "b.json", "cases.json"]
-    assert selection.read(folder / "a.json").chosen[0].case == Case("disc_test_000")
+    first = Case("disc_test_000", "disc_test_002")
+    assert selection.read(folder / "a.json").chosen[0].case == first
     found = selection.read(folder / "b.json")
     assert (found.figure, found.model, found.met) == ("b", "resnet18", True)
     pair = Case("disc_test_001", "cross_test_000")
     assert found.chosen[0].case == pair
     # the figures' own, a likeness from both sides, then the first ones of all
     assert cases.read(folder / "cases.json") == [
+        *(first, first.turned, pair, pair.turned),
+        Case("cross_test_000", "cross_test_001"),
+        Case("cross_test_001", "cross_test_000"),
+    ]
+
+
+def test_a_class_is_explained_from_one_side(cfg):
+    wanted = cfg("explain.pictures=2")
+    wanted.model.name = "other"
+    assert cases.read(selected(wanted) / "cases.json") == [
         Case("disc_test_000"),
-        pair,
-        pair.turned,
         Case("cross_test_000"),
     ]
 

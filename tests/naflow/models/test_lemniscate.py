@@ -187,6 +187,15 @@ def test_tensors_stay_within_their_storage(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("authors_code")
+@pytest.mark.parametrize("memory", [torch.full((50, 128), torch.nan), torch.rand(50 * 128)])
+def test_a_memory_bank_is_a_table_of_finite_numbers(memory: torch.Tensor, tmp_path: Path) -> None:
+    bank = NCEAverage()
+    bank.memory = memory
+    with pytest.raises(BadInput, match="no table of finite numbers"):
+        models.memory_bank(save(small(bank), tmp_path / "w.pth"))
+
+
+@pytest.mark.usefixtures("authors_code")
 def test_another_format_is_no_checkpoint_of_npid(tmp_path: Path) -> None:
     torch.save(small(nn.Identity()), tmp_path / "zip.pth")
     with pytest.raises(BadInput, match="damaged or no checkpoint of NPID"):

@@ -103,6 +103,15 @@ def test_two_names_for_one_tensor_are_refused(tmp_path: Path) -> None:
         published.read(tmp_path / "w.pt", "resnet18")
 
 
+@pytest.mark.parametrize("wrong", [torch.nan, torch.inf])
+def test_weights_that_are_not_finite_are_refused(wrong: float, tmp_path: Path) -> None:
+    state = scrambled("conv64f")
+    state["block2.bn.running_var"][3] = wrong
+    torch.save(state, tmp_path / "w.pt")
+    with pytest.raises(BadInput, match=r"NaN or infinity is in block2\.bn\.running_var"):
+        models.create("conv64f", tmp_path / "w.pt")
+
+
 @pytest.mark.parametrize("content", [[1, 2], {}, {"epoch": 3}, {"state_dict": {"a": 1}}])
 def test_what_is_no_checkpoint(content: object, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "w.pt")

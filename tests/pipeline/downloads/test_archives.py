@@ -2,8 +2,11 @@
 
 import gzip
 import io
+import lzma
+import re
 import stat
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -32,11 +35,67 @@ def special(kind: bytes, name: str = "birds/odd", to: str = "") -> tarfile.TarIn
     return info
 
 
-def zipped(path: Path, *members: tuple[str | zipfile.ZipInfo, bytes]) -> Path:
+def zipped(
+    path: Path, *members: tuple[str | zipfile.ZipInfo, bytes], name: bytes | None = None
+) -> Path:
+    """A zip file; `name` takes the place of every "?" of its table of contents."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members:
-            archive.writestr(name, content)
+        for member, content in members:
+            archive.writestr(member, content)
+    if name is not None:
+        raw = path.read_bytes()
+        table, end = raw.index(b"PK\x01\x02"), raw.index(b"PK\x05\x06")
+        changed = bytearray(raw[table:end].replace(b"?", name))
+        changed[28:30] = len(name).to_bytes(2, "little")
+        local = raw[:table].replace(b"?", name)
+        local = local[:26] + len(name).to_bytes(2, "little") + local[28:]
+        closing = bytearray(raw[end:])
+        closing[12:16] = len(changed).to_bytes(4, "little")
+        closing[16:20] = len(local).to_bytes(4, "little")
+        path.write_bytes(local + changed + closing)
     return path
+
+
+def bloated(path: Path, sizes: list[int]) -> Path:
+    """Empty files, each behind a pax header of so many zeros."""
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        for number, size in enumerate(sizes):
+            header = tarfile.TarInfo("pax")
+            header.type, header.size = tarfile.XHDTYPE, size
+            file.write(header.tobuf())
+            text = f"{size} comment=".encode()
+            file.write(text)
+            for _ in range((size - len(text) - 1) // 1000):
+                file.write(bytes(1000))
+            file.write(bytes((size - len(text) - 1) % 1000) + b"\n" + bytes(-size % 512))
+            file.write(tarfile.TarInfo(f"file{number}").tobuf())
+        file.write(bytes(1024))
+    return path
+
+
+def long_name(length: int) -> tarfile.TarInfo:
+    return tarfile.TarInfo("n" * length)
+
+
+def negative(path: Path) -> Path:
+    """A size below 0 sends a reader back to where it has been."""
+    info = tarfile.TarInfo("a")
+    raw = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    raw[124:136] = b"\xff" * 10 + b"\xfe\x00"  # -512
+    raw[148:156] = b" " * 8
+    raw[148:156] = b"%06o\0 " % sum(raw[:512])
+    path.write_bytes(bytes(raw) + bytes(1024))
+    return path
+
+
+def _xz(folder: Path) -> bytes:
+    return lzma.compress(tar(folder / "plain.tar", *FILES.items()).read_bytes())
+
+
+def _stored(kind: int) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo("a")
+    info.compress_type = kind
+    return info
 
 
 def packed(path: Path, *members: tuple[str, bytes]) -> Path:
@@ -122,6 +181,15 @@ def hostile(folder: Path) -> dict[str, Path]:
         "unpacks to more: tar": tar(folder / "14.tgz", *bomb),
         "unpacks to more: zip": zipped(folder / "15.zip", *bomb),
         "unpacks to more: many": tar(folder / "16.tgz", *[(f"{n}", b"") for n in range(60)]),
+        "larger than its files need: a pax header": bloated(folder / "23.tgz", [16 << 20]),
+        "larger than its files need: pax headers": bloated(folder / "24.tgz", [500_000] * 3),
+        "larger than its files need: long name": tar(folder / "25.tar", long_name(2 << 20)),
+        "no .zip, .tar or .tar.gz file: xz": _bytes(folder / "26.tar.xz", _xz(folder)),
+        "no .zip, .tar or .tar.gz file: negative": negative(folder / "27.tar"),
+        "goes on after its end: tail": _bytes(folder / "28.tgz", gzip.compress(bytes(9 << 20))),
+        "compressed in a way: zip": zipped(folder / "29.zip", (_stored(zipfile.ZIP_LZMA), b"a")),
+        "a file named '': zip": zipped(folder / "30.zip", ("?", b"a"), name=b""),
+        "a file named '.': tar": tar(folder / "31.tar", (".", b"a")),
         "twice: tar": tar(folder / "17.tar", ("a", b"1"), ("a", b"2")),
         "twice: file and folder": tar(folder / "18.tar", ("a", b"1"), ("a/b", b"2")),
         "damaged: no archive": _bytes(folder / "19.tgz", b"no archive"),
@@ -145,9 +213,28 @@ def test_hostile(tmp_path):
     (tmp_path / "archives").mkdir()
     for told, archive in hostile(tmp_path / "archives").items():
         before = tree(tmp_path)
-        with pytest.raises(BadInput, match=told.split(":")[0]):
+        with pytest.raises(BadInput, match=re.escape(told.split(":")[0])):
             unpack(archive, tmp_path / "data", most_bytes=2 << 20, most_files=50)
         assert tree(tmp_path) == before, told
+
+
+def test_a_large_header_takes_no_memory(tmp_path):
+    archive = bloated(tmp_path / "a.tgz", [64 << 20])
+    tracemalloc.start()
+    with pytest.raises(BadInput, match="larger than its files need"):
+        unpack(archive, tmp_path / "data")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 << 20
+
+
+def test_headers_of_honest_archives_are_not_too_large(tmp_path):
+    name = "/".join(["n" * 200] * 10)
+    with tarfile.open(tmp_path / "a.tgz", "w:gz", format=tarfile.PAX_FORMAT) as archive:
+        for number in range(1000):
+            archive.addfile(tarfile.TarInfo(f"{name}{number}"))
+    unpack(tmp_path / "a.tgz", tmp_path / "data")
+    assert len(files(tmp_path / "data")) == 1000
 
 
 def test_ratio_counts_small_archives_as_larger(tmp_path):

@@ -3,77 +3,28 @@
 import hashlib
 import multiprocessing
 import os
-import random
 import signal
-import ssl
-import subprocess
 import time
 from email.utils import formatdate
 from pathlib import Path
 
 import pytest
 from faulty_server import (
-    FaultyServer,
+    chunked,
     held,
     instead,
     nameless,
     page,
     status,
     truncated,
-    whole,
 )
-from requests import Response
+from small_download import CONTENT, OTHER, SHA256, complete, leftovers, ranges
 
 from naflow.errors import BadInput
+from pipeline.downloads.conversation import CHUNK
 from pipeline.downloads.download import Unavailable, WrongFile, direct, download
-from pipeline.downloads.transfer import CHUNK, Refused, Session
 
-CONTENT = random.Random(0).randbytes(700_000)
-SHA256 = hashlib.sha256(CONTENT).hexdigest()
-OTHER = bytes(reversed(CONTENT))
 PROCESSES = multiprocessing.get_context("fork")  # spares the import of torch
-
-
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
-@pytest.fixture
-def server():
-    with FaultyServer({"/w.pth": CONTENT}) as server:
-        yield server
-
-
-@pytest.fixture
-def target(tmp_path) -> Path:
-    return tmp_path / "weights" / "w.pth"
-
-
-@pytest.fixture
-def get(server, target):
-    """Download w.pth; get.waits are the seconds that it would have slept."""
-
-    def call(*addresses: str, **settings: object) -> str:
-        addresses = addresses or (f"{server.base}/w.pth",)
-        settings = {"quiet": True, "timeout": 5, "sleep": call.waits.append} | settings
-        return download(addresses, target, **settings)
-
-    call.waits = []
-    return call
-
-
-def leftovers(target: Path) -> list[str]:
-    """What lies beside the file, without the lock, which some systems keep."""
-    return [path.name for path in target.parent.iterdir() if not path.name.endswith(".lock")]
-
-
-def complete(target: Path) -> bool:
-    return target.read_bytes() == CONTENT and leftovers(target) == [target.name]
-
-
-def ranges(server: FaultyServer) -> list[str | None]:
-    return [headers.get("Range") for _, headers in server.requests]
 
 
 def wait_for(condition) -> None:
@@ -100,6 +51,23 @@ def test_without_length_or_version(server, target, get):
     assert complete(target)
 
 
+def test_in_chunks(server, target, get):
+    server.faults = [chunked()]
+    assert get() == SHA256
+    assert complete(target)
+
+
+def test_where_it_came_from_is_told(server, target, get, tmp_path):
+    get()
+    assert get.got.source == f"{server.base}/w.pth"
+    get()
+    assert get.got.source is None
+    target.unlink()
+    (tmp_path / "w.pth").write_bytes(CONTENT)
+    get(mirror=str(tmp_path))
+    assert get.got.source == str(tmp_path / "w.pth")
+
+
 def test_broken_off_without_a_length_is_seen_by_the_size(server, target, get):
     server.faults = [nameless(1000)]
     assert get(size=len(CONTENT)) == SHA256
@@ -110,7 +78,7 @@ def test_broken_off_again_and_again(server, target, get):
     server.faults = [truncated(count) for count in (1, 3 * CHUNK + 5, 0, 7 * CHUNK)]
     assert get() == SHA256
     assert complete(target)
-    starts = [None, None, 3 * CHUNK, 3 * CHUNK, 10 * CHUNK]
+    starts = [None, 1, 3 * CHUNK + 6, 3 * CHUNK + 6, 10 * CHUNK + 6]
     assert ranges(server) == [f"bytes={start}-" if start else None for start in starts]
     assert get.waits == [1, 2, 4, 8]
 
@@ -130,74 +98,6 @@ def test_waits_as_long_as_it_is_asked_to(server, target, get, code):
     assert get.waits[:2] == [7, 120]
     assert 50 < get.waits[2] <= 60
     assert get.waits[3] == 8
-
-
-def test_server_that_ignores_ranges_makes_it_start_over(server, target, get):
-    server.faults = [truncated(16 * CHUNK), whole]
-    assert get() == SHA256
-    assert complete(target)
-    assert ranges(server) == [None, f"bytes={16 * CHUNK}-"]
-
-
-def test_file_that_changed_on_the_server_is_not_mixed(server, target, get):
-    def changed(handler):
-        server.files["/w.pth"], server.etag = OTHER, '"two"'
-        handler.answer(503)
-
-    server.faults = [truncated(16 * CHUNK), changed]
-    assert get() == hashlib.sha256(OTHER).hexdigest()
-    assert target.read_bytes() == OTHER
-    assert server.requests[-1][1]["If-Range"] == '"one"'
-
-
-@pytest.mark.parametrize(
-    "told",
-    ["bytes 5-699999/700000", "bytes */700000", "nonsense", f"bytes {18 * CHUNK}-699999/700000"],
-)
-def test_range_that_was_not_asked_for_is_not_appended(server, target, get, told):
-    etag = '"two"' if f" {18 * CHUNK}-" in told else '"one"'  # of another version
-    server.faults = [
-        truncated(18 * CHUNK),
-        lambda handler: handler.answer(206, CONTENT[: -18 * CHUNK], Content_Range=told, ETag=etag),
-    ]
-    assert get() == SHA256
-    assert complete(target)
-    assert ranges(server) == [None, f"bytes={18 * CHUNK}-", None]
-
-
-def partial(target: Path, content: bytes, note: str) -> None:
-    target.parent.mkdir()
-    (target.parent / "w.pth.partial").write_bytes(content)
-    (target.parent / "w.pth.partial.note").write_text(note)
-
-
-def test_partial_that_is_whole_already(server, target, get):
-    partial(target, CONTENT, f'{server.base}/w.pth\n"one"')
-    assert get(sha256=SHA256) == SHA256
-    assert complete(target)
-    assert ranges(server) == ["bytes=700000-"]
-
-
-def test_partial_that_is_longer_than_the_file(server, target, get):
-    partial(target, CONTENT + b"more", f'{server.base}/w.pth\n"one"')
-    assert get() == SHA256
-    assert complete(target)
-
-
-@pytest.mark.parametrize("note", ["", 'http://elsewhere/w.pth\n"one"', "{base}/w.pth", "\0"])
-def test_partial_of_unknown_origin_is_not_gone_on_with(server, target, get, note):
-    partial(target, OTHER[:500_000], note.format(base=server.base))
-    assert get() == SHA256
-    assert complete(target)
-    assert ranges(server) == [None]
-
-
-def test_damaged_partial_is_found_out_and_removed(server, target, get):
-    partial(target, OTHER[:500_000], f'{server.base}/w.pth\n"one"')
-    with pytest.raises(WrongFile):
-        get(sha256=SHA256)
-    assert leftovers(target) == []
-    assert get(sha256=SHA256) == SHA256
 
 
 def test_next_address(server, target, get):
@@ -235,7 +135,7 @@ def test_mirrors_come_first(server, target, get, tmp_path):
         (instead(b"\n <html>Confirm"), WrongFile, "web page"),
         (instead(CONTENT[:-1]), Unavailable, "699,999 bytes, 700,000 are expected"),
         (instead(OTHER), WrongFile, f"{hashlib.sha256(OTHER).hexdigest()}, {SHA256} is expected"),
-        (status(302, Location="ftp://127.0.0.1/w.pth"), Unavailable, "cannot be asked for"),
+        (status(302, Location="ftp://127.0.0.1/w.pth"), Unavailable, "no web address"),
         (status(302, Location="/w.pth"), None, ""),
     ],
 )
@@ -277,7 +177,7 @@ def test_gives_up_after_the_last_retry_and_goes_on_later(server, target, get):
 
 def test_silence_ends_an_attempt(server, target, get):
     server.faults = [held(300_000)]
-    assert get(timeout=0.3) == SHA256
+    assert get(silence=0.3) == SHA256
     assert complete(target) and get.waits == [1]
 
 
@@ -288,6 +188,36 @@ def test_file_there_that_is_another_one_stays(target, get):
         get(sha256=SHA256)
     assert target.read_bytes() == OTHER
     assert get() == hashlib.sha256(OTHER).hexdigest()
+
+
+# --- contents -------------------------------------------------------------------------------------
+
+
+def test_what_is_wrong_with_its_content_is_found_before_it_gets_its_name(server, target, get):
+    seen = []
+
+    def content(path):
+        seen.append(path.read_bytes() == CONTENT)
+        return "" if seen[-1] else "it holds no weights"
+
+    server.files["/bad.pth"] = b'{"error": "quota"}'
+    bad, good = f"{server.base}/bad.pth", f"{server.base}/w.pth"
+    with pytest.raises(WrongFile, match=r"bad\.pth: it holds no weights.*place the file by hand"):
+        get(bad, content=content)
+    assert leftovers(target) == []
+    assert get(bad, good, content=content) == SHA256
+    assert seen == [False, False, True] and get.got.source == good
+    target.write_bytes(OTHER)
+    with pytest.raises(WrongFile, match=r"w\.pth: it holds no weights\. Remove it"):
+        get(content=content)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_what_is_no_file_stands_in_the_way(target, get, make):
+    target.parent.mkdir()
+    make(target)
+    with pytest.raises(WrongFile, match="is no file"):
+        get()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
@@ -307,68 +237,6 @@ def test_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(BadInput, match="cannot be written"):
         download(["http://127.0.0.1:1/w.pth"], tmp_path / "file" / "w.pth")
-
-
-# --- https ----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def secure(tmp_path, monkeypatch):
-    """A server with a certificate of its own that is trusted here."""
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    command = "openssl req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -days 2"
-    command += " -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
-    try:
-        subprocess.run(
-            [*command.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True
-        )
-    except FileNotFoundError:
-        pytest.skip("no openssl command to make a certificate with")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
-    with FaultyServer({"/w.pth": CONTENT}, context) as server:
-        yield server
-
-
-def test_redirect_from_https_to_http_is_refused(server, secure, target, get):
-    address = f"{secure.base}/w.pth"
-    secure.faults = [status(302, Location="/moved"), status(302, Location=f"{server.base}/w.pth")]
-    with pytest.raises(Unavailable, match="redirects from https to http"):
-        get(address)
-    assert server.requests == [] and not target.exists() and get.waits == []
-    server.faults = [status(302, Location=address)]
-    assert get() == SHA256
-    assert len(secure.requests) == 3
-
-
-def test_unknown_certificate_is_refused_at_once(secure, get, monkeypatch):
-    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
-    with pytest.raises(Unavailable, match="certificate"):
-        get(f"{secure.base}/w.pth")
-    assert get.waits == [] and secure.requests == []
-
-
-@pytest.mark.parametrize(
-    ("address", "location", "allowed"),
-    [
-        ("https://a.org/x", "http://a.org/y", False),
-        ("https://a.org/x", "HTTP://b.org/y", False),
-        ("https://a.org/x", "https://b.org/y", True),
-        ("https://a.org/x", "//b.org/y", True),
-        ("https://a.org/x", "/y", True),
-        ("http://a.org/x", "http://b.org/y", True),
-        ("http://a.org/x", "https://b.org/y", True),
-    ],
-)
-def test_redirects(address, location, allowed):
-    response = Response()
-    response.status_code, response.url, response.headers["Location"] = 302, address, location
-    if allowed:
-        assert Session().get_redirect_target(response)
-    else:
-        with pytest.raises(Refused):
-            Session().get_redirect_target(response)
 
 
 # --- processes ------------------------------------------------------------------------------------

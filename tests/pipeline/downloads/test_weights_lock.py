@@ -44,8 +44,21 @@ def test_several_processes_lose_nothing(tmp_path, monkeypatch):
     assert sorted(read(lock)) == names
 
 
+WRONG = '{"a": {"file": "w.pth", "size": "12", "sha256": null, "address": 5}}'
+
+
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"a": 1}', '{"a": {"file": "w.pth"}}', '{"a": {"colour": 1}}']
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        '{"a": 1}',
+        '{"a": {"file": "w.pth"}}',
+        '{"a": {"colour": 1}}',
+        WRONG,
+        "[" * 99999,
+    ],
 )
 def test_damaged(tmp_path, content):
     (tmp_path / "lock.json").write_text(content)
@@ -55,3 +68,9 @@ def test_damaged(tmp_path, content):
 
 def test_committed_file():
     assert all(len(entry.sha256) == 64 for entry in read(CONF / "weights.lock.json").values())
+
+
+def test_a_lock_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(BadInput, match=r"lock\.json cannot be written.*fetch\.lock"):
+        record(tmp_path / "file" / "lock.json", "one", ENTRY)

@@ -34,6 +34,11 @@ def outputs(values: Tensor, labels: Tensor) -> Outputs:
     return Outputs(values, labels, classes, names, [f"p{number}" for number in range(len(labels))])
 
 
+def nameless(bank: Outputs) -> Outputs:
+    """As a published bank: nobody knows its pictures."""
+    return Outputs(bank.values, bank.labels, bank.classes, bank.names, [])
+
+
 def random(count: int, width: int, classes: int, seed: int = 0) -> Outputs:
     values = torch.randn(count, width, generator=Generator().manual_seed(seed))
     return outputs(values, torch.arange(count) % classes)
@@ -58,7 +63,7 @@ def test_accuracy():
 
 def test_nearest_neighbours():
     bank, found = random(40, 6, 4), random(10, 6, 4, seed=1)
-    bank = outputs(normalize(bank.values), bank.labels)
+    bank = nameless(outputs(normalize(bank.values), bank.labels))
     found = outputs(normalize(found.values), found.labels)
     numbers = NearestNeighbours(Part(), neighbours=9, temperature=0.1)(
         Given(found, bank), seed=0
@@ -81,6 +86,24 @@ def test_more_neighbours_than_vectors_are_all_of_them():
 def test_without_a_bank_the_known_pictures_vote():
     found = clusters(20, 4, 0.01)
     assert NearestNeighbours(Part(), known=Part())(Given(found), seed=0).numbers["knn"] == 1
+
+
+def test_a_picture_has_no_vote_on_itself():
+    """Else every picture that is known as well would be decided rightly."""
+    found = random(30, 4, 3)
+    found = outputs(normalize(found.values), found.labels)
+    verdict = NearestNeighbours(Part(), known=Part(), neighbours=1)(Given(found), seed=0)
+    alike = found.values @ found.values.T
+    alike.fill_diagonal_(-torch.inf)
+    right = (found.labels[alike.argmax(1)] == found.labels).float().mean()
+    assert 0 < right < 1
+    assert verdict.numbers["knn"] == pytest.approx(float(right))
+
+
+def test_a_picture_that_is_the_only_one_known_is_said():
+    one = outputs(torch.eye(3)[:1], torch.tensor([0]))
+    with pytest.raises(BadInput, match="p0 is the only picture known"):
+        NearestNeighbours(Part(), known=Part())(Given(one), seed=0)
 
 
 def test_episodes_of_clusters_are_easy_and_of_noise_are_chance():
@@ -149,12 +172,33 @@ def test_a_neighbour_of_the_elected_class_is_the_reference():
 
 
 def test_a_published_bank_names_no_pictures_so_another_one_measured_is_the_reference():
-    bank = outputs(torch.eye(2), torch.tensor([0, 1]))
-    bank = Outputs(bank.values, bank.labels, bank.classes, bank.names, [])
+    bank = nameless(outputs(torch.eye(2), torch.tensor([0, 1])))
     values = normalize(torch.tensor([[1.0, 0.1], [1.0, 0.2], [0.1, 1.0]]))
     found = outputs(values, torch.tensor([0, 0, 1]))
     decisions = told(NearestNeighbours(Part())(Given(found, bank), seed=0))
     assert (decisions["p0"].reference, decisions["p1"].reference) == ("p1", "p0")
+
+
+def test_without_another_picture_of_the_elected_class_there_is_no_reference(caplog):
+    bank = nameless(outputs(torch.eye(3), torch.tensor([0, 1, 2])))
+    values = normalize(torch.tensor([[1.0, 0.1, 0], [1.0, 0.2, 0], [0, 0.1, 1.0], [0, 1.0, 0]]))
+    found = outputs(values, torch.tensor([0, 0, 0, 1]))
+    decisions = told(NearestNeighbours(Part())(Given(found, bank), seed=0))
+    assert [decisions[f"p{n}"].predicted for n in range(4)] == ["c0", "c0", "c2", "c1"]
+    assert [decisions[f"p{n}"].reference for n in range(4)] == ["p1", "p0", "", ""]
+    assert "2 of 4 pictures have no other" in caplog.text
+
+
+def test_a_missing_bank_is_said_before_a_picture_is_embedded():
+    class Poor:
+        def outputs(self, part):
+            raise AssertionError("50,000 pictures were embedded for nothing")
+
+        def memory(self):
+            raise BadInput("meta.mat is needed")
+
+    with pytest.raises(BadInput, match=r"meta\.mat"):
+        NearestNeighbours(Part())(Poor(), seed=0)
 
 
 def test_episodes_tell_their_support_and_are_the_same_for_every_network():

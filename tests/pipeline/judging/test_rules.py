@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from naflow.errors import BadInput
 from pipeline.judging.decisions import Decided, Decision, read, write
 from pipeline.judging.rules import Correct, Disagreement
 from pipeline.pictures import outline
@@ -141,8 +142,19 @@ def test_decisions_come_back_from_their_file(tmp_path):
     ]
     write(tmp_path / "net.csv", table)
     assert read(tmp_path / "net.csv")[0] == table[0]
-    assert Decided(tmp_path)["net"][1].margin == pytest.approx(0.1)
-    from naflow.errors import BadInput
-
+    assert read(tmp_path / "net.csv")[1].margin == pytest.approx(0.1)
     with pytest.raises(BadInput, match=r"lost.csv: there is no such file.*pipeline.verify"):
         Decided(tmp_path)["lost"]
+
+
+def test_of_a_network_that_finds_references_only_what_has_one_is_shown(tmp_path):
+    table = [
+        decision("a", "x", "x", reference=""),
+        decision("b", "x", "x"),
+        decision("c", "x", "y"),
+    ]
+    write(tmp_path / "alike.csv", table)
+    write(tmp_path / "classes.csv", [decision("a", "x", "x", reference="")])
+    decided = Decided(tmp_path)
+    assert [one.picture for one in decided["alike"]] == ["b", "c"]
+    assert [one.picture for one in decided["classes"]] == ["a"]

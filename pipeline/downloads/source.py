@@ -1,0 +1,53 @@
+"""What is kept beside fetched weights, in a folder named after them: where they came from, and
+NPID's memory bank.
+
+    data/weights/imagenet/resnet18_npid.safetensors
+    data/weights/imagenet/resnet18_npid.source/source.json
+    data/weights/imagenet/resnet18_npid.source/memory.npy
+"""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from naflow.errors import BadInput
+from pipeline.atomic import write_json
+from pipeline.downloads.weights_lock import Entry
+
+
+def bank(weights: Path) -> Path:
+    """The file of the memory bank that belongs to `weights`; it need not exist."""
+    return weights.with_suffix(".source") / "memory.npy"
+
+
+def write(weights: Path, entry: Entry) -> None:
+    """Note that `weights`, as they are now, were converted from the file of `entry`."""
+    write_json(_note(weights), asdict(entry) | {"converted": _digest(weights)})
+
+
+def read(weights: Path) -> Entry | None:
+    """The file that `weights` were converted from; None where they were not, as trained ones.
+
+    Raises BadInput for a damaged note.
+    """
+    note = _note(weights)
+    if not (note.is_file() and weights.is_file()):
+        return None
+    try:
+        content = json.loads(note.read_text())
+        converted, entry = content.pop("converted"), Entry(**content)
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise BadInput(
+            f"{note} is damaged ({error}). Run python -m pipeline.fetch again."
+        ) from None
+    return entry if converted == _digest(weights) else None
+
+
+def _digest(weights: Path) -> str:
+    with weights.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _note(weights: Path) -> Path:
+    return weights.with_suffix(".source") / "source.json"
