@@ -90,7 +90,9 @@ class Edges(_Drawn):
     name = "Edges"
 
     def drawn(self, images: Tensor, layer: str, size: Size) -> Tensor:
-        return F.adaptive_avg_pool2d(sobel(luminance(images)), size)[:, 0]
+        if images.ndim != 4:
+            raise BadInput("Edges are those of pictures (B, C, H, W).")
+        return F.adaptive_avg_pool2d(sobel(luminance(images)), (size[0], size[1]))[:, 0]
 
 
 class RandomMap(_Drawn):
