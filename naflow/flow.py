@@ -23,7 +23,8 @@ class LayerStats:
     iterations  of the solver; 0 for a closed form
     residual    ||P (J x~ + c - z~)|| / ||P (c - z~)||: what of the equations stayed unsolved
     stop        why the solver stopped, a member of naflow.linalg.Stop for each image
-    norm_ratio  ||x~|| / ||x||, against the forward activation
+    norm_ratio  ||x~|| / ||x||, against the forward activation; 1 where nothing is solved and x~ is
+                x, but for what is abandoned
     abandoned   share of the layer's neurons that the decision did not use
     """
 
