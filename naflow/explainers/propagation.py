@@ -143,7 +143,7 @@ class Relevance:
     ) -> Any:
         """What the call returns, its gradient a relevance; data: the values among its arguments."""
         self._data = dict(data)
-        self._was = next(tensors((args, kwargs))) if overwrites(func, args, kwargs) else None
+        self._was = tensors((args, kwargs))[0] if overwrites(func, args, kwargs) else None
 
         def prepared(tensor: Tensor) -> Tensor:
             """Constants carry no relevance, nor does what was not seen."""

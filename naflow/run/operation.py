@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -118,12 +118,13 @@ class Operation:
         kwargs: dict[str, Any],
         scope: str,
         *,
+        inputs: list[Value],
         in_place: bool = False,
     ) -> None:
         self.name, self.function, self.scope = name, function, scope
         self.args, self.kwargs = args, kwargs
         self.in_place = in_place
-        self.inputs: list[Value] = list(dict.fromkeys(values((args, kwargs))))
+        self.inputs = inputs
         self.results: list[Value] = []
         self.places: list[int] = []  # of the results, among what it returned and was given
 
@@ -150,7 +151,7 @@ class Operation:
             )
         args, kwargs = replaced(self.args, given), replaced(self.kwargs, given)
         if self.in_place:
-            first = next(tensors((args, kwargs)))
+            first = tensors((args, kwargs))[0]
             copy = first.clone()
 
             def kept(tensor: Tensor) -> Tensor:
@@ -211,41 +212,47 @@ _IN_PLACE = frozenset(
 )
 
 
-def tensors(value: object) -> Iterator[Tensor]:
+def tensors(value: object) -> list[Tensor]:
     """The tensors in arguments or results, in order."""
-    if isinstance(value, Tensor):
-        yield value
+    found: list[Tensor] = []
+    _collect(value, Tensor, found)
+    return found
+
+
+def _collect(value: Any, kind: type, found: list) -> None:
+    if isinstance(value, kind):
+        found.append(value)
+    elif type(value) in _SCALARS:
+        return
     elif isinstance(value, (tuple, list)):
         for item in value:
-            yield from tensors(item)
+            if type(item) not in _SCALARS:
+                _collect(item, kind, found)
     elif isinstance(value, dict):
         for item in value.values():
-            yield from tensors(item)
-
-
-def values(arguments: object) -> Iterator[Value]:
-    """The values in recorded arguments, in order."""
-    if isinstance(arguments, Value):
-        yield arguments
-    elif isinstance(arguments, (tuple, list)):
-        for item in arguments:
-            yield from values(item)
-    elif isinstance(arguments, dict):
-        for item in arguments.values():
-            yield from values(item)
+            _collect(item, kind, found)
 
 
 def replaced(arguments: Any, by: Callable[[Any], Any], kind: type = Value) -> Any:
     """Arguments with `by` of each value (or tensor) in its place."""
     if isinstance(arguments, kind):
         return by(arguments)
-    if type(arguments) in (tuple, list):
-        return type(arguments)(replaced(item, by, kind) for item in arguments)
-    if isinstance(arguments, tuple) and hasattr(arguments, "_fields"):
-        return type(arguments)(*(replaced(item, by, kind) for item in arguments))
+    if type(arguments) in _SCALARS:
+        return arguments
+    if isinstance(arguments, (tuple, list)):
+        if all(type(item) in _SCALARS for item in arguments):
+            return arguments
+        items = [replaced(item, by, kind) for item in arguments]
+        if hasattr(arguments, "_fields"):  # a named tuple
+            return type(arguments)(*items)
+        return items if type(arguments) is list else tuple(items)
     if isinstance(arguments, dict):
         return {key: replaced(item, by, kind) for key, item in arguments.items()}
     return arguments
+
+
+#: What holds no tensor: most arguments.
+_SCALARS = frozenset({int, float, bool, str, type(None), torch.dtype, torch.device, slice})
 
 
 _CONV = {
