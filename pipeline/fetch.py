@@ -37,12 +37,15 @@ def main(cfg: DictConfig) -> None:
 def fetch(
     name: str, folder: Path, lock: Path, mirror: str | None = None, quiet: bool | None = None
 ) -> Path:
-    """The path of a model's published file in `folder`, downloaded unless it is there.
+    """The path of a model's published file: in its package, else in `folder`, downloaded unless it
+    is there.
 
     A download without a published hash is recorded in `lock`, and is held to that from then on. A
     file that was placed by hand and that neither knows is taken as it is. Raises BadInput for a
-    model without published weights, and as `wanted` and `download` do.
+    model without published weights, and as `wanted`, `download` and `naflow.models.installed` do.
     """
+    if (installed := models.installed(name)) is not None:
+        return installed
     locked = weights_lock.read(lock).get(name)
     files = {_path(folder, name, one): one for one in wanted(name, lock, locked)}
     missing = []

@@ -19,13 +19,25 @@ class Input:
 
 
 @dataclass(frozen=True)
+class File:
+    """A file of an installed distribution, by the distribution's and its own name."""
+
+    package: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Weights:
-    """A published file. size in bytes and sha256 are None where nobody has published them."""
+    """A published file. size in bytes and sha256 are None where nobody has published them.
+
+    installed  where it lies once its package is installed; None: it has to be downloaded
+    """
 
     address: str
     size: int | None = None
     sha256: str | None = None
     note: str = ""
+    installed: File | None = None
 
     def __str__(self) -> str:
         facts = [f"{self.size:,} bytes" if self.size else "", self.note]

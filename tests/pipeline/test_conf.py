@@ -59,7 +59,7 @@ def test_recipes(config, path):
 
 def test_every_model_of_the_paper_has_a_recipe():
     trained = {path.stem for path in RECIPES if path.parent.name == "shapes"}
-    assert trained == set(list_models())
+    assert trained == set(list_models()) - {"efficientnet_lite0"}
 
 
 @pytest.mark.parametrize("name", sorted(set(names("images")) - {"imagenet"}))
