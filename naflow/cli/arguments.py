@@ -27,10 +27,18 @@ def parser() -> argparse.ArgumentParser:
     whole = _Parser("naflow", description="Where did this CNN look, layer by layer?")
     whole.add_argument("--version", action="version", version=f"naflow {__version__}")
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _demo(commands.add_parser("demo", help="a published network on photographs, in one picture"))
     _models(commands.add_parser("models", help="networks there are, or all that is known of one"))
     _plan(commands.add_parser("plan", help="what an inversion will do and cost"))
     _explain(commands.add_parser("explain", help="attention maps of photos, layer by layer"))
     return whole
+
+
+def _demo(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--out", type=Path, default=Path("naflow-demo"), help="folder for flow.png (naflow-demo)"
+    )
+    command.add_argument("--quiet", action="store_true", help="say nothing but where it lies")
 
 
 def _models(command: argparse.ArgumentParser) -> None:

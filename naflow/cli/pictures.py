@@ -14,6 +14,7 @@ from naflow import plot
 _ACROSS = 13  # panels in a row, at most: a photo and the blocks of a network
 _PANEL = 1.1  # inches
 _WORD = 22  # letters that fit below a panel
+_GAP = 0.02  # inches, around a panel
 _LETTER, _LINE = 0.052, 0.115  # inches, of the smallest words
 
 Row = tuple[str, np.ndarray, Mapping[str, np.ndarray]]
@@ -45,7 +46,7 @@ def strip(
     )
 
 
-def rows(path: Path, drawn: Sequence[Row], title: str, below: str = "") -> None:
+def rows(path: Path, drawn: Sequence[Row], title: str, below: str = "", dpi: int = 160) -> None:
     """Write one row each of (name, image, overlays), the layers' names below the last of those
     that have the same."""
     layers = [list(overlays) for _, _, overlays in drawn]
@@ -55,7 +56,7 @@ def rows(path: Path, drawn: Sequence[Row], title: str, below: str = "") -> None:
         row = {"input": image, **overlays}
         panels.append([(found, _folded(word) if last else "") for word, found in row.items()])
     names = [name for name, _, _ in drawn]
-    _write(path, panels, names, title, below, _PANEL + 0.05)
+    _write(path, panels, names, title, below, dpi=dpi)
 
 
 def _write(
@@ -65,10 +66,12 @@ def _write(
     title: str = "",
     below: str = "",
     tall: float = _PANEL,
+    dpi: int = 160,
 ) -> None:
     """Panels with words below each, in rows that may have a name, a title and words below all."""
     from matplotlib import style
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     across = max(map(len, panels))
     wide = max(_PANEL * across + 0.9 * bool(names), 4)
@@ -79,7 +82,9 @@ def _write(
     with style.context("default"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # a name in letters that the font lacks
         size = (wide, sum(heights) + 0.3 + 0.2 * bool(names) + _LINE * len(lines))
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(
+            figsize=size, layout=ConstrainedLayoutEngine(w_pad=_GAP, h_pad=_GAP, wspace=0, hspace=0)
+        )
         figure.suptitle(title, fontsize=8, x=0.01, ha="left", parse_math=False)
         if lines:
             figure.supxlabel(
@@ -100,7 +105,7 @@ def _write(
                     va="center",
                     parse_math=False,
                 )
-        plot.save(figure, path)
+        plot.save(figure, path, dpi)
 
 
 def _aspect(picture: np.ndarray) -> float:
