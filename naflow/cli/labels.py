@@ -46,7 +46,8 @@ def targets(words: Sequence[str], names: Sequence[str] | None, classes: int) -> 
         for other in found:
             if set(target.classes) & set(other.classes) or target.slug == other.slug:
                 raise BadInput(
-                    f"--target: {other.word!r} and {word!r} stand for one class; give it once."
+                    f"--target: {other.word!r} and {word!r} may stand for the same class: give one "
+                    "of them, or whole names."
                 )
         found.append(target)
     return found

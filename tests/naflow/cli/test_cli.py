@@ -425,7 +425,7 @@ def test_class_names(
     said = refused(capsys, residual(out, *words, "crane"))
     assert "classes 0 and 2 are all called 'crane'; give the number" in said
     said = refused(capsys, residual(out, *words, "heron", "her"))
-    assert "'heron' and 'her' stand for one class; give it once" in said
+    assert "'heron' and 'her' may stand for the same class: give one of them" in said
     names.write_text("crane\nheron\n")
     assert "--labels has 2 names, the network 4 classes" in refused(
         capsys, residual(out, *words, 1)

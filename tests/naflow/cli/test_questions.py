@@ -167,6 +167,21 @@ def test_a_layer_that_may_be_lost_to_merging_costs_nothing_by_default(asked: lis
     assert main([*asked, "naflow", "--preset", "paper", "--quiet"]) == 0
 
 
+def test_without_a_model_it_is_the_one_that_comes_with_its_weights(tmp_path: Path) -> None:
+    skimage = pytest.importorskip("skimage", reason="scikit-image brings the photographs")
+    photo = Path(skimage.__file__).parent / "data" / "coffee.png"
+    words = ["explain", str(photo), "--method", "gradcam", "--target", "espresso", "--quiet"]
+    assert main([*words, "--device", "cpu", "--out", str(tmp_path / "out")]) == 0
+    content = manifest(tmp_path)
+    assert content["settings"]["model"] == "efficientnet_lite0"
+    assert content["settings"]["weights"]["file"] == "efficientnet-lite0-57934424.pth"
+    assert content["settings"]["target"] == 967
+    [entry] = content["photos"].values()
+    assert [one["name"] for one in entry["predictions"][:2]] == ["espresso", "cup"]
+    assert entry["predictions"][0]["confidence"] == pytest.approx(0.944, abs=0.01)
+    assert len(entry["methods"]["gradcam"]["layers"]) == 9
+
+
 def test_words_of_layers() -> None:
     known = ["conv1", "layer1.0.add", "layer1.0", "layer1.1", "layer2.0"]
     assert chosen(["blocks"], known).said == "blocks"
