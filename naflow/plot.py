@@ -13,6 +13,7 @@ Everything here takes and gives numpy arrays; matplotlib is imported only when s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -146,14 +147,18 @@ def strip(
 
 def flow_figure(image: np.ndarray, flows: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     """A figure of one image (H, W, 3) in [0, 1]: one row a method, one column a layer, shallow to
-    deep.
+    deep, and below them what the colours mean.
 
     flows  method -> layer -> map (h, w); every method has the same layers.
     """
     from matplotlib.figure import Figure
 
     layers = list(next(iter(flows.values())))
-    figure = Figure(figsize=(0.8 * len(layers), 0.85 * len(flows)), layout="constrained")
+    wide = 0.8 * len(layers)
+    words = wrap(CONVENTION, max(20, int(24 * wide)))  # letters of 5 points
+    size = (wide, 0.85 * len(flows) + 0.09 * len(words))
+    figure = Figure(figsize=size, layout="constrained")
+    figure.supxlabel("\n".join(words), fontsize=5, color="0.35")
     grid = figure.subplots(len(flows), len(layers), squeeze=False)
     for axes, (method, maps) in zip(grid, flows.items(), strict=True):
         strip(axes, image, maps, method)

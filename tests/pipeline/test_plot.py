@@ -153,6 +153,11 @@ def test_the_same_figure_has_the_same_bytes(tmp_path, ending):
     ).read_bytes()
 
 
+def test_a_figure_says_what_its_colours_mean():
+    figure = plot.flow_figure(np.zeros((8, 8, 3)), flows())
+    assert " ".join(figure.get_supxlabel().split()) == plot.CONVENTION
+
+
 def test_unknown_ending_and_a_wrong_number_of_axes(tmp_path):
     figure = plot.flow_figure(np.zeros((8, 8, 3)), flows())
     with pytest.raises(BadInput, match=r"\.png, \.pdf or \.svg"):
