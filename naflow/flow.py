@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from naflow.blocks import block_ends
 from naflow.errors import BadInput, near_names
 from naflow.linalg import Stop
 from naflow.table import aligned
@@ -71,6 +72,12 @@ class Flow:
         if layer not in self.maps:
             raise BadInput(f"The flow has no layer '{layer}'.{near_names(layer, self.layers)}")
         return self.maps[layer]
+
+    @property
+    def blocks(self) -> list[str]:
+        """The layers that end a stage or block, shallow to deep, about twelve at most: what a
+        person calls the network's layers (see naflow.blocks)."""
+        return block_ends({layer: (m.shape[-2], m.shape[-1]) for layer, m in self.maps.items()})
 
     def stack(self, size: tuple[int, int]) -> Tensor:
         """All maps, raw, resized bilinearly to (H, W): (B, L, H, W), layers shallow to deep."""

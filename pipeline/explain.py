@@ -29,7 +29,7 @@ from tqdm import tqdm
 import naflow
 from naflow import Flow
 from naflow.errors import BadInput
-from naflow.plot import overlay
+from naflow.plot import CONVENTION, overlay
 from pipeline import device
 from pipeline.app import stage
 from pipeline.explanations import maps
@@ -117,7 +117,7 @@ def posed(batch: Batch, cfg: DictConfig, network: nn.Module) -> Question:
 def show(run: Run, batch: Batch, flow: Flow) -> None:
     """Log the strip of every case."""
     for case, image, row in zip(batch.cases, batch.images, rows(flow), strict=True):
-        caption = " ~ ".join(case.pictures)
+        caption = f"{' ~ '.join(case.pictures)}. {CONVENTION}"
         run.picture("flow", strip(image.permute(1, 2, 0).numpy(), row), caption=caption)
 
 

@@ -126,7 +126,7 @@ def foot(page: Page, top: float, found: Mapping[str, Maps], views: Sequence[View
     words = [
         f"Pictures, {size}×{size} px: {'; '.join(shown)}.",
         settings(found),
-        "Blank: the method has no map there. Pale grey all over: the map is the same everywhere. "
+        "Blank: the method has no map there. Pale grey all over: the map is zero everywhere. "
         "Null hyp.: what an inverse that adds nothing would show.",
         plot.CONVENTION,
     ]

@@ -1,4 +1,4 @@
-"""The command line: naflow models, naflow plan, naflow explain.
+"""The command line: naflow demo, naflow models, naflow plan, naflow explain.
 
 Exit codes: 0 done; 1 some photos could not be explained, the others are; 2 what was asked for
 cannot be done; 130 interrupted.
@@ -12,11 +12,16 @@ from collections.abc import Sequence
 
 from torch import OutOfMemoryError
 
-from naflow.cli import explain, listing
+from naflow.cli import demo, explain, listing
 from naflow.cli.arguments import parser
 from naflow.errors import NAFlowError
 
-COMMANDS = {"models": listing.models, "plan": listing.plan, "explain": explain.explain}
+COMMANDS = {
+    "demo": demo.demo,
+    "models": listing.models,
+    "plan": listing.plan,
+    "explain": explain.explain,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from naflow.cli.files import shown
+from naflow.cli import pictures
+from naflow.cli.files import replacing, shown
+from naflow.cli.layers import Layers
 from naflow.cli.manifest import Manifest
 from naflow.cli.photos import PhotoFile, square
 from naflow.cli.progress import Progress
+from naflow.cli.question import Question
 from naflow.cli.results import Result
 from naflow.cli.subject import Subject
 from naflow.errors import BadInput, NotFinite
@@ -30,11 +33,12 @@ class _Photo:
 
 @dataclass(frozen=True)
 class Run:
-    """methods by their names on the command line; layers None: all of them."""
+    """methods by their names on the command line; questions by the names of their folders."""
 
     asked: Subject
     methods: Mapping[str, Explainer]
-    layers: Sequence[str] | None
+    questions: Mapping[str, Question]
+    layers: Layers
     manifest: Manifest
     progress: Progress
 
@@ -60,7 +64,7 @@ class Run:
             return
         photos = [photo for file in files if (photo := self._decoded(file))]
         results: dict[str, dict[str, Result]] = {photo.file.key: {} for photo in photos}
-        for name in self.methods:
+        for name in self.questions:
             if photos:
                 self.progress.at(start, shown(Path(photos[0].file.path.name)), name)
                 for photo, result in self._explained(name, photos):
@@ -85,9 +89,11 @@ class Run:
     def _explained(self, name: str, photos: Sequence[_Photo]) -> list[tuple[_Photo, Result]]:
         """Each photo's result. One that cannot be explained does not take the others with it."""
         images = self.asked.images([photo.square for photo in photos])
-        score, classes = self.asked.score, self.asked.classes
+        question, classes = self.questions[name], self.asked.classes
+        explainer = self.methods[question.method]
+        score = question.score(explainer, self.asked.network, images) or self.asked.score
         try:
-            flow = self.methods[name](images, score, layers=self.layers)
+            flow = self.layers.flow(explainer, images, score)
         except (BadInput, NotFinite) as error:
             if len(photos) > 1:
                 return [pair for photo in photos for pair in self._explained(name, [photo])]
@@ -105,21 +111,33 @@ class Run:
         for name, result in results.items():
             entry["predictions"] = result.predictions()
             model = self.manifest.head["settings"]["model"]
-            title = f"{shown(Path(file.path.name))}, {model}, {result.flow.method}{_said(result)}"
+            title = f"{shown(Path(file.path.name))}, {model}, {result.flow.method}: {_said(result)}"
             entry["methods"][name] = result.write(self.manifest.folder, f"{file.key}/{name}", title)
+        for method in self.methods:
+            of_method = [n for n in results if n != method and self.questions[n].method == method]
+            if of_method:
+                path = f"{file.key}/{method}/classes.png"
+                self._rows(path, [results[name] for name in of_method])
+                entry["methods"][of_method[-1]]["files"].append(path)
         if results:
             self.manifest.photos[file.key] = entry
-            said = _said(next(iter(results.values())))
+            said = ": " + ", ".join(dict.fromkeys(_said(one) for one in results.values()))
             self.progress.say(f"{entry['file']}{said} -> {shown(self.manifest.folder / file.key)}")
+
+    def _rows(self, path: str, results: Sequence[Result]) -> None:
+        """One picture of one method, a row for each class that it was asked for."""
+        first = results[0]
+        drawn = [(_said(one), one.square / 255, one.overlays()) for one in results]
+        title = f"{first.flow.method}, each class against the others"
+        with replacing(self.manifest.folder / path) as partial:
+            pictures.rows(partial, drawn, title, first.told())
 
 
 def _said(result: Result) -> str:
     """What is explained, in a few words."""
-    explained, predictions = result.explained(), result.predictions()
+    explained = result.explained()
     if "index" not in explained:
-        return f": score {explained['score']:.3g}"
-    said = f": {explained['name'] or 'class ' + str(explained['index'])}"
-    for prediction in predictions:
-        if prediction["index"] == explained["index"]:
-            said += f" ({prediction['confidence']:.0%})"
-    return said
+        return f"score {explained['score']:.3g}"
+    share = explained["confidence"]
+    probability = f"{share:.0%}" if share >= 0.01 else "below 1%"
+    return f"{explained['name'] or 'class ' + str(explained['index'])} ({probability})"

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from naflow.cli.files import need, reason
 from naflow.errors import BadInput, near_names
-from naflow.models import Input, card, checkpoint, create, list_models, published
+from naflow.models import Input, card, checkpoint, create, installed, list_models, published
+from naflow.models.imagenet import class_names
 
 _FORMS = " Or give torchvision:NAME, or package.module:factory of your own."
 
@@ -30,6 +31,7 @@ class Source:
     embedding   whether its output is known to be no classes
     has_weights whether it may bring weights of its own
     categories  the class names it was published with, None where there are none
+    published   the file of weights that is installed with it, None where there is none
     """
 
     build: Callable[[Path | None, int | None], nn.Module]
@@ -37,6 +39,7 @@ class Source:
     embedding: bool = False
     has_weights: bool = False
     categories: Sequence[str] | None = None
+    published: Callable[[], Path | None] = lambda: None
 
     def network(self, weights: Path | None, classes: int | None = None) -> nn.Module:
         """The network in evaluation mode; without a file the same numbers every time."""
@@ -60,7 +63,14 @@ def source(name: str) -> Source:
     def build(weights: Path | None, classes: int | None) -> nn.Module:
         return create(name, weights, **({} if classes is None else {"classes": classes}))
 
-    return Source(build, known.input, categories=_published("resnet18").meta["categories"])
+    comes_with = any(weights.installed for weights in known.weights)
+    return Source(
+        build,
+        known.input,
+        has_weights=comes_with,
+        categories=class_names(),
+        published=lambda: installed(name) if comes_with else None,
+    )
 
 
 def _torchvision(name: str) -> Source:

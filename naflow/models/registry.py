@@ -14,6 +14,8 @@ from naflow.errors import BadInput, near_names
 from naflow.models import checkpoint, lemniscate, published
 from naflow.models.card import ModelCard
 from naflow.models.cards import CARDS
+from naflow.models.imagenet import class_names
+from naflow.models.installed import path_of
 from naflow.table import aligned
 
 
@@ -87,7 +89,19 @@ def convert(name: str, source: str | Path, target: str | Path, **settings: objec
     with Path(source).open("rb") as file:
         origin = hashlib.file_digest(file, "sha256").hexdigest()
     about = {"model": name, "settings": settings, "source_sha256": origin}
+    if name == "efficientnet_lite0":
+        about["classes"] = class_names()
     checkpoint.save_safetensors(Path(target), network.state_dict(), about)
+
+
+def installed(name: str) -> Path | None:
+    """The published weights of a network whose card says that they come in a package, checked;
+    None for the others.
+
+    Raises BadInput for an unknown network, and for a package that is missing or damaged.
+    """
+    inside = [weights for weights in card(name).weights if weights.installed]
+    return path_of(inside[0]) if inside else None
 
 
 def memory_bank(source: str | Path) -> Tensor:

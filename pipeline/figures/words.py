@@ -114,7 +114,7 @@ def foot(
     size = material.first.manifest["settings"]["model"]["input"]["size"]
     numbered = any(view.residuals[method] for view in material.views for method in methods)
     words = [
-        "Minimum to maximum of each map by itself.",
+        "Zero to the 99.5th percentile of each map.",
         f"{material.selection.model}, {size}×{size} px.",
         *["Small numbers: residual of the inverse."] * numbered,
         *["Null hyp.: an inverse that adds nothing."] * any(one in NULL for one in methods),

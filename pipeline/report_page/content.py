@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from naflow import plot
 from naflow.errors import BadInput
 from pipeline.explanations.cases import Case
 from pipeline.explanations.maps import Maps
@@ -43,6 +44,7 @@ def of(
         "evaluated": evaluated,
         "photographs": photographs.addresses,
         "colours": encoded.colours(),
+        "scale": {"finest": plot.FINEST, "top": plot.TOP},
         "all": not selections,
     }
 

@@ -21,7 +21,7 @@ ROOMS = [f"{path.name}/" for path in (ROOT / "pipeline").iterdir() if path.is_di
 # Code that cannot change what a stage writes: entry point, file writing, logging, errors.
 WITHOUT_EFFECT = {
     *("pipeline/app.py", "pipeline/atomic.py", "pipeline/tracking.py"),
-    *("naflow/__init__.py", "naflow/errors.py"),
+    *("naflow/__init__.py", "naflow/errors.py", "naflow/blocks.py"),
     *(f"pipeline/{room}__init__.py" for room in ("", *ROOMS)),
 }
 
@@ -143,7 +143,8 @@ def test_a_profile_gives_models_weights_and_a_check(path):
     """And each has a recipe that fits: steps where it is trained, what it starts from before it."""
     knobs = read(path)
     assert set(knobs["trained"]).isdisjoint(knobs["published"])
-    assert set(knobs["trained"]) | set(knobs["published"]) == set(list_models())
+    of_the_paper = set(list_models()) - {"efficientnet_lite0"}
+    assert set(knobs["trained"]) | set(knobs["published"]) == of_the_paper
     assert knobs["verified"] == knobs["trained"] | knobs["published"]
     for model, item in knobs["verified"].items():
         recipe = read(ROOT / "conf" / "recipe" / item["images"] / f"{model}.yaml")
