@@ -6,10 +6,9 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from hydra.utils import instantiate
 
 from naflow.errors import BadInput, near_names
-from pipeline.explanations import maps
+from pipeline.explanations import maps, recorded
 from pipeline.explanations.cases import Case
 from pipeline.explanations.maps import Maps
 from pipeline.judging import selection
@@ -63,7 +62,7 @@ class Material:
     @cached_property
     def images(self) -> Folder:
         """The folder the pictures are from."""
-        return instantiate(self.first.manifest["settings"]["images"])
+        return recorded.images(self.first.manifest)
 
     @cached_property
     def views(self) -> list[View]:

@@ -37,7 +37,7 @@ def model(
             }
             for key, maps in ordered.items()
         ],
-        "pictures": {key: photographs.of(key, manifest["settings"]) for key in pictures},
+        "pictures": {key: photographs.of(key, manifest) for key in pictures},
         "cases": [told(case, ordered) for case in cases],
     }
 
