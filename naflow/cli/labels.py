@@ -8,6 +8,8 @@ from pathlib import Path
 from naflow.errors import BadInput, near_names
 from naflow.models import checkpoint
 
+_DIGITS = 18  # a class has fewer, and Python refuses to read thousands
+
 
 def class_names(
     labels: Sequence[str] | None,
@@ -38,9 +40,9 @@ def class_index(target: str, names: Sequence[str] | None, classes: int) -> int:
 
     Raises BadInput, with the near names, where there is none, and where it is not one alone.
     """
-    if target.lstrip("-").isdecimal():
-        if not 0 <= int(target) < classes:
-            raise BadInput(f"--target {target}: the network has classes 0 to {classes - 1}.")
+    if target.removeprefix("-").isdecimal():
+        if len(target) > _DIGITS or not 0 <= int(target) < classes:
+            raise BadInput(f"--target {target[:40]}: the network has classes 0 to {classes - 1}.")
         return int(target)
     if names is None:
         raise BadInput(f"--target {target}: no class names are known; give --labels or a number.")

@@ -16,7 +16,7 @@ from naflow.cli.photos import PhotoFile, square
 from naflow.cli.progress import Progress
 from naflow.cli.results import Result
 from naflow.cli.subject import Subject
-from naflow.errors import BadInput, NotFinite
+from naflow.errors import BadInput, NotFinite, printable
 from naflow.explainer import Explainer
 
 _PAUSE = 2.0  # seconds between two writings of the manifest
@@ -118,7 +118,7 @@ def _said(result: Result) -> str:
     explained, predictions = result.explained(), result.predictions()
     if "index" not in explained:
         return f": score {explained['score']:.3g}"
-    said = f": {explained['name'] or 'class ' + str(explained['index'])}"
+    said = f": {printable(explained['name'] or 'class ' + str(explained['index']))}"
     for prediction in predictions:
         if prediction["index"] == explained["index"]:
             said += f" ({prediction['confidence']:.0%})"
