@@ -235,8 +235,22 @@ def test_a_folder_of_another_run_is_left_alone(
     said = refused(capsys, residual(out, photo, *words))
     assert "holds a run with another methods, target: give another --out" in said
     assert contents(out) == before
-    (out / "manifest.json").write_text("[]")
-    assert "no manifest of naflow" in refused(capsys, residual(out, photo))
+    content = manifest(out)
+    [key] = content["photos"]
+    for damaged in (
+        "", "[]", "null", "5", "{}", "[" * 100_000, '{"a": ' * 100_000, "9" * 5000,
+        json.dumps(content | {"photos": []}),
+        json.dumps(content | {"photos": {key: []}}),
+        json.dumps(content | {"photos": {key: {"methods": ["gradcam"]}}}),
+        json.dumps(content | {"photos": {key: {"methods": {"gradcam": 5}}}}),
+        json.dumps(content | {"photos": {key: {"methods": {"gradcam": {"files": "x"}}}}}),
+        json.dumps(content | {"photos": {key: {"methods": {"gradcam": {"files": [5]}}}}}),
+        json.dumps(content | {"settings": [[5, "x"]]}),
+        json.dumps(content | {"versions": None}),
+    ):  # fmt: skip
+        (out / "manifest.json").write_text(damaged)
+        words = ("--method", "gradcam", "--quiet")
+        assert "no manifest of naflow" in refused(capsys, residual(out, photo, *words)), damaged
 
 
 def test_a_damaged_photo_does_not_stop_the_others(
