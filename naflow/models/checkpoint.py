@@ -104,6 +104,9 @@ def _about(text: str, state: Mapping[str, Tensor], path: Path) -> dict[str, Any]
     names = isinstance(classes, list) and all(isinstance(one, str) for one in classes)
     if classes is not None and not names:
         raise BadInput(f"{where}: 'classes' must be a list of names. {_CONVERT}")
+    count = about["settings"].get("classes")
+    if names and count not in (None, len(classes)):
+        raise BadInput(f"{where}: {len(classes)} names are told of {count} classes. {_CONVERT}")
     return about
 
 

@@ -5,8 +5,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from naflow.errors import BadInput
 from pipeline.pictures.images import FITS
 
@@ -41,15 +39,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return found
 
 
-def check_answers(
-    folder: Path, manifest: dict[str, Any], layers: Iterable[str], predicted: np.ndarray
-) -> None:
-    """Raise BadInput where a manifest names other layers than those that have maps, or a
-    prediction (N,) is none of its classes."""
-    path = folder / NAME
-    _expect(manifest["layers"] == list(layers), path, "'layers' are not those of the maps")
-    within = predicted.max(initial=-1) < len(manifest["classes"])
-    _expect(bool(within), path, "'classes' are fewer than the maps' predictions say")
+def check_layers(folder: Path, manifest: dict[str, Any], layers: Iterable[str]) -> None:
+    """Raise BadInput where a manifest names other layers than those that have maps."""
+    agree = manifest["layers"] == list(layers)
+    _expect(agree, folder / NAME, "'layers' are not those of the maps")
 
 
 def _check_settings(settings: Any, path: Path) -> None:

@@ -21,7 +21,7 @@ from naflow.errors import BadInput, near_names
 from pipeline.atomic import replacing, write_json
 from pipeline.explanations import store
 from pipeline.explanations.cases import Case
-from pipeline.explanations.manifest import check_answers, read_manifest
+from pipeline.explanations.manifest import check_layers, read_manifest
 from pipeline.explanations.questions import Question
 
 STATS = ("iterations", "residual", "norm_ratio", "abandoned")
@@ -62,6 +62,18 @@ class Maps:
                 "Make them again: dvc repro."
             )
         return self.cases.index(case)
+
+    def predicted(self, row: int) -> str | None:
+        """The name of the class that was predicted; None for a likeness. Raises BadInput where the
+        manifest has no name for it."""
+        number, names = int(self.prediction[row]), self.manifest["classes"]
+        if number >= len(names):
+            raise BadInput(
+                f"The maps of {self.manifest['method']} on {self.manifest['model']} were made with "
+                f"{len(names)} class names, and class {number} was predicted: name them all "
+                "(model.labels=FILE, one a line), and run python -m pipeline.explain again."
+            )
+        return names[number] if number >= 0 else None
 
 
 def part_path(folder: Path, number: int) -> Path:
@@ -180,8 +192,8 @@ def load(folder: Path) -> Maps:
 
 
 def agreeing(folder: Path, found: Maps) -> Maps:
-    """The maps of a folder. Raises BadInput where its manifest does not describe them."""
-    check_answers(folder, found.manifest, found.maps, found.prediction)
+    """The maps of a folder. Raises BadInput where its manifest names other layers."""
+    check_layers(folder, found.manifest, found.maps)
     return found
 
 

@@ -154,7 +154,6 @@ def _view(found: Mapping[str, Maps], case: Case, images: Folder) -> View:
     cut = maps.manifest["settings"]["model"]["input"]
     picture = images.of_id(case.picture)
     pixels = read([picture], [], cut["size"], cut["fit"], quiet=True)
-    number = int(maps.prediction[row])
     return View(
         case,
         picture.label,
@@ -168,7 +167,7 @@ def _view(found: Mapping[str, Maps], case: Case, images: Folder) -> View:
             m: {n: float(stats["residual"][rows[m]]) for n, stats in of.stats.items()}
             for m, of in found.items()
         },
-        maps.manifest["classes"][number].split(",")[0] if number >= 0 else "",  # first of synonyms
+        (maps.predicted(row) or "").split(",")[0],  # first of synonyms
         float(maps.confidence[row]),
         maps.weights[row],
     )

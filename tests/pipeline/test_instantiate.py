@@ -53,6 +53,21 @@ def test_every_call_by_name_is_known():
     assert calls({"import_module", "__import__"}) == {}
 
 
+def test_nothing_in_the_pipeline_unpickles_freely():
+    assert calls({"read_pickle", "Unpickler", "open_pickle"}) == {}
+    for file in sorted(Path(pipeline.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            given = {k.arg: getattr(k.value, "value", None) for k in node.keywords}
+            called = f"{ast.unparse(node.func.value)}.{node.func.attr}"
+            where = f"{file.name}:{node.lineno}"
+            assert called not in ("pickle.load", "pickle.loads", "joblib.load"), where
+            assert called != "torch.load" or given.get("weights_only") is True, where
+            assert called != "yaml.load", where
+            assert not given.get("allow_pickle"), where
+
+
 @pytest.mark.parametrize(
     "name", ["os.system", "posix.system", "pathlib.os.system", "builtins.exec"]
 )

@@ -58,7 +58,7 @@ def test_what_is_no_manifest(content, said, folder):
         maps.load(folder)
 
 
-@pytest.mark.parametrize("value", [MISSING, None, {"_target_": "os.system"}, ["x"], 1.5, True])
+@pytest.mark.parametrize("value", [MISSING, None, {"_target_": "os.system"}, [5], 1.5, True])
 @pytest.mark.parametrize(
     "keys",
     [
@@ -92,7 +92,6 @@ def test_an_entry_that_is_missing_or_of_another_kind(keys, value, folder):
         ("parts", -1, "there are no parts"),
         ("layers", [], "'layers' are not those"),
         ("layers", ["conv", "block.0", "other"], "'layers' are not those"),
-        ("classes", ["cross"], "'classes' are fewer"),
         ("classes", ["cross", 5], "'classes' is no list of names"),
         ("settings.model.input.size", 0, "is no side"),
         ("settings.model.input.size", 10**9, "is no side"),
@@ -103,3 +102,16 @@ def test_an_entry_that_does_not_describe_the_maps(keys, value, said, folder):
     changed(folder, keys, value)
     with pytest.raises(BadInput, match=rf"manifest\.json: .*{said}.*Make the maps again"):
         maps.load(folder)
+
+
+def test_a_predicted_class_without_a_name_is_told_where_the_name_is_wanted(folder):
+    changed(folder, "classes", ["cross"])
+    found = maps.load(folder)
+    assert found.prediction.tolist() == [0, 1] and found.predicted(0) == "cross"
+    with pytest.raises(BadInput, match=r"1 class names, and class 1 was .*model\.labels"):
+        found.predicted(1)
+
+
+def test_a_likeness_predicts_no_class(tmp_path):
+    made(tmp_path / "small" / "naflow", {}, [Case("key_test_000", "key_test_001")])
+    assert maps.load(tmp_path / "small" / "naflow").predicted(0) is None
