@@ -83,3 +83,18 @@ def test_a_damaged_selection_is_one_sentence(content, tmp_path):
     path.write_text(content)
     with pytest.raises(BadInput, match=r"fig04\.json is no selection .*python -m pipeline\.select"):
         selection.read(path)
+
+
+HEAD = "trial,picture,label,predicted,margin,reference,support\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff\xfe", b"trial,picture\na,b\n", HEAD.encode() + b"a,b,c,c,x,,[]\n",
+     HEAD.encode() + b"a,b,c,c,0.5,,[\n", HEAD.encode() + b"a,b,c,c,0.5,,5\n", b'a,"\n'],
+)  # fmt: skip
+def test_a_damaged_table_of_decisions_is_one_sentence(content, tmp_path):
+    path = tmp_path / "resnet18.csv"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match=r"resnet18\.csv is no table of .*pipeline\.verify"):
+        decisions.read(path)
