@@ -1,7 +1,7 @@
 # make figures   draw every figure (dvc repro), from nothing
 # make test      run the tests
 # make lint      ruff and the type checker
-# make lock      resolve the dependencies anew into requirements.lock
+# make lock      resolve the dependencies anew into requirements.lock, and uv into bootstrap.lock
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 BIN := .venv/bin
@@ -37,9 +37,9 @@ lint: setup
 	zizmor --offline --quiet .github
 
 setup: .venv/.done
-.venv/.done: requirements.lock pyproject.toml
+.venv/.done: bootstrap.lock requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q uv
+	$(BIN)/python -m pip install -q --require-hashes -r bootstrap.lock
 	$(UV) install -q --python $(BIN)/python --require-hashes -r requirements.lock
 	$(UV) install -q --python $(BIN)/python --no-deps -e .
 	touch $@
@@ -47,3 +47,5 @@ setup: .venv/.done
 lock:
 	$(UV) compile -q pyproject.toml --all-extras --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate -o requirements.lock
+	echo uv | $(UV) compile -q - --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --upgrade -o bootstrap.lock

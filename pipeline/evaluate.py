@@ -14,15 +14,12 @@ Cases that explain the same picture are averaged first: pictures, not cases, are
 intervals. A map that is zero everywhere has no place: it is counted as undefined and left out.
 """
 
-import json
 import logging
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor
 from tqdm import tqdm
@@ -31,10 +28,10 @@ from naflow import metrics
 from naflow.errors import BadInput, near_names
 from pipeline.app import stage
 from pipeline.atomic import replacing, write_json
+from pipeline.explanations import recorded
 from pipeline.explanations.maps import Maps, load
 from pipeline.explanations.objects import measurable, objects
 from pipeline.figures import localisation, page
-from pipeline.pictures.images import Folder
 from pipeline.tracking import tracked
 
 log = logging.getLogger(__name__)
@@ -128,16 +125,9 @@ def measured(found: Maps, tolerance: float) -> pd.DataFrame:
 
 def objects_of(found: Maps) -> Tensor:
     """Boolean (N, size, size): where the object of each case's picture is."""
-    settings = found.manifest["settings"]
-    seen, ids = settings["model"]["input"], [case.picture for case in found.cases]
-    images = _folder(json.dumps(settings["images"], sort_keys=True))
+    seen = found.manifest["settings"]["model"]["input"]
+    ids, images = [case.picture for case in found.cases], recorded.images(found.manifest)
     return objects(images, ids, seen["size"], seen["fit"])
-
-
-@cache
-def _folder(settings: str) -> Folder:
-    """The pictures that settings name; most folders of maps name the same."""
-    return instantiate(json.loads(settings))
 
 
 def scores(maps: Tensor, masks: Tensor, tolerance: int) -> np.ndarray:

@@ -63,7 +63,6 @@ def fetch(
     placed by hand is taken as it is, and said. Raises BadInput for a model without published
     weights, and as `wanted`, `download` and `naflow.models.installed` do.
     """
-    """
     if (installed := models.installed(name)) is not None:
         one = next(one for one in models.card(name).weights if one.installed is not None)
         return installed, Entry(installed.name, one.size or 0, one.sha256 or "", one.address)

@@ -43,9 +43,7 @@ def merge(results: Path, quiet: bool | None = None) -> list[Path]:
         merge_one(folder)
     told = [f"{folder} lacks {missing}." for folder, missing in unfinished.items() if missing]
     if told:
-        raise BadInput(
-            "\n".join(told) + "\nRun the command of explain again: it makes what is missing."
-        )
+        raise BadInput(*told, "Run the command of explain again: it makes what is missing.")
     return complete
 
 

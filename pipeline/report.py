@@ -8,6 +8,7 @@ the figures do; with report.all=true, or where nothing was selected, all that we
 """
 
 import json
+import math
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -72,12 +73,23 @@ def drawn(root: Path) -> dict[str, dict]:
 def read(path: Path) -> dict:
     """A JSON file that a figure left. Raises BadInput where it is none."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
-    except ValueError as error:
+        content = json.loads(
+            path.read_text(encoding="utf-8"), parse_constant=lambda _: None, parse_float=finite
+        )
+        if not isinstance(content, dict):
+            raise ValueError("it is no JSON object")
+    except (ValueError, RecursionError) as error:
         again = "evaluate" if path.stem == "evaluation" else f"figure figure={path.stem}"
         raise BadInput(
             f"{path} cannot be read ({error}). Make it again: python -m pipeline.{again}."
         ) from None
+    return content
+
+
+def finite(word: str) -> float | None:
+    """The number; None where it is too large to be one."""
+    value = float(word)
+    return value if math.isfinite(value) else None
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,7 +13,11 @@ from naflow.cli.methods import METHODS
 from naflow.errors import BadInput
 from naflow.inverses.config import PRESETS
 
-_MODEL = "a name of `naflow models`, torchvision:NAME, or package.module:factory of your own"
+_MODEL = (
+    "a name of `naflow models`, torchvision:NAME, or package.module:factory of your own, which is "
+    "imported, last of all from the current folder, and called: its code runs"
+)
+_LARGEST = 1 << 14  # pixels a side
 
 
 class _Parser(argparse.ArgumentParser):
@@ -47,7 +52,7 @@ def _models(command: argparse.ArgumentParser) -> None:
 
 def _plan(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", required=True, help=_MODEL)
-    command.add_argument("--size", type=_count, help="side of the image in pixels")
+    command.add_argument("--size", type=_side, help="side of the image in pixels")
     command.add_argument("--preset", default="selective", help=", ".join(PRESETS))
 
 
@@ -75,9 +80,9 @@ def _explain(command: argparse.ArgumentParser) -> None:
         metavar="LAYER",
         help="blocks (default), all, or layers by the names of `naflow plan`, also as 'layer4.*'",
     )
-    add("--size", type=_count, help="side in pixels of the square that the network sees")
-    add("--mean", nargs=3, type=float, metavar=("R", "G", "B"), help="of the pixels, 0 to 1")
-    add("--std", nargs=3, type=float, metavar=("R", "G", "B"), help="of the pixels, 0 to 1")
+    add("--size", type=_side, help="side in pixels of the square that the network sees")
+    add("--mean", nargs=3, type=_number, metavar=("R", "G", "B"), help="of the pixels, 0 to 1")
+    add("--std", nargs=3, type=_number, metavar=("R", "G", "B"), help="of the pixels, 0 to 1")
     add("--device", default="auto", choices=("auto", "cpu", "cuda"))
     add("--batch", type=_count, default=1, help="photos explained at once (default: 1)")
     add(
@@ -90,6 +95,23 @@ def _explain(command: argparse.ArgumentParser) -> None:
 
 
 def _count(word: str) -> int:
-    if not word.isdecimal() or int(word) < 1:
-        raise argparse.ArgumentTypeError(f"{word!r} is not a number of 1 or more")
+    if not word.isdecimal() or len(word) > 9 or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word[:40]!r} is not a number of 1 or more")
     return int(word)
+
+
+def _side(word: str) -> int:
+    side = _count(word)
+    if side > _LARGEST:
+        raise argparse.ArgumentTypeError(f"{word!r} is more than {_LARGEST} pixels")
+    return side
+
+
+def _number(word: str) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{word[:40]!r} is not a number")
+    return value

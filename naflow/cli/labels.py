@@ -10,6 +10,8 @@ from naflow.cli.question import Target
 from naflow.errors import BadInput, near_names
 from naflow.models import checkpoint
 
+_DIGITS = 18  # a class has fewer, and Python refuses to read thousands
+
 
 def class_names(
     labels: Sequence[str] | None,
@@ -60,9 +62,9 @@ def classes_called(word: str, names: Sequence[str] | None, classes: int) -> list
 
     Raises BadInput, with the near names, where there is none, and where two have the same name.
     """
-    if word.lstrip("-").isdecimal():
-        if not 0 <= int(word) < classes:
-            raise BadInput(f"--target {word}: the network has classes 0 to {classes - 1}.")
+    if word.removeprefix("-").isdecimal():
+        if len(word) > _DIGITS or not 0 <= int(word) < classes:
+            raise BadInput(f"--target {word[:40]}: the network has classes 0 to {classes - 1}.")
         return [int(word)]
     if names is None:
         raise BadInput(f"--target {word}: no class names are known; give --labels or a number.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,7 @@ class Manifest:
             self._go_on(folder / NAME)
 
     def _go_on(self, path: Path) -> None:
-        try:
-            old = json.loads(path.read_bytes())
-            head, photos = {part: dict(old[part]) for part in self.head}, dict(old["photos"])
-        except (ValueError, KeyError, TypeError):
-            raise BadInput(f"{shown(path)} is no manifest of naflow: give another --out.") from None
+        head, photos = _parts(path, self.head)
         differing = [
             name
             for part, values in self.head.items()
@@ -68,3 +65,31 @@ class Manifest:
         }
         with replacing(self.folder / NAME) as partial:
             partial.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+def _parts(path: Path, parts: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Those parts of a manifest's head, and its photos. Raises BadInput where it is none."""
+    old, wanted = _loaded(path), [*parts, "photos"]
+    if not (_has_objects(old, *wanted) and all(map(_is_entry, old["photos"].values()))):
+        raise BadInput(f"{shown(path)} is no manifest of naflow: give another --out.")
+    return {part: old[part] for part in parts}, old["photos"]
+
+
+def _loaded(path: Path) -> Any:
+    """The JSON of a file; None where it holds none."""
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return None
+
+
+def _has_objects(content: Any, *keys: str) -> bool:
+    return isinstance(content, dict) and all(isinstance(content.get(key), dict) for key in keys)
+
+
+def _is_entry(entry: Any) -> bool:
+    """Whether this can be what is told of a photo: for every method the files there are."""
+    if not _has_objects(entry, "methods") or not _has_objects(entry["methods"], *entry["methods"]):
+        return False
+    files = [told.get("files") for told in entry["methods"].values()]
+    return all(isinstance(some, list) and all(isinstance(f, str) for f in some) for some in files)

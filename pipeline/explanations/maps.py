@@ -21,6 +21,7 @@ from naflow.errors import BadInput, near_names
 from pipeline.atomic import replacing, write_json
 from pipeline.explanations import store
 from pipeline.explanations.cases import Case
+from pipeline.explanations.manifest import check_layers, read_manifest
 from pipeline.explanations.questions import Question
 
 STATS = ("iterations", "residual", "norm_ratio", "abandoned")
@@ -61,6 +62,18 @@ class Maps:
                 "Make them again: dvc repro."
             )
         return self.cases.index(case)
+
+    def predicted(self, row: int) -> str | None:
+        """The name of the class that was predicted; None for a likeness. Raises BadInput where the
+        manifest has no name for it."""
+        number, names = int(self.prediction[row]), self.manifest["classes"]
+        if number >= len(names):
+            raise BadInput(
+                f"The maps of {self.manifest['method']} on {self.manifest['model']} were made with "
+                f"{len(names)} class names, and class {number} was predicted: name them all "
+                "(model.labels=FILE, one a line), and run python -m pipeline.explain again."
+            )
+        return names[number] if number >= 0 else None
 
 
 def part_path(folder: Path, number: int) -> Path:
@@ -166,15 +179,22 @@ def load(folder: Path) -> Maps:
             f"{folder} holds no finished maps. Make them: python -m pipeline.explain, or dvc "
             "repro; those of several shards are finished by python -m pipeline.merge."
         )
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = read_manifest(folder)
     if store.exists(folder):
-        return _maps(manifest, store.Store(folder).arrays())
+        return agreeing(folder, _maps(manifest, store.Store(folder).arrays()))
     arrays: dict[str, list[np.ndarray]] = {}
     for number in range(manifest["parts"]):
         for name, values in read_part(part_path(folder, number)).items():
             arrays.setdefault(name, []).append(values)
     del arrays["fingerprint"]
-    return _maps(manifest, {name: np.concatenate(parts) for name, parts in arrays.items()})
+    joined = {name: np.concatenate(parts) for name, parts in arrays.items()}
+    return agreeing(folder, _maps(manifest, joined))
+
+
+def agreeing(folder: Path, found: Maps) -> Maps:
+    """The maps of a folder. Raises BadInput where its manifest names other layers."""
+    check_layers(folder, found.manifest, found.maps)
+    return found
 
 
 def _maps(manifest: dict, arrays: dict[str, np.ndarray]) -> Maps:

@@ -37,7 +37,7 @@ def model(
             }
             for key, maps in ordered.items()
         ],
-        "pictures": {key: photographs.of(key, manifest["settings"]) for key in pictures},
+        "pictures": {key: photographs.of(key, manifest) for key in pictures},
         "cases": [told(case, ordered) for case in cases],
     }
 
@@ -47,10 +47,9 @@ def told(case: Case, methods: Mapping[str, Maps]) -> dict:
     flows = {key: maps for key, maps in methods.items() if case in maps.cases}
     first = next(iter(flows.values()))
     row = first.row(case)
-    predicted = int(first.prediction[row])
     return asdict(case) | {
         "confidence": encoded.number(first.confidence[row]),
-        "prediction": first.manifest["classes"][predicted] if predicted >= 0 else None,
+        "prediction": first.predicted(row),
         "contributions": contributions(first.weights[row]),
         "flows": {key: flow(maps, maps.row(case)) for key, maps in flows.items()},
     }

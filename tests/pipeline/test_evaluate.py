@@ -52,6 +52,7 @@ def put(cfg, method, layers, cases, model="resnet18"):
         maps.part_path(folder, 0), flow, PredictedClass(), cases, ["disc"] * number, "mark"
     )
     made = {"method": method, "model": model, "classes": ["disc"], "settings": settings(cfg)}
+    made |= {"seed": 0, "weights_sha256": "0" * 64}
     maps.finish(folder, 1, made)
 
 

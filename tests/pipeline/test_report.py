@@ -282,6 +282,18 @@ def test_a_broken_figure_file_is_named(cfg):
         stage.report(cfg)
 
 
+@pytest.mark.parametrize("content", ["", "[]", "null", "5", "[" * 100_000, '{"a": ' * 100_000])
+def test_no_file_of_a_figure_is_more_than_an_object(content, tmp_path):
+    (tmp_path / "fig04.json").write_text(content)
+    with pytest.raises(BadInput, match=r"fig04\.json cannot be read .* figure=fig04"):
+        stage.read(tmp_path / "fig04.json")
+
+
+def test_numbers_that_are_none_become_none(tmp_path):
+    (tmp_path / "fig04.json").write_text('{"a": [1e999, -1e999, NaN, Infinity, 0.5, 3]}')
+    assert stage.read(tmp_path / "fig04.json") == {"a": [None, None, None, None, 0.5, 3]}
+
+
 @pytest.mark.usefixtures("values")
 def test_what_was_evaluated_is_told(cfg):
     assert parsed(cfg).content["evaluated"] == {}

@@ -24,7 +24,8 @@ def folder(tmp_path):
     folder.mkdir(parents=True)
     for number, part in enumerate(parts):
         maps.part_path(part, 0).rename(maps.part_path(folder, number))
-    maps.finish(folder, 2, {"method": "NAFlow", "model": "resnet18"})
+    about = json.loads((parts[0] / "manifest.json").read_text())
+    maps.finish(folder, 2, about | {"method": "NAFlow", "model": "resnet18"})
     return folder
 
 
@@ -43,7 +44,7 @@ def test_a_damaged_part_is_not_there(folder, left):
 
 
 def test_a_folder_at_work_is_not_finished(folder):
-    about = {"method": "NAFlow", "job": "1"}
+    about = json.loads((folder / "manifest.json").read_text()) | {"job": "1"}
     maps.begin(folder, 2, about)
     with pytest.raises(BadInput, match="holds no finished maps"):
         maps.load(folder)
