@@ -41,7 +41,7 @@ def parts():
 
 @pytest.fixture
 def folder(tmp_path):
-    store.write(tmp_path, parts())
+    store.write(tmp_path, parts)
     return tmp_path
 
 
@@ -87,7 +87,7 @@ def test_a_map_is_read_from_one_chunk(folder):
     given = list(parts())[1]["map/layer1.0.add"]
     same(Store(folder).map(Case("picture 6"), "layer1.0.add"), given[2])
     # What any other reader of the format finds in it.
-    raw = np.frombuffer(blosc.decompress(chunk.read_bytes()), np.float32)
+    raw = np.frombuffer(blosc.decompress(chunk.read_bytes()[:-4]), np.float32)
     same(raw.reshape(given.shape), given)
 
 
@@ -99,7 +99,7 @@ def test_the_same_maps_are_the_same_bytes(folder, tmp_path):
         }
 
     first = content()
-    store.write(folder, parts())
+    store.write(folder, parts)
     assert content() == first
     assert [path.name for path in folder.iterdir()] == [store.NAME]
 
@@ -110,12 +110,12 @@ def test_a_store_is_whole_or_not_there(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        store.write(tmp_path, broken())
+        store.write(tmp_path, broken)
     assert not store.exists(tmp_path)
     assert store.fingerprints(tmp_path) == store.names(tmp_path) == []
     with pytest.raises(BadInput, match=r"holds no maps.zarr. Make it .* pipeline.merge"):
         Store(tmp_path)
-    store.write(tmp_path, parts())
+    store.write(tmp_path, parts)
     assert len(Store(tmp_path).cases) == sum(SIZES)
 
 
