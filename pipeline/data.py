@@ -64,7 +64,13 @@ def write(root: Path, scenes: DictConfig, quiet: bool | None = None) -> None:
     """Draw the scenes into `root`. Scene number n depends on the seed and n alone."""
     for folder in ("images", "masks"):
         (root / folder).mkdir(parents=True)
-    todo = list(planned(scenes))
+    try:
+        todo = list(planned(scenes))
+    except (TypeError, AttributeError) as error:
+        raise BadInput(
+            "conf/scenes.yaml: classes must be {part: [names]}, and count {part: {split: number}} "
+            f"of the same parts ({error})."
+        ) from None
     rows = []
     for number, row in enumerate(tqdm(todo, desc="scenes", disable=quiet)):
         drawn = scene(row["class"], scenes.size, np.random.default_rng([scenes.seed, number]))

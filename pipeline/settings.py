@@ -89,6 +89,8 @@ SETTINGS = {
     "scenes.root": TEXT,
     "scenes.size": whole(16),
     "scenes.seed": whole(0),
+    "scenes.classes": PARTS,
+    "scenes.count": PARTS,
     "model.name": TEXT,
     "model.weights": TEXT,
     "model.labels": TEXT | NULL,

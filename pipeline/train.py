@@ -3,8 +3,8 @@
 python -m pipeline.train model=resnet18 images=shapes
 
 A recipe (conf/recipe) is a start and one or more steps, each an objective with its schedule. A run
-that was killed goes on from its last checkpoint, and ends with the same weights; of a damaged one it
-says so, and begins that step again.
+that was killed goes on from its last checkpoint, and ends with the same weights; of a damaged one
+it says so, and begins that step again.
 """
 
 import hashlib

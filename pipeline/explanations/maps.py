@@ -109,9 +109,12 @@ def read_part(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a part's file, the fingerprint among them. Raises BadInput where it is missing
     or damaged."""
     try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as part:
+        whole = path.read_bytes()
+        with zipfile.ZipFile(BytesIO(whole)) as part:
             # Read whole, and so against its checksum, before any of it is believed.
             contents = {name.removesuffix(".npy"): part.read(name) for name in part.namelist()}
+        if len(contents) != int.from_bytes(whole[-12:-10], "little"):  # its directory's own count
+            raise ValueError("its list of arrays was changed")
         return {name: np.load(BytesIO(content)) for name, content in contents.items()}
     except DAMAGED as error:
         raise BadInput(

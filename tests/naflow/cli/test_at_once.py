@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ def test_two_runs_with_photos_of_their_own(tmp_path: Path, again: int) -> None:
             Image.fromarray(pixels).save(photos / f"{number}.png")
         words = ["explain", str(photos), "--out", str(out), "--size", "32", "--device", "cpu"]
         words += ["--model", "networks:Residual", "--random-weights", "--method", "gradcam"]
-        runs.append(lambda words=words: main([*words, "--layers", "relu", "--quiet"]))
+        runs.append(lambda words=words: sys.exit(main([*words, "--layers", "relu", "--quiet"])))
     assert at_once(*runs) == [0, 0]
     photos = json.loads((out / "manifest.json").read_text())["photos"]
     assert {entry["file"] for entry in photos.values()} == {
