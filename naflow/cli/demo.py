@@ -19,9 +19,10 @@ import torch
 from torch import nn
 
 from naflow import models, plot
+from naflow.atomic import replacing
 from naflow.cascade import NAFlow
 from naflow.cli import pictures
-from naflow.cli.files import need, replacing, shown
+from naflow.cli.files import need, shown
 from naflow.cli.labels import classes_called
 from naflow.cli.photos import PhotoFile, normalised, square
 from naflow.cli.question import Question, Target

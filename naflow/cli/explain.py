@@ -12,10 +12,11 @@ from typing import Any
 import torch
 
 from naflow import __version__
+from naflow.atomic import locked
 from naflow.cascade import NAFlow
 from naflow.cli.files import need, sha256
 from naflow.cli.layers import Layers, chosen
-from naflow.cli.manifest import Manifest
+from naflow.cli.manifest import NAME, Manifest
 from naflow.cli.methods import explainers
 from naflow.cli.photos import photo_paths
 from naflow.cli.progress import Progress
@@ -38,9 +39,10 @@ def explain(arguments: Namespace) -> int:
     methods = explainers(arguments.method, asked.network, arguments.preset, progress.layer)
     asking = questions(methods, asked.targets)
     drawn = chosen(arguments.layers, _known_layers(asked))
-    manifest = Manifest(arguments.out, _head(arguments, asked, methods, list(asking), drawn))
-    run = Run(asked, methods, asking, drawn, manifest, progress)
-    run.all(paths, arguments.batch)
+    with locked(arguments.out / NAME):  # another run in this folder ends first
+        manifest = Manifest(arguments.out, _head(arguments, asked, methods, list(asking), drawn))
+        run = Run(asked, methods, asking, drawn, manifest, progress)
+        run.all(paths, arguments.batch)
     if manifest.failed:
         failed = "\n  ".join(manifest.failed)
         sys.stderr.write(f"naflow: not everything could be explained:\n  {failed}\n")

@@ -1,11 +1,8 @@
-"""Files that are whole or not there, what identifies them, and packages that may be missing."""
+"""What identifies files, how they are told of, and packages that may be missing."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Generator
-from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -13,18 +10,6 @@ from naflow.errors import BadInput, printable
 
 #: What is imported -> what is installed.
 _PACKAGES = {"PIL": "pillow"}
-
-
-@contextmanager
-def replacing(path: Path) -> Generator[Path]:
-    """A path beside `path` to write to; it becomes `path` when the block has ended well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def sha256(path: Path) -> str:

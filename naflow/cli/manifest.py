@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from naflow.cli.files import replacing, shown
+from naflow.atomic import replacing
+from naflow.cli.files import sha256, shown
 from naflow.errors import BadInput
 
 NAME = "manifest.json"
@@ -49,11 +50,18 @@ class Manifest:
         self.photos = photos
 
     def done(self, key: str) -> bool:
-        """Whether a photo's entry is there for every method, and every file that it names."""
+        """Whether a photo's entry is there for every method, and every file that it names, as it
+        was written."""
         methods = self.photos.get(key, {}).get("methods", {})
-        files = [file for entry in methods.values() for file in entry["files"]]
-        wanted = set(self.head["settings"]["methods"])
-        return set(methods) == wanted and all((self.folder / file).is_file() for file in files)
+        if set(methods) != set(self.head["settings"]["methods"]):
+            return False
+        return all(self._whole(entry.get("files")) for entry in methods.values())
+
+    def _whole(self, files: object) -> bool:
+        if not isinstance(files, dict):  # of an older version, which kept no checksums
+            return False
+        paths = {self.folder / file: told for file, told in files.items()}
+        return all(path.is_file() and sha256(path) == told for path, told in paths.items())
 
     def write(self) -> None:
         """Write the file, whole or not at all."""

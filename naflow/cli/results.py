@@ -11,8 +11,9 @@ import numpy as np
 from torch import Tensor
 
 from naflow import plot
+from naflow.atomic import replacing
 from naflow.cli import pictures
-from naflow.cli.files import replacing
+from naflow.cli.files import sha256
 from naflow.flow import Flow
 from naflow.scores import ClassContrast, ClassLogit, Score
 
@@ -105,7 +106,7 @@ class Result:
             "explained": self.explained(),
             "layers": list(maps),
             "statistics": self.statistics(),
-            "files": files,
+            "files": {file: sha256(folder / file) for file in files},
         }
 
 

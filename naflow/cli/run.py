@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from naflow.atomic import replacing
 from naflow.cli import pictures
-from naflow.cli.files import replacing, shown
+from naflow.cli.files import shown
 from naflow.cli.layers import Layers
 from naflow.cli.manifest import Manifest
 from naflow.cli.photos import PhotoFile, square

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import re
 import warnings
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from naflow.atomic import replacing
 from naflow.errors import BadInput
 from naflow.models.settings import plain
 
@@ -118,23 +118,15 @@ def save_safetensors(path: Path, state: Mapping[str, Tensor], about: Mapping[str
     Raises BadInput for another ending than .safetensors, or without the package.
     """
     try:
-        from safetensors.torch import save_file
+        from safetensors.torch import save
     except ModuleNotFoundError:
         raise BadInput(_NEEDS_SAFETENSORS) from None
     if path.suffix != ".safetensors":
         raise BadInput(f"{path}: weights are written as .safetensors.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        partial.touch()
-        mode = partial.stat().st_mode  # as the umask has it: save_file makes files of one's own
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    with replacing(path) as partial:
         # One entry only: the format does not fix the order of several.
-        save_file(tensors, partial, {ABOUT: json.dumps(about, sort_keys=True)})
-        partial.chmod(mode)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        partial.write_bytes(save(tensors, {ABOUT: json.dumps(about, sort_keys=True)}))
 
 
 _NEEDS_SAFETENSORS = (

@@ -1,5 +1,7 @@
 """The loop: a killed run that goes on ends exactly where an uninterrupted one does."""
 
+import random
+
 import pytest
 import torch
 from torch import nn
@@ -7,7 +9,7 @@ from torch import nn
 from naflow.errors import BadInput
 from pipeline.learning.augment import Augmentation
 from pipeline.learning.objectives import Classification
-from pipeline.learning.training import Phase, Schedule, Trainer
+from pipeline.learning.training import Phase, Schedule, Trainer, whole
 from pipeline.models.subject import outputs
 from pipeline.pictures.pixels import Pixels
 
@@ -136,3 +138,48 @@ def test_milestones_divide_by_ten():
 def test_an_unknown_optimizer():
     with pytest.raises(BadInput, match=r"'adamv'.*Did you mean 'adam'"):
         Schedule([Phase(8, 1)], optimizer="adamv")
+
+
+def test_a_damaged_checkpoint_is_said_and_training_begins_again(tmp_path, pixels, caplog):
+    uninterrupted = trained(trainer(tmp_path), pixels)
+    content = (tmp_path / "c.checkpoint").read_bytes()
+    for damaged in (b"", content[: len(content) // 2], b"no archive"):
+        (tmp_path / "c.checkpoint").write_bytes(damaged)
+        caplog.clear()
+        for name, value in trained(trainer(tmp_path), pixels).items():
+            torch.testing.assert_close(value, uninterrupted[name], atol=0, rtol=0)
+        assert "c.checkpoint is damaged" in caplog.text and "begins again" in caplog.text
+
+
+def test_a_changed_bit_of_a_checkpoint_is_refused_or_changes_nothing(tmp_path, pixels):
+    trainer(tmp_path)(pixels)
+    path, chance, refusals = tmp_path / "c.checkpoint", random.Random(0), 0
+    content, state = path.read_bytes(), whole(path)
+    for _ in range(200):
+        at, bit = chance.randrange(len(content)), 1 << chance.randrange(8)
+        path.write_bytes(content[:at] + bytes([content[at] ^ bit]) + content[at + 1 :])
+        try:
+            found = whole(path)
+        except BadInput:
+            refusals += 1
+            continue
+        assert found.keys() == state.keys() and found["losses"] == state["losses"]
+        for name, value in found["objective"].items():
+            assert torch.equal(value, state["objective"][name]), (at, bit)
+    assert refusals > 50
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"batch": 0}, "schedule.batch=0: it must be a whole number of 1"),
+        ({"rate": "x"}, "schedule.rate='x': it must be a number of 0"),
+        ({"weight_decay": float("nan")}, "schedule.weight_decay=nan"),
+        ({"phases": []}, "nothing to train"),
+    ],
+)
+def test_schedules_that_there_are_not(wrong, told):
+    with pytest.raises(BadInput, match=told):
+        Schedule(**({"phases": [Phase(8, 1)]} | wrong))
+    with pytest.raises(BadInput, match=r"phases: epochs=0: it must be"):
+        Phase(8, 0)
