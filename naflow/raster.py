@@ -6,6 +6,7 @@ The command line and the pipeline read their pictures here. Pillow is imported w
 from __future__ import annotations
 
 import io
+import logging
 import stat
 import warnings
 from collections.abc import Sequence
@@ -27,6 +28,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 PIXELS = 100_000_000  # of one picture, at most
 BYTES = 2**29  # of one file, at most
+
+# What is wrong with a picture is told by our errors alone, not on stderr as well.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 _MIN_IS_WHITE = 0
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # tags of TIFF
