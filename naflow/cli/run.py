@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -42,6 +42,7 @@ class Run:
     layers: Layers
     manifest: Manifest
     progress: Progress
+    seen: dict[str, Path] = field(default_factory=dict)  # the photo that each folder is of
 
     def all(self, paths: Sequence[Path], batch: int) -> None:
         """Explain the photos that are not done, `batch` at once, and keep the manifest up to date,
@@ -60,7 +61,8 @@ class Run:
 
     def _batch(self, start: int, paths: Sequence[Path]) -> None:
         """A batch is done again whole: the last digits of a map may depend on its neighbours."""
-        files = [file for path in paths if (file := self._read(path))]
+        read = [file for path in paths if (file := self._read(path))]
+        files = [file for file in read if self._is_new(file)]
         if all(self.manifest.done(file.key) for file in files):
             return
         photos = [photo for file in files if (photo := self._decoded(file))]
@@ -75,10 +77,17 @@ class Run:
 
     def _read(self, path: Path) -> PhotoFile | None:
         try:
-            return PhotoFile(path, path.read_bytes())
-        except OSError as error:
-            self.manifest.failed.append(f"{shown(path)} cannot be read ({error.strerror}).")
+            return PhotoFile.read(path)
+        except BadInput as error:
+            self.manifest.failed.append(str(error))
             return None
+
+    def _is_new(self, file: PhotoFile) -> bool:
+        """Whether no photo before has this one's folder. The same photo given twice is said."""
+        first = self.seen.setdefault(file.key, file.path)
+        if first != file.path:
+            self.progress.say(f"{shown(file.path)} is the same photo as {shown(first)}")
+        return first == file.path
 
     def _decoded(self, file: PhotoFile) -> _Photo | None:
         try:

@@ -106,7 +106,7 @@ def test_maps_statistics_and_predictions_are_the_librarys(
     content = manifest(out)
     [(key, entry)] = content["photos"].items()
     assert entry["sha256"] == hashlib.sha256(photo.read_bytes()).hexdigest()
-    assert key == f"photo-{entry['sha256'][:8]}" and entry["file"] == photo.as_posix()
+    assert key == f"photo-{entry['sha256'][:32]}" and entry["file"] == photo.as_posix()
     assert content["failed"] == []
     assert content["settings"]["weights"] == {
         "file": "residual.pt",
@@ -270,7 +270,7 @@ def test_a_damaged_photo_does_not_stop_the_others(
     assert head == "naflow: not everything could be explained:"
     assert len(lines) == 2
     assert "b.jpg cannot be decoded (OSError: image file is truncated" in lines[0]
-    assert "d.png is no picture, or a damaged one." in lines[1]
+    assert "d.png is no picture of a kind that is read (JPEG, " in lines[1]
     assert [entry["file"][-5:] for entry in manifest(out)["photos"].values()] == ["a.jpg", "c.jpg"]
     assert manifest(out)["failed"] == [line.strip() for line in lines]
     assert main(argv) == 1  # told again
