@@ -5,6 +5,7 @@ import json
 from hydra.utils import instantiate
 
 from pipeline.pictures.images import Folder
+from pipeline.pictures.labels import spoken
 from pipeline.pictures.pixels import read
 from pipeline.report_page import encoded
 
@@ -29,4 +30,4 @@ class Photographs:
         address = encoded.photograph(pixels.permute(1, 2, 0).numpy())
         if address not in self.addresses:
             self.addresses.append(address)
-        return {"label": found.label, "photograph": self.addresses.index(address)}
+        return {"label": spoken(found.label), "photograph": self.addresses.index(address)}
