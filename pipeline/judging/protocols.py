@@ -78,8 +78,12 @@ class NearestNeighbours:
     def __call__(self, subject: Subject, seed: int) -> Verdict:
         found = subject.outputs(self.part)
         bank = subject.memory() if self.known is None else subject.outputs(self.known)
+        values, labels = (one.to(subject.device) for one in (bank.values, bank.labels))
         votes = torch.cat(
-            [self.votes(part, bank.values, bank.labels) for part in found.values.split(64)]
+            [
+                self.votes(part.to(subject.device), values, labels).cpu()
+                for part in found.values.split(64)
+            ]
         )
         elected = votes.argmax(1)
         right = (elected == found.labels).float()
@@ -98,7 +102,7 @@ class NearestNeighbours:
     def votes(self, queries: Tensor, bank: Tensor, labels: Tensor) -> Tensor:
         """The votes (B, classes) of the neighbours of queries (B, D)."""
         alike, nearest = (queries @ bank.T).topk(min(self.neighbours, len(bank)), dim=1)
-        votes = torch.zeros(len(queries), int(labels.max()) + 1)
+        votes = queries.new_zeros(len(queries), int(labels.max()) + 1)
         return votes.scatter_add_(1, labels[nearest], (alike / self.temperature).exp())
 
     def decision(
