@@ -297,6 +297,24 @@ def test_names_are_text_and_never_tags(cfg, images, tmp_path):
     assert page.content["models"][0]["pictures"][hostile]["label"] == hostile
 
 
+def test_classes_are_told_in_words(cfg, images, tmp_path):
+    root, label = tmp_path / "named", "n01484850 great_white shark"
+    root.mkdir()
+    Image.new("RGB", (8, 8)).save(root / "a.png")
+    (root / "index.csv").write_text(f"id,image,class\na,a.png,{label}\n")
+    settings = images | {"root": str(root), "name": "x", "columns": {"id": "id"}}
+    folder = tmp_path / "results" / "maps" / "resnet18" / "naflow"
+    made(folder, settings, [Case("a")], classes=[label])
+    chosen = Chosen(Decision("a", "a", label, label, 0.5), "right")
+    path = Path(f"{cfg.results}/selected/resnet18/fig04.json")
+    selection.write(path, Selection("fig04", "resnet18", "a rule", True, (chosen,)))
+    content = parsed(cfg).content
+    model, (figure,) = content["models"][0], content["figures"]
+    told = [model["cases"][0]["prediction"], model["pictures"]["a"]["label"]]
+    told += [figure["chosen"][0]["label"], figure["chosen"][0]["predicted"]]
+    assert told == ["great white shark"] * 4
+
+
 def test_what_is_missing_is_said_with_what_to_do(cfg):
     with pytest.raises(BadInput, match=r"maps holds no finished maps.*python -m pipeline\.explain"):
         stage.report(cfg)
