@@ -12,7 +12,7 @@ export UV_COMPILE_BYTECODE := 1
 
 .PHONY: figures rest test lint lock setup
 figures: setup
-	dvc repro --keep-going || { $(MAKE) rest; exit 1; }
+	dvc repro --keep-going || { make rest; exit 1; }
 
 # The numbers and the page of what was drawn, after a `dvc repro --keep-going` that could not draw everything.
 knob = $(shell sed -n 's/^$(1): *\([^ ]*\).*/\1/p' params.yaml)

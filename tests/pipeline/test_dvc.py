@@ -206,6 +206,27 @@ def test_only_one_profile_draws_into_the_tracked_folder():
     assert "/results/" in (ROOT / ".gitignore").read_text().split()
 
 
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_what_can_be_drawn_is_drawn_where_the_profile_says(path, tmp_path):
+    """`make figures` goes on after a network that is not to be had."""
+    (tmp_path / "params.yaml").write_text(path.read_text())
+    makefile = str(ROOT / "Makefile")
+    told = [
+        subprocess.run(
+            ["make", "--dry-run", "-f", makefile, "--assume-old=.venv/.done", target],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout
+        for target in ("figures", "rest")
+    ]
+    where = f"drawings={read(path)['drawings']} knobs=params.yaml"
+    assert "dvc repro --keep-going ||" in told[0]
+    assert f"pipeline.evaluate results=results {where} seed=0" in told[1]
+    assert f"pipeline.report results=results {where}\n" in told[1]
+
+
 def test_the_folder_that_pictures_are_linked_into_is_there():
     tracked = subprocess.run(
         ["git", "ls-files", "data"], cwd=ROOT, capture_output=True, text=True, check=True
