@@ -10,13 +10,21 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from naflow.errors import NAFlowError, near_names
-from pipeline import settings
+from pipeline import profile, settings
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
+
+
+def pictures_of(model: str) -> str:
+    """The image set that a model is shown on where nobody says another: the profile's."""
+    return profile.shown().get(model, "shapes")
+
+
+OmegaConf.register_new_resolver("pictures_of", pictures_of, replace=True)
 
 
 def stage(task: Callable[[DictConfig], None]) -> Callable[[], None]:
@@ -40,6 +48,7 @@ def stage(task: Callable[[DictConfig], None]) -> Callable[[], None]:
     def main(cfg: DictConfig | None = None) -> None:
         if cfg is None:  # from the command line
             check_choices(sys.argv[1:])
+            check_profile()
         run(cfg)
 
     return main
@@ -59,6 +68,14 @@ def sentence(error: Exception) -> str:
         return str(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"The configuration cannot be used: {'; '.join(lines)}."
+
+
+def check_profile() -> None:
+    """End the program with a sentence where params.yaml is no profile."""
+    try:
+        profile.shown()
+    except NAFlowError as error:
+        raise SystemExit(str(error)) from None
 
 
 def check_choices(overrides: Sequence[str]) -> None:

@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from naflow import metrics
 from naflow.errors import BadInput, near_names
+from pipeline import profile
 from pipeline.app import stage
 from pipeline.atomic import replacing, write_json
 from pipeline.explanations import recorded
@@ -51,7 +52,9 @@ def main(cfg: DictConfig) -> None:
 
 def evaluate(cfg: DictConfig) -> Path:
     """Write results/evaluation; returns that folder. Raises BadInput where nothing can be measured:
-    no finished maps, or no picture with a mask or box."""
+    no finished maps, or no picture with a mask or box. Under a profile maps of others are left out.
+    """
+    wanted = profile.shown(cfg.knobs) if cfg.knobs else None
     results = Path(cfg.results)
     folders = sorted(path.parent for path in results.glob("maps/*/*/manifest.json"))
     if not folders:
@@ -63,6 +66,9 @@ def evaluate(cfg: DictConfig) -> Path:
     names: dict[str, str] = {}
     for folder in tqdm(folders, desc="evaluate", disable=cfg.quiet):
         found = load(folder)
+        if not profile.current(found.manifest, wanted):
+            log.warning("%s: maps of another profile; left out.", folder)
+            continue
         table = measured(found, cfg.evaluate.tolerance)
         if table.empty:
             log.warning("%s: no picture shows an object beside a background; left out.", folder)

@@ -18,10 +18,10 @@ from pipeline.explanations import recorded
 from pipeline.explanations.maps import Maps
 from pipeline.figures.diagram import diagram
 from pipeline.figures.page import NORMAL, SMALL, SOFT, WIDTH, Page
-from pipeline.figures.panels import spoken
 from pipeline.figures.small_network import worked_example
 from pipeline.figures.view import Material, View
 from pipeline.figures.words import Drawn, chosen_by
+from pipeline.pictures.labels import spoken
 
 READING = (
     "Our reading of the counts: a neuron is used when its importance is not exactly 0, abandoned "

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import math
 import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -111,6 +112,7 @@ class Trainer:
     """
 
     EVERY: ClassVar[float] = 15.0
+    DIVERGED: ClassVar[float] = 10.0  # a mean loss, in multiples of what knowing nothing gives
 
     objective: Objective
     schedule: Schedule
@@ -125,7 +127,10 @@ class Trainer:
     note: Callable[[Mapping[str, float]], None] = lambda values: None
 
     def __call__(self, pixels: Pixels) -> list[float]:
-        """Train to the end of the schedule; returns the mean loss of every epoch."""
+        """Train to the end of the schedule; returns the mean loss of every epoch.
+
+        Raises BadInput for training that diverges; what was saved before stays.
+        """
         optimizer = OPTIMIZERS[self.schedule.optimizer](
             self.objective.parameters(),
             lr=self.schedule.rate,
@@ -137,11 +142,24 @@ class Trainer:
         epochs, saved = len(self.schedule.sizes), time.monotonic()
         for epoch in range(len(losses), epochs):
             losses.append(round(self._epoch(pixels, optimizer, epoch), 4))
+            self._check(losses[-1], epoch)
             self.note({"loss": losses[-1], "epoch": epoch + 1})
             if epoch + 1 == epochs or time.monotonic() - saved >= self.EVERY:
                 self._save(losses, optimizer)
                 saved = time.monotonic()
         return losses
+
+    def _check(self, loss: float, epoch: int) -> None:
+        """Raises BadInput for a loss that tells of divergence: no number, or far above chance."""
+        chance = self.objective.chance
+        if loss < self.DIVERGED * max(chance, 1.0):  # which no NaN is
+            return
+        known = f", where knowing nothing would give {chance:.4g}" * math.isfinite(chance)
+        raise BadInput(
+            f"Training diverges: the mean loss of epoch {epoch + 1} is {loss:.4g}{known}. Give a "
+            f"smaller rate (schedule.rate is {self.schedule.rate:g}), or a longer schedule.warmup "
+            f"(it is {self.schedule.warmup:g}); of a recipe, in recipe.steps."
+        )
 
     def _save(self, losses: list[float], optimizer: Optimizer) -> None:
         state = {

@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.explanations.cases import Case
 from pipeline.explanations.maps import STATS, Maps
+from pipeline.pictures.labels import spoken
 from pipeline.report_page import encoded
 from pipeline.report_page.photographs import Photographs
 
@@ -49,7 +50,7 @@ def told(case: Case, methods: Mapping[str, Maps]) -> dict:
     row = first.row(case)
     return asdict(case) | {
         "confidence": encoded.number(first.confidence[row]),
-        "prediction": first.predicted(row),
+        "prediction": None if (name := first.predicted(row)) is None else spoken(name),
         "contributions": contributions(first.weights[row]),
         "flows": {key: flow(maps, maps.row(case)) for key, maps in flows.items()},
     }

@@ -85,6 +85,7 @@ function repaint() {
 }
 
 if ("DecompressionStream" in window) {
+  tellAbsent();
   await show(fromLink(), true);
   listen({ show, step, repaint, point, current: () => ({ view, rows, place }) });
 } else {

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.explanations import recorded
+from pipeline.pictures.labels import spoken
 from pipeline.pictures.pixels import read
 from pipeline.report_page import encoded
 
@@ -25,4 +26,4 @@ class Photographs:
         address = encoded.photograph(pixels.permute(1, 2, 0).numpy())
         if address not in self.addresses:
             self.addresses.append(address)
-        return {"label": found.label, "photograph": self.addresses.index(address)}
+        return {"label": spoken(found.label), "photograph": self.addresses.index(address)}

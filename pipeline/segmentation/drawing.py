@@ -17,8 +17,8 @@ from pipeline.figures.panels import (
     places,
     residuals,
     short,
-    spoken,
 )
+from pipeline.pictures.labels import spoken
 from pipeline.segmentation.answers import Answer
 from pipeline.segmentation.marks import colour, coloured, marked
 

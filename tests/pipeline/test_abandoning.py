@@ -6,14 +6,14 @@ from functools import partial
 import pytest
 import torch
 from matplotlib.collections import LineCollection
+from naflow.chain import ChainCache
+from naflow.record import record
 from torch import nn
 from torch.autograd.functional import jacobian
 from torchvision.models import resnet18
 
 from naflow import NAFlow, plot
-from naflow.chain import ChainCache
 from naflow.errors import BadInput
-from naflow.record import record
 from naflow.scores import ClassLogit
 from pipeline import explain
 from pipeline.explanations import maps

@@ -176,6 +176,17 @@ def test_models_without_objects_are_left_out_and_told(cfg, scene, scenes, caplog
     assert table(folder)["model"].tolist() == ["seen"]
 
 
+def test_maps_of_another_profile_are_left_out_and_told(cfg, scene, tmp_path, caplog):
+    path = tmp_path / "params.yaml"
+    path.write_text("verified: {resnet18: {images: shapes}, resnet50: {images: imagenet}}\n")
+    for model in ("resnet18", "resnet50"):
+        put(cfg, "naflow", {"only": scene.masks.float()}, cases_of(scene), model)
+    assert set(table(evaluate(cfg)).model) == {"resnet18", "resnet50"}
+    cfg.knobs = str(path)
+    assert set(table(evaluate(cfg)).model) == {"resnet18"}
+    assert "resnet50/naflow: maps of another profile; left out." in caplog.text
+
+
 def test_the_same_bytes_again(cfg, scene):
     put(cfg, "naflow", {"a": torch.rand(5, 3, 3)}, cases_of(scene))
     put(cfg, "gradcam", {"a": torch.rand(5, 3, 3)}, cases_of(scene))

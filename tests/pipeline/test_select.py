@@ -70,6 +70,15 @@ def test_a_class_is_explained_from_one_side(cfg):
     ]
 
 
+def test_networks_that_a_figure_does_not_name_need_not_be_there(cfg, tmp_path):
+    (tmp_path / "results/decisions/other.csv").unlink()
+    some = cfg()
+    del some.wanted.b
+    assert [path.name for path in sorted(selected(some).iterdir())] == ["a.json", "cases.json"]
+    with pytest.raises(BadInput, match=r"other\.csv: there is no such file.*pipeline\.verify"):
+        selected(cfg())
+
+
 def test_a_selection_comes_back_whole(cfg, tmp_path):
     found = selection.read(selected(cfg()) / "b.json")
     selection.write(tmp_path / "again.json", found)

@@ -1,6 +1,9 @@
 """The loop: a killed run that goes on ends exactly where an uninterrupted one does."""
 
+import math
 import random
+from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 import torch
@@ -117,6 +120,41 @@ def test_the_seed_decides(tmp_path, pixels):
     first = trained(trainer(tmp_path, "a", seed=0), pixels)
     other = trained(trainer(tmp_path, "b", seed=1), pixels)
     assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def test_a_diverging_loss_stops_with_a_sentence_and_leaves_the_last_checkpoint(
+    tmp_path, pixels, monkeypatch
+):
+    interrupted(trainer(tmp_path), pixels, monkeypatch, 1)
+    saved = (tmp_path / "c.checkpoint").read_bytes()
+    run = trainer(tmp_path)
+    run.schedule = replace(run.schedule, optimizer="sgd", rate=1e4, warmup=0)
+    run.objective.head = nn.Linear(2, 2)  # without a batch norm behind it the rate is felt
+    run.fingerprint = "another"
+    with pytest.raises(BadInput, match=r"mean loss of epoch 1 is .* would give 0\.6931.*10000"):
+        run(pixels)
+    assert (tmp_path / "c.checkpoint").read_bytes() == saved
+
+
+@pytest.mark.parametrize("chance", [math.inf, math.log(5)])
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_is_never_written(tmp_path, pixels, monkeypatch, chance, loss):
+    run, told = trainer(tmp_path), []
+    run.objective.chance, run.note = chance, told.append
+    monkeypatch.setattr(Trainer, "_step", lambda *_: torch.tensor(loss))
+    with pytest.raises(BadInput, match=rf"Training diverges: .* epoch 1 is {loss}"):
+        run(pixels)
+    assert not told and not (tmp_path / "c.checkpoint").exists()
+
+
+@pytest.mark.parametrize(("loss", "stops"), [(90, True), (40, False)])
+def test_what_diverges_is_measured_in_chance(tmp_path, pixels, monkeypatch, loss, stops):
+    """Conv64F at the rate of others' code: 91 in its first epoch, where ln 100 is 4.6."""
+    run = trainer(tmp_path)
+    run.objective.chance = math.log(100)
+    monkeypatch.setattr(Trainer, "_step", lambda *_: torch.tensor(float(loss)))
+    with pytest.raises(BadInput) if stops else nullcontext():
+        run(pixels)
 
 
 def test_rate_rises_then_falls_to_zero():
