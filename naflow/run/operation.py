@@ -162,7 +162,7 @@ def canonical(function: Callable) -> str:
     name = getattr(function, "__name__", type(function).__name__)
     if name == "__get__":
         name = getattr(getattr(function, "__self__", None), "__name__", name)
-    name = name.split(".")[0].strip("_")  # torch.ops: "relu.default"
+    name = name.split(".")[0].strip("_").removesuffix("_with_indices")  # torch.ops: "relu.default"
     return _ALIASES.get(name, name)
 
 
@@ -170,7 +170,7 @@ _ALIASES = {
     "iadd": "add", "radd": "add", "isub": "sub", "imul": "mul", "rmul": "mul", "multiply": "mul",
     "subtract": "sub", "truediv": "div", "itruediv": "div", "idiv": "div", "divide": "div",
     "true_divide": "div", "rtruediv": "rdiv", "concat": "cat", "concatenate": "cat",
-    "log_sigmoid": "logsigmoid", "clip": "clamp",
+    "log_sigmoid": "logsigmoid", "clip": "clamp", "special_expit": "sigmoid",
 }  # fmt: skip
 
 
