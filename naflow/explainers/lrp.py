@@ -159,7 +159,7 @@ class LRP(CAM):
         return (weights[:, :, None] * self.terms(contributions)).sum(1).view_as(z)
 
     def _check_start(self, start: Tensor) -> None:
-        nothing = (start == 0).flatten(1).all(1).nonzero()[:, 0].tolist()
+        nothing = (start == 0).reshape(len(start), -1).all(1).nonzero()[:, 0].tolist()
         if nothing:
             raise BadInput(
                 f"{self.name}: no relevance starts at the output for images {nothing}, as nothing "
@@ -212,4 +212,4 @@ def _of_total(x: Tensor, size: Tensor) -> Tensor:
 
 def _sum(x: Tensor) -> Tensor:
     """(B,), in double precision: the sum of millions of relevances is compared with another."""
-    return x.double().flatten(1).sum(1)
+    return x.double().reshape(len(x), -1).sum(1)
