@@ -89,9 +89,19 @@ def gradients(
     """weight^T (d of / d value) for every value, 0 where there is no path."""
     values = list(values)
     start = of.edge if isinstance(of, Value) else of
-    found = torch.autograd.grad(
-        [start], [value.edge for value in values], [weight], retain_graph=retain, allow_unused=True
-    )
+    try:
+        if isinstance(of, Value):
+            of.begins = True
+        found = torch.autograd.grad(
+            [start],
+            [value.edge for value in values],
+            [weight],
+            retain_graph=retain,
+            allow_unused=True,
+        )
+    finally:
+        if isinstance(of, Value):
+            of.begins = False
     return [
         torch.zeros(v.shape, dtype=v.dtype, device=v.device) if g is None else g.detach()
         for v, g in zip(values, found, strict=True)

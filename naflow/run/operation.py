@@ -27,10 +27,11 @@ class Value:
     number     its place in the order of the run
     modules    the paths of the modules that returned it, innermost first
     axes       where its axes come from, see naflow.run.cut
+    begins     while a reverse pass begins here, with a gradient that has been through its hooks
     """
 
     __slots__ = (
-        "_held", "_seen", "_version", "axes", "device", "dtype", "edge", "modules", "number",
+        "_held", "_seen", "_version", "axes", "begins", "device", "dtype", "edge", "modules", "number",
         "operation", "shape",
     )  # fmt: skip
 
@@ -42,6 +43,7 @@ class Value:
         self.shape, self.dtype, self.device = tensor.shape, tensor.dtype, tensor.device
         self.modules: list[str] = []
         self.axes: tuple[int, ...] = ()
+        self.begins = False
         again = operation is not None and operation.name in _MADE_AGAIN
         self._held: Tensor | None = None if again else tensor
         self._seen = weakref.ref(tensor)
