@@ -15,7 +15,7 @@ from torch import Tensor
 from naflow.errors import UnsupportedModel
 from naflow.finite import not_finite
 from naflow.reverse.descent import Layer, checked, gradients
-from naflow.reverse.record import Record, check_not_finite, check_score
+from naflow.reverse.record import Record, check_finite_score, check_not_finite, check_score
 from naflow.run.cut import Chain, is_map, known_layer, trace_axes, upstream, value_names
 from naflow.run.operation import Value
 from naflow.run.run import Run, mapped
@@ -55,6 +55,7 @@ class ModuleRecord(Record):
         keep_only(ran.values, [ran.images, *points.values()])
         for name, point in points.items():
             check_not_finite(name, point.tensor())
+        check_finite_score(value)
         return cls(
             chain=Chain(ran, []),
             score=value.detach(),

@@ -16,7 +16,7 @@ from naflow.reverse.descent import Layer, descend
 from naflow.run.attention import refuse_transformer
 from naflow.run.cut import Chain, cut, known_layer
 from naflow.run.operation import Value
-from naflow.run.run import Inputs, Run, mapped, no_gradient, run
+from naflow.run.run import Inputs, Run, mapped, run
 from naflow.scores import Score, predicted
 
 
@@ -119,6 +119,7 @@ def explained_run(
     chain.keep(opened)
     for name, point in _points(chain, opened).items():
         check_not_finite(name, point.tensor())
+    check_finite_score(value)
     return Record(
         chain=chain,
         score=value.detach(),
@@ -147,14 +148,22 @@ def check_not_finite(layer: str, x: Tensor) -> None:
 
 
 def check_score(value: object, ran: Run) -> None:
-    """Raise where a score is not one finite number an image that depends on the images."""
+    """Raise where a score is not one number an image that depends on the images."""
     batch = ran.images.shape[0]
     if not isinstance(value, Tensor) or value.shape != (batch,):
         shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
         raise BadInput(
             f"The score has shape {shape}: it must give one number an image, ({batch},)."
         )
+    if not value.requires_grad or not ran.behind(value):
+        ran.ends()  # raises where no gradient leads from the output itself
+        raise BadInput(
+            "The score does not depend on the images: compute it from the model's output, and "
+            "detach nothing that it shall be explained by."
+        )
+
+
+def check_finite_score(value: Tensor) -> None:
+    """Raise NotFinite where a score is not finite; after the layers, of which one may be why."""
     if wrong := not_finite(value.detach()):
         raise NotFinite(f"The score is NaN or infinite for images {wrong}.")
-    if not value.requires_grad or not ran.behind(value):
-        raise no_gradient(ran.model)
