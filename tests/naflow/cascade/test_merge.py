@@ -5,41 +5,26 @@ from __future__ import annotations
 import pytest
 import torch
 from networks import Residual, randomised
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
-from naflow import NAFlow
-from naflow.chain import ChainCache
-from naflow.merge import merged_as_paper
+from naflow import BadInput, NAFlow
+from naflow.cascade.merge import merged_as_paper
+from naflow.reverse.record import record
 from naflow.run.preserve import preserved
-from naflow.record import Record, record
 from naflow.scores import ClassLogit
-
-
-class Halving(nn.Module):
-    """An operation that torch.fx cannot follow, unless it is told not to."""
-
-    def __init__(self, followed: bool) -> None:
-        super().__init__()
-        self.followed = followed
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.followed and x.sum() > 1e9:
-            return x
-        return x.tanh() / 2
 
 
 class Narrowing(nn.Module):
     """`c` has fewer outputs than inputs: it is merged back to `b`, which has fewer inputs."""
 
-    def __init__(self, followed: bool) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.a = nn.Conv2d(3, 2, 3, padding=1)
         self.b = nn.Conv2d(2, 8, 3, padding=1)
-        self.middle = Halving(followed)
         self.c = nn.Conv2d(8, 4, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.c(self.middle(self.b(self.a(x)))).mean((2, 3))
+        return self.c(self.b(self.a(x)).tanh() / 2).mean((2, 3))
 
 
 @pytest.fixture
@@ -47,30 +32,48 @@ def images() -> Tensor:
     return torch.rand(1, 3, 6, 6, dtype=torch.float64)
 
 
-def recorded(model: nn.Module, images: Tensor, units: list[str] | None = None) -> Record:
+def test_what_is_merged_and_what_it_computes(images: Tensor) -> None:
+    model = Narrowing().double()
     with preserved(model):
-        return record(ChainCache(model, units).chain(images), images, ClassLogit(0))
-
-
-@pytest.mark.parametrize("units", [None, ["a", "b", "middle", "c"]], ids=["traced", "by hand"])
-def test_what_is_merged_and_what_it_computes(images: Tensor, units: list[str] | None) -> None:
-    found = recorded(Narrowing(units is None).double(), images, units)
+        found = list(record(model, images, ClassLogit()).descend())
+    assert [layer.name for layer in found] == ["c", "div", "tanh", "b", "a", "input"]
     merged = merged_as_paper(found)
-    assert merged.names == ["input", "a", "c"]
-    assert isinstance(merged.units[1].module, fx.GraphModule) == (units is None)
-    torch.testing.assert_close(merged.units[1](merged.activations[1]), merged.activations[2])
-    for name in ("a", "c"):
-        torch.testing.assert_close(merged.importance[name], found.importance[name])
+    assert [layer.name for layer in merged] == ["c", "a", "input"]
+    deepest, shallowest, _ = merged
+    assert deepest.unit is not None
+    assert [o.name for o in deepest.unit.operations] == ["conv2d", "tanh", "div", "conv2d"]
+    assert deepest.unit.kind == "block of 4 operations" and deepest.unit.name == "c"
+    torch.testing.assert_close(deepest.unit(shallowest.activation), deepest.activation)
+    torch.testing.assert_close(
+        deepest.unit(2 * shallowest.activation),
+        model.c((model.b(2 * shallowest.activation)).tanh() / 2),
+    )
+    by_name = {layer.name: layer for layer in found}
+    for layer in merged:
+        assert torch.equal(layer.importance, by_name[layer.name].importance)
+        assert torch.equal(layer.activation, by_name[layer.name].activation)
 
 
-def test_a_model_that_is_traced_and_one_cut_by_hand_give_the_same_flow(images: Tensor) -> None:
-    traced, by_hand = Narrowing(True).double(), Narrowing(False).double()
-    by_hand.load_state_dict(traced.state_dict())
-    expected = NAFlow(traced, "paper")(images)
-    found = NAFlow(by_hand, "paper", units=["a", "b", "middle", "c"])(images)
-    assert expected.layers == found.layers == ["a", "c"]
-    for layer in expected.layers:
-        torch.testing.assert_close(found[layer], expected[layer], rtol=1e-5, atol=1e-9)
+def test_a_merged_unit_is_inverted_as_one(images: Tensor) -> None:
+    """The flow of `paper` at `a` is that of the dense least squares of the three units."""
+    model = Narrowing().double()
+    flow = NAFlow(model, "paper", tol=1e-13, max_iterations=4000)(images, keep=("bpfm",))
+    assert flow.layers == ["a", "c"]
+    x = model.a(images).detach()
+    whole = torch.autograd.functional.jacobian(lambda v: model.c(model.b(v).tanh() / 2), x)
+    matrix = whole.reshape(144, 72)
+    with torch.no_grad():
+        offset = model.c(model.b(torch.zeros_like(x)).tanh() / 2)  # the authors' f(0)
+    right = (flow.bpfm["c"] - offset).flatten()
+    kept = torch.arange(144) < 72  # the first equations, as many as there are unknowns
+    expected = torch.linalg.lstsq(matrix[kept], right[kept, None], driver="gelsd").solution
+    gap = matrix[kept] @ (flow.bpfm["a"].flatten() - expected[:, 0])
+    assert float(gap.norm() / right[kept].norm()) < 1e-6
+
+
+def test_a_layer_that_merging_loses_cannot_be_asked_for(images: Tensor) -> None:
+    with pytest.raises(BadInput, match="no layer 'tanh'"):
+        NAFlow(Narrowing().double(), "paper")(images, layers=["tanh"])
 
 
 def test_inside_blocks_nothing_is_merged() -> None:

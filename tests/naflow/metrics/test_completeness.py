@@ -10,7 +10,7 @@ from networks import Aliased, Functional, Residual, Undecided, randomised
 from untouched import same, state_of
 from torch import nn
 
-from naflow.errors import BadInput, UnsupportedModel
+from naflow.errors import BadInput
 from naflow.metrics.completeness import completeness
 from naflow.scores import ClassLogit
 
@@ -122,5 +122,5 @@ def test_the_model_is_left_as_it_was():
 def test_scores_that_do_not_add_up():
     with pytest.raises(BadInput, match=r"\(2, 4\)"):
         balances(network(), score=lambda output: output)
-    with pytest.raises(UnsupportedModel, match="No gradient leads from the output"):
+    with pytest.raises(BadInput, match="does not depend on the images"):
         balances(network(), score=lambda output: output.detach().sum(1))

@@ -1,44 +1,25 @@
-"""The reverse pass that goes down as it is asked, against one that is done at once."""
+"""The reverse pass that goes down as it is asked, against hooks on the model's own run."""
 
 from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Sequence
+from copy import deepcopy
 
 import pytest
 import torch
 from networks import Residual, randomised
+from own_run import own_run
 from torch import Tensor, nn
 
-from naflow import BadInput, NAFlow, NotFinite
+from naflow import BadInput, NAFlow, NotFinite, UnsupportedModel
+from naflow.explainers import GradCAM, HiResCAM
 from naflow.reverse.abandon import Rule, disputed
-from naflow.chain import ChainCache
-from naflow.explainers import GradCAM
-from naflow.importance import Importance, importance_at_once
+from naflow.reverse.record import Record, record
 from naflow.run.preserve import preserved
-from naflow.record import Record, record
 from naflow.scores import ClassLogit
 
-NAMES = ["a", "b", "c"]
-
-
-class Skipping(nn.Module):
-    """Three convolutions, one after the other, and a head that reads the outputs it is told to;
-    torch.fx cannot follow it."""
-
-    def __init__(self, reads: Sequence[str], *, detached: bool = False) -> None:
-        super().__init__()
-        self.a, self.b, self.c = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3)
-        self.reads, self.detached = reads, detached
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.sum() > 1e9:
-            x = x / 2
-        a = self.a(x)
-        b = self.b(a)
-        made = {"a": a, "b": b, "c": self.c(b.detach() if self.detached else b)}
-        return sum((made[name] ** 2).mean((2, 3)) for name in self.reads)
+FIRST = ClassLogit(0)
 
 
 @pytest.fixture
@@ -47,113 +28,160 @@ def images() -> Tensor:
 
 
 def recorded(
-    model: nn.Module,
-    images: Tensor,
-    units: list[str] | None = None,
-    abandon: Rule | None = None,
-    detail: bool = False,
+    model: nn.Module, images: Tensor, abandon: Rule | None = None, detail: bool = False
 ) -> Record:
     with preserved(model):
-        chain = ChainCache(model, units).chain(images)
-        return record(chain, images, ClassLogit(0), abandon=abandon, detail=detail)
+        return record(model, images, FIRST, abandon=abandon, detail=detail)
+
+
+class Traced(Residual):
+    """The same with modules for its sums, so that hooks see all of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for block in self.layer1:
+            block.add = Sum()
+            block.forward = lambda x, b=block: b.relu(
+                b.add(b.bn2(b.conv2(b.relu(b.bn1(b.conv1(x))))), x)
+            )
+
+
+class Sum(nn.Module):
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        a += b
+        return a
 
 
 @pytest.mark.parametrize("detail", [False, True])
 def test_every_importance_is_the_gradient(images: Tensor, detail: bool) -> None:
-    model = randomised(Residual()).double().eval()
-    with preserved(model), torch.enable_grad():
-        chain = ChainCache(model).chain(images)
-        x = images.clone().requires_grad_()
-        activations, inner, output = chain.forward(x, chain.opened(detail))
-        points = dict(
-            zip(["input", *(u.name for u in chain.units)], [x, *activations], strict=True)
-        )
-        for maps in inner.values():
-            points |= maps
-        gradients = torch.autograd.grad(output[:, 0].sum(), list(points.values()))
-    expected = dict(zip(points, gradients, strict=True))
+    model = randomised(Traced()).double().eval()
     found = recorded(model, images, detail=detail)
-    assert bool(found.inner) == detail
-    for name in {*found.names, *found.layers}:
-        torch.testing.assert_close(found.importance[name], expected[name])
+    layers = found.layers
+    points = list(found.descend())
+    assert points[-1].name == "input" and not points[-1].feature_map and points[-1].unit is None
+    x = images.clone().requires_grad_()
+    torch.testing.assert_close(
+        points[-1].importance, torch.autograd.grad(model(x)[:, 0].sum(), x)[0]
+    )
+    met = [layer for point in points for layer in point.maps]
+    assert [layer.name for layer in met] == layers[::-1]
+    assert len(met) == (18 if detail else 8)
+    calls = own_run(model, images, FIRST)
+    for layer in met:
+        seen = calls[layer.name][0]
+        torch.testing.assert_close(layer.importance, seen.gradient)
+        torch.testing.assert_close(layer.activation, seen.activation)
+
+
+class Sines(nn.Module):
+    """Four layers, one after the other."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sin().sin().sin().sin().sum((2, 3))
 
 
 def test_it_goes_no_further_than_asked_and_frees_what_it_passed() -> None:
-    made = [torch.rand(1, 2, 3, 3, requires_grad=True)]
-    for _ in range(4):
-        made.append(made[-1].sin())
-    alive = [weakref.ref(x) for x in made]
-    links = [{str(number): x} for number, x in enumerate(made)]
-    importance = Importance(made[-1].sum().view(1), links, {})
-    del made, links
-    assert importance["3"].shape == (1, 2, 3, 3)
-    gc.collect()
-    assert [x() is not None for x in alive] == [True, True, True, True, False]
-    assert importance["0"].shape == importance["4"].shape
-    del importance["4"]
-    for name in ("4", "another"):
-        with pytest.raises(KeyError, match=name):
-            importance[name]
+    found = recorded(Sines(), torch.rand(1, 2, 3, 3))
+    kept = [weakref.ref(unit.result._held) for unit in found.chain.units]
 
+    def alive() -> list[bool]:
+        gc.collect()
+        return [x() is not None for x in kept]
 
-def test_a_layer_that_the_score_does_not_reach_has_none() -> None:
-    x = torch.rand(1, 1, 2, 2, requires_grad=True)
-    y = x.detach().requires_grad_() * 2
-    importance = Importance(y.sum().view(1), [{"x": x}, {"y": y}], {})
-    assert torch.equal(importance["x"], torch.zeros(1, 1, 2, 2))
-    at_once = importance_at_once(y.sum().view(1), {"x": x, "y": y}, {"y": lambda g, _: 3 * g})
-    assert torch.equal(at_once["x"], torch.zeros(1, 1, 2, 2))
-    assert torch.equal(at_once["y"], torch.full((1, 1, 2, 2), 3.0))
+    assert alive() == [True] * 4
+    descent = found.descend()
+    names = []
+    for number in (4, 3, 2, 1):
+        names.append(next(descent).name)
+        assert alive() == [n <= number + 1 for n in range(1, 5)]  # the one above is to be inverted
+    assert names == ["sin#4", "sin#3", "sin#2", "sin"]
+    assert next(descent).name == "input"
+    assert next(descent, None) is None
+    assert not any(alive())
 
 
 def test_nan_is_named() -> None:
-    x = torch.zeros(2, 1, 2, 2, requires_grad=True)
-    y = (x + torch.tensor([0.0, 1.0]).view(2, 1, 1, 1)).sqrt()  # of infinite slope at 0
-    importance = Importance(y.sum((1, 2, 3)), [{"x": x}, {"y": y}], {})
-    assert importance["y"].isfinite().all()
-    with pytest.raises(NotFinite, match=r"gradient at layer 'x'.*images \[0\]"):
-        importance["x"]
+    class Roots(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            y = (x * 1).sqrt()  # of infinite slope at 0
+            return (y * 1).sum((2, 3))
+
+    x = torch.zeros(2, 1, 2, 2)
+    x[1] = 1
+    descent = recorded(Roots(), x).descend()
+    assert [next(descent).name for _ in range(2)] == ["mul#2", "sqrt"]
+    with pytest.raises(NotFinite, match=r"gradient at layer 'mul'.*images \[0\]"):
+        next(descent)
+
+
+class Skipping(nn.Module):
+    """Three convolutions; the way round the second is a way round its layer."""
+
+    def __init__(self, *, detached: bool = False) -> None:
+        super().__init__()
+        self.a, self.b, self.c = (nn.Conv2d(i, 4, 3, padding=1) for i in (3, 4, 4))
+        self.detached = detached
+
+    def forward(self, x: Tensor) -> Tensor:
+        a = self.a(x)
+        b = self.b(a)
+        return (self.c(b.detach() if self.detached else b + a) ** 2).mean((2, 3))
 
 
 @pytest.mark.parametrize("abandon", [None, disputed])
-def test_ways_round_a_unit_named_by_hand_count(images: Tensor, abandon: Rule | None) -> None:
-    """What is passed on by the layer above is joined by what comes round it."""
-    model = Skipping(["a", "c"]).double()
-    found = recorded(model, images, NAMES, abandon)
-    a, b, c = (x.clone().requires_grad_() for x in found.activations[1:])
+def test_ways_round_count(images: Tensor, abandon: Rule | None) -> None:
+    """A block passes down what comes through it and what comes round it."""
+    model = Skipping().double()
+    met = {layer.name: layer for layer in recorded(model, images, abandon).descend()}
+    assert list(met) == ["pow", "c", "add", "a", "input"]
     rule = abandon or (lambda alpha, _: alpha)
-
-    def head(x: Tensor) -> Tensor:
-        return (x[:, 0] ** 2).mean((1, 2)).sum()
-
-    alpha = rule(torch.autograd.grad(head(c), c)[0], c.detach())
-    torch.testing.assert_close(found.importance["c"], alpha)
-    alpha = rule(torch.autograd.grad(model.c(b), b, alpha)[0], b.detach())
-    torch.testing.assert_close(found.importance["b"], alpha)
-    (round_it,) = torch.autograd.grad(head(a), a)
-    alpha = rule(torch.autograd.grad(model.b(a), a, alpha)[0] + round_it, a.detach())
-    torch.testing.assert_close(found.importance["a"], alpha)
+    a, c = (met[name].activation.clone().requires_grad_() for name in ("a", "c"))
+    top = c**2
+    alpha = rule(torch.autograd.grad(top[:, 0].mean((1, 2)).sum(), top)[0], top.detach())
+    alpha = rule(torch.autograd.grad(top, c, alpha)[0], c.detach())
+    torch.testing.assert_close(met["c"].importance, alpha)
+    total = model.b(a) + a
+    alpha = rule(torch.autograd.grad(model.c(total), total, alpha)[0], total.detach())
+    torch.testing.assert_close(met["add"].importance, alpha)
+    total = model.b(a) + a
+    alpha = rule(torch.autograd.grad(total, a, alpha)[0], a.detach())
+    torch.testing.assert_close(met["a"].importance, alpha)
 
 
 @pytest.mark.parametrize("preset", ["selective", "damped"])
 def test_a_last_layer_that_the_score_does_not_read_is_refused(images: Tensor, preset: str) -> None:
-    model = Skipping(["b"]).double()
-    with pytest.raises(BadInput, match="zero gradient everywhere at 'c'"):
-        NAFlow(model, preset, units=NAMES)(images)
+    model = Skipping().double()
+    with torch.no_grad():
+        model.c.weight[0], model.c.bias[0] = 0, 0  # and its square has no slope
+    with pytest.raises(BadInput, match=r"images \[0, 1\] has zero gradient everywhere at 'c'"):
+        NAFlow(model, preset, contrast=False, last="c")(images, FIRST)
 
 
-@pytest.mark.parametrize("preset", ["selective", "damped"])
-def test_below_a_detached_layer_nothing_is_used(images: Tensor, preset: str) -> None:
-    flow = NAFlow(Skipping(["c"], detached=True).double(), preset, units=NAMES)(images)
-    assert flow["c"].any()
-    assert not flow["b"].any()
-    assert not flow["a"].any()
+@pytest.mark.parametrize("kind", [NAFlow, HiResCAM])
+def test_below_a_detached_layer_nothing_leads_to_the_images(images: Tensor, kind: type) -> None:
+    with pytest.raises(UnsupportedModel, match="No gradient leads from the output of Skipping"):
+        kind(Skipping(detached=True).double())(images)
 
 
-def test_a_record_that_a_flow_used_up_says_so(images: Tensor) -> None:
+def test_a_record_can_be_gone_down_once(images: Tensor) -> None:
     model = randomised(Residual()).double().eval()
     found = recorded(model, images)
     GradCAM(model).explain(found, ["layer1.0"], ())
-    assert found.at("relu")[1].any()  # above what was asked for it is used up, below not
-    with pytest.raises(BadInput, match=r"'layer1\.1' was let go.*Record the pass again"):
+    with pytest.raises(BadInput, match="used up by a flow: record the run again"):
         found.at("layer1.1")
+    with pytest.raises(BadInput, match="used up"):
+        found.descend()
+    again = recorded(model, images)
+    with pytest.raises(BadInput, match=r"no layer 'layer9'"):
+        again.at("layer9")  # which uses nothing up
+    at = again.at("relu")
+    assert at.name == "relu" and at.importance.any()
+
+
+def test_an_importance_leaves_the_graph(images: Tensor) -> None:
+    model = randomised(Residual()).double().eval()
+    before = deepcopy(model.state_dict())
+    for layer in recorded(model, images, disputed, detail=True).descend():
+        assert not layer.importance.requires_grad and not layer.activation.requires_grad
+    assert all(p.grad is None for p in model.parameters())
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
