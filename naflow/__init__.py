@@ -5,9 +5,9 @@ from types import ModuleType
 
 from naflow import explainers, scores
 from naflow.cascade import NAFlow
-from naflow.inverses.config import PRESETS, InverseConfig
 from naflow.errors import BadInput, NAFlowError, NotFinite, UnsupportedModel
 from naflow.flow import Flow, LayerStats
+from naflow.inverses.config import PRESETS, InverseConfig
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -8,8 +8,8 @@ from typing import NoReturn
 
 from naflow import __version__
 from naflow.cli.methods import METHODS
-from naflow.inverses.config import PRESETS
 from naflow.errors import BadInput
+from naflow.inverses.config import PRESETS
 
 _MODEL = "a name of `naflow models`, torchvision:NAME, or package.module:factory of your own"
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from naflow.inverses.config import InverseConfig
 from naflow.errors import UnsupportedModel
+from naflow.inverses.config import InverseConfig
 from naflow.inverses.inverse import ForwardUnit, Inverse, relative
 from naflow.inverses.jacobian import UnitJacobian
 from naflow.inverses.normalization import mixes_samples

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from naflow.errors import BadInput, NotFinite
-from naflow.perturb.masked import rows
 from naflow.finite import not_finite
+from naflow.perturb.masked import rows
 from naflow.run.preserve import preserved
 from naflow.scores import ClassLogit, Score
 

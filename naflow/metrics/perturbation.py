@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from naflow.errors import BadInput
-from naflow.perturb.masked import blurred
 from naflow.metrics.answers import Answer, ask
 from naflow.metrics.localisation import empty
 from naflow.metrics.ranking import pixel_ranks
+from naflow.perturb.masked import blurred
 
 
 def deletion(

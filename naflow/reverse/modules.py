@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from naflow.errors import UnsupportedModel
-from naflow.finite import not_finite
 from naflow.reverse.descent import Layer, checked, gradients
 from naflow.reverse.record import Record, check_finite_score, check_not_finite, check_score
 from naflow.run.cut import Chain, is_map, known_layer, trace_axes, upstream, value_names
