@@ -92,13 +92,19 @@ def gradients(
 ) -> list[Tensor]:
     """weight^T (d of / d value) for every value, 0 where there is no path."""
     values = list(values)
-    found = torch.autograd.grad(
-        of.edge if isinstance(of, Value) else of,
-        [value.edge for value in values],
-        [weight],
-        retain_graph=retain,
-        allow_unused=True,
-    )
+    if isinstance(of, Value):
+        of.begins = True
+    try:
+        found = torch.autograd.grad(
+            of.edge if isinstance(of, Value) else of,
+            [value.edge for value in values],
+            [weight],
+            retain_graph=retain,
+            allow_unused=True,
+        )
+    finally:
+        if isinstance(of, Value):
+            of.begins = False
     return [
         torch.zeros(v.shape, dtype=v.dtype, device=v.device) if g is None else g.detach()
         for v, g in zip(values, found, strict=True)

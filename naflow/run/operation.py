@@ -32,10 +32,11 @@ class Value:
     number     its place in the order of the run
     modules    the paths of the modules that returned it, innermost first
     axes       where its axes come from, see naflow.run.cut
+    begins     while a reverse pass begins here, with a gradient that has been through its hooks
     """
 
     __slots__ = (
-        "_held", "_seen", "_version", "axes", "device", "dtype", "edge", "modules", "number",
+        "_held", "_seen", "_version", "axes", "begins", "device", "dtype", "edge", "modules", "number",
         "operation", "shape",
     )  # fmt: skip
 
@@ -47,6 +48,7 @@ class Value:
         self.shape, self.dtype, self.device = tensor.shape, tensor.dtype, tensor.device
         self.modules: list[str] = []
         self.axes: tuple[int, ...] = ()
+        self.begins = False
         again = operation is not None and operation.name in _MADE_AGAIN
         self._held: Tensor | None = None if again else tensor
         self._seen = weakref.ref(tensor)
@@ -168,7 +170,7 @@ def canonical(function: Callable) -> str:
     name = getattr(function, "__name__", type(function).__name__)
     if name == "__get__":
         name = getattr(getattr(function, "__self__", None), "__name__", name)
-    name = name.split(".")[0].strip("_")  # torch.ops: "relu.default"
+    name = name.split(".")[0].strip("_").removesuffix("_with_indices")  # torch.ops: "relu.default"
     return _ALIASES.get(name, name)
 
 
@@ -176,7 +178,7 @@ _ALIASES = {
     "iadd": "add", "radd": "add", "isub": "sub", "imul": "mul", "rmul": "mul", "multiply": "mul",
     "subtract": "sub", "truediv": "div", "itruediv": "div", "idiv": "div", "divide": "div",
     "true_divide": "div", "rtruediv": "rdiv", "concat": "cat", "concatenate": "cat",
-    "log_sigmoid": "logsigmoid", "clip": "clamp",
+    "log_sigmoid": "logsigmoid", "clip": "clamp", "special_expit": "sigmoid",
 }  # fmt: skip
 
 

@@ -129,6 +129,9 @@ class Tape(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
+        if name == "register_hook" and (value := self.value_of(args[0])) is not None:
+            args = (args[0], partial(_called_once, value, *args[1:], **kwargs))
+            return func(*args)
         if name in _ASKS or (name == "__get__" and canonical(func) not in _VIEWS):
             return func(*args, **kwargs)
         given = tensors((args, kwargs))
@@ -231,6 +234,13 @@ class Tape(TorchFunctionMode):
             value = known.value if known is not None and still else self.value_of(output)
         if value is not None and value.number >= before:
             value.modules.append(path)
+
+
+def _called_once(
+    value: Value, hook: Callable[[Tensor], Tensor | None], gradient: Tensor
+) -> Tensor | None:
+    """A model's own hook on a gradient, which changes it once, where it arrives."""
+    return None if value.begins else hook(gradient)
 
 
 def _version(tensor: Tensor) -> int:

@@ -6,7 +6,6 @@ from functools import partial
 import pytest
 import torch
 from matplotlib.collections import LineCollection
-from naflow.chain import ChainCache
 from naflow.record import record
 from torch import nn
 from torch.autograd.functional import jacobian
@@ -14,6 +13,7 @@ from torchvision.models import resnet18
 
 from naflow import NAFlow, plot
 from naflow.errors import BadInput
+from naflow.reverse.record import record
 from naflow.scores import ClassLogit
 from pipeline import explain
 from pipeline.explanations import maps
@@ -29,7 +29,7 @@ DAMPED = partial(NAFlow, preset="damped")
 
 
 def recorded(network, images):
-    return record(ChainCache(network).chain(images), images, ClassLogit())
+    return record(network, images, ClassLogit())
 
 
 def by_hand(network, images, last):

@@ -9,13 +9,13 @@ import pytest
 import torch
 import torchvision
 from networks import Residual, Undecided, randomised
-from test_preserve import explode, same, state_of
 from torch import Tensor, nn
+from untouched import explode, same, state_of
 
 from naflow import BadInput, NotFinite, scores
 from naflow.explainers import CFCAM, CLRP
-from naflow.perturb.masked import blurred, image_masks
 from naflow.explainers.rules import Rules
+from naflow.perturb.masked import blurred, image_masks
 
 LAYERS = ["0", "1", "2", "3"]
 RULES = Rules(epsilon=1e-12)
@@ -515,10 +515,9 @@ def test_layers_detail_and_what_is_kept() -> None:
     assert torch.equal(ours.score, clrp.score)
 
 
-def test_units_by_name() -> None:
-    model = Undecided()
-    flow = CFCAM(model, units=["stem", "body"])(torch.rand(2, 3, 16, 16))
-    assert flow.layers == ["stem", "body"]
+def test_a_model_that_looks_at_its_values() -> None:
+    flow = CFCAM(Undecided())(torch.rand(2, 3, 16, 16))
+    assert flow.layers == ["stem.0", "stem.1", "body.0", "body.1"]
     assert all(m.any() for _, m in flow)
 
 

@@ -8,13 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import shared
-from golden import NETWORKS, load
+from golden_networks import NETWORKS, load, numbers
 from torch import nn
 
 from naflow import NAFlow
-from naflow.inverses.config import PRESETS
 from naflow.inverses import ForwardUnit, rule_for
+from naflow.inverses.config import PRESETS, InverseConfig
+from naflow.linalg import Solution
+from naflow.testing import unit_of
 
 # preset, reference, dtype, largest relative error of a BPFM, smallest correlation of maps
 CASES = [
@@ -68,9 +69,11 @@ def _uint8(raw: torch.Tensor, size: torch.Size) -> np.ndarray:
     )
 
 
-def _singles() -> dict:
-    with np.load(shared("golden", "c_singles.npz"), allow_pickle=False) as file:
-        return dict(file)
+def inverted(
+    module: nn.Module, x: torch.Tensor, y: torch.Tensor, target: torch.Tensor, config: InverseConfig
+) -> Solution:
+    unit = unit_of(module, x)
+    return rule_for(unit)(ForwardUnit(unit, x, y), target, config)
 
 
 def _conv(data: dict, case: str, meta: dict) -> nn.Conv2d:
@@ -88,7 +91,7 @@ def _conv(data: dict, case: str, meta: dict) -> nn.Conv2d:
 
 def test_single_convolutions() -> None:
     """`plain` on 12 convolutions: the same solver run for the same number of iterations."""
-    data = _singles()
+    data = numbers("c_singles")
     meta = json.loads(str(data["meta"]))
     cases = [c for c in meta if isinstance(meta[c], dict) and meta[c].get("type") == "Conv2d"]
     assert len(cases) == 12
@@ -100,7 +103,7 @@ def test_single_convolutions() -> None:
         for kind in ("fwd", "relu", "rand"):
             target = torch.from_numpy(data[f"{case}/xt_{kind}"]).double()
             expected = torch.from_numpy(data[f"{case}/fix_f64/bpfm_pre_{kind}"]).double()
-            found = rule_for(conv, case)(ForwardUnit(conv, x, y), target, PRESETS["plain"]).value
+            found = inverted(conv, x, y, target, PRESETS["plain"]).value
             error = float((found - expected).norm() / expected.norm())
             assert error <= 5e-3, (case, kind, error)
             compared += 1
@@ -108,7 +111,7 @@ def test_single_convolutions() -> None:
 
 
 def test_single_batch_norm_relu_and_pools() -> None:
-    data = _singles()
+    data = numbers("c_singles")
     compared = 0
     for case in sorted({key.split("/")[0] for key in data if "/" in key}):
         module = _elementwise(data, case)
@@ -119,7 +122,7 @@ def test_single_batch_norm_relu_and_pools() -> None:
         target = torch.from_numpy(data[f"{case}/xt_rand"])
         expected = torch.from_numpy(data[f"{case}/bpfm_rand"])
         used = torch.from_numpy(data[f"{case}/grad_in"]) != 0
-        found = rule_for(module, case)(ForwardUnit(module, x, y), target, PRESETS["paper"]).value
+        found = inverted(module, x, y, target, PRESETS["paper"]).value
         if case == "batchnorm_zero_gamma":  # theirs divides by zero there; ours abandons
             assert found.isfinite().all()
             expected, found = expected[used], found[used]
@@ -150,7 +153,7 @@ def _elementwise(data: dict, case: str) -> nn.Module | None:
 def test_single_merged_unit(offset: str, exact: str) -> None:
     """conv-ReLU-conv inverted as one, with the authors' offset f(0) and with the local one. Their
     own solve is float32 and stopped at its limit: the exact solution is the one to meet."""
-    data, case = _singles(), "complex_4to10to5_8"
+    data, case = numbers("c_singles"), "complex_4to10to5_8"
     first, second = nn.Conv2d(4, 10, 3, padding=1), nn.Conv2d(10, 5, 3, padding=1)
     for conv, i in ((first, 0), (second, 2)):
         conv.weight.data = torch.from_numpy(data[f"{case}/w{i}"])
@@ -162,13 +165,13 @@ def test_single_merged_unit(offset: str, exact: str) -> None:
     for kind in ("fwd", "relu"):
         target = torch.from_numpy(data[f"{case}/xt_{kind}"]).double()
         expected = torch.from_numpy(data[f"{case}/{exact}/bpfm_pre_{kind}"])
-        found = rule_for(unit, case)(ForwardUnit(unit, x, y), target, config).value
+        found = inverted(unit, x, y, target, config).value
         assert (found - expected).norm() / expected.norm() <= 1e-5, kind
 
 
 def test_single_relu_in_place() -> None:
     """An in-place ReLU hides its input: the reference masks by the gradient behind it alone."""
-    data, case = _singles(), "relu_inplace_True"
+    data, case = numbers("c_singles"), "relu_inplace_True"
     target = torch.from_numpy(data[f"{case}/xt_rand"])
     used = torch.from_numpy(data[f"{case}/grad_in"]) != 0
     assert torch.equal(target * used, torch.from_numpy(data[f"{case}/bpfm_rand"]))

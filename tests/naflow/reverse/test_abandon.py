@@ -10,11 +10,10 @@ from networks import Residual, randomised
 from torch import nn
 
 from naflow import NAFlow, scores
-from naflow.reverse.abandon import Rule, disputed, opposing
-from naflow.chain import ChainCache
 from naflow.explainers import HiResCAM
+from naflow.reverse.abandon import Rule, disputed, opposing
+from naflow.reverse.record import record
 from naflow.run.preserve import preserved
-from naflow.record import record
 
 
 def test_by_hand() -> None:
@@ -66,19 +65,19 @@ def images() -> torch.Tensor:
 def test_the_reverse_pass_is_the_cascade_unit_by_unit(
     model: nn.Module, images: torch.Tensor, rule: Rule
 ) -> None:
+    score = scores.ClassContrast()
     with preserved(model):
-        chain = ChainCache(model, None).chain(images)
-        score = scores.ClassContrast()
-        plain = record(chain, images, score)
-        found = record(chain, images, score, abandon=rule)
-    last = plain.names[-1]
-    alpha = rule(plain.importance[last], plain.activations[-1])
-    torch.testing.assert_close(found.importance[last], alpha)
-    for number in range(len(plain.units) - 1, 0, -1):
-        x = plain.activations[number].clone().requires_grad_()
-        alpha = torch.autograd.grad(plain.units[number].module(x), x, alpha)[0]
-        alpha = rule(alpha, x.detach())
-        torch.testing.assert_close(found.importance[plain.names[number]], alpha)
+        plain = list(record(model, images, score).descend())
+        found = list(record(model, images, score, abandon=rule).descend())
+    alpha = rule(plain[0].importance, plain[0].activation)
+    torch.testing.assert_close(found[0].importance, alpha)
+    for above, layer, left in zip(plain, plain[1:], found[1:], strict=False):
+        assert above.unit is not None
+        x = layer.activation.clone().requires_grad_()
+        alpha = torch.autograd.grad(above.unit(x), x, alpha)[0]
+        alpha = rule(alpha, x.detach()) if layer.feature_map else alpha
+        torch.testing.assert_close(left.importance, alpha)
+    assert found[-1].name == "input" and len(found) == 9
 
 
 def test_selective_maps_are_what_is_left(model: nn.Module, images: torch.Tensor) -> None:

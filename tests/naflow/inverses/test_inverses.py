@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
+from collections.abc import Callable
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional as F
 
-from naflow.inverses.config import InverseConfig
+from naflow import NAFlow
 from naflow.errors import UnsupportedModel
 from naflow.inverses import RULES, ForwardUnit, Inverse, closed_form, rule_for, under
-from naflow.linalg import Bidiagonalisation, Jacobian, Matrix, Stop, largest_singular_value
-from naflow.testing import check_inverse
+from naflow.inverses.config import InverseConfig
+from naflow.linalg import (
+    Bidiagonalisation,
+    Jacobian,
+    Matrix,
+    Solution,
+    Stop,
+    largest_singular_value,
+)
+from naflow.testing import check_inverse, unit_of
 
 UNDAMPED = InverseConfig(damping=0.0, drop_abandoned=False, tol=1e-12, max_iterations=None)
 
@@ -73,13 +84,25 @@ LAYERS = {
     "max pool adaptive": nn.AdaptiveMaxPool2d(3),
     "average pool": nn.AvgPool2d(2),
     "average pool adaptive": nn.AdaptiveAvgPool2d(3),
-    "dropout": nn.Dropout(0.5),
-    "identity": nn.Identity(),
     "flatten": nn.Flatten(),
     "layer norm": nn.GroupNorm(1, 3),
     "residual block": Residual(),
     "channel shuffle": nn.PixelUnshuffle(2),
 }
+
+
+def inverted(
+    module: nn.Module,
+    x: torch.Tensor,
+    target: torch.Tensor,
+    config: InverseConfig,
+    kept: torch.Tensor | None = None,
+) -> Solution:
+    """What the module's rule makes of target at x."""
+    unit = unit_of(module, x)
+    with torch.no_grad():
+        y = module(x.clone())
+    return under(rule_for(unit), config)(ForwardUnit(unit, x, y, kept), target, config)
 
 
 def an_input(module: nn.Module) -> torch.Tensor:
@@ -92,7 +115,8 @@ def an_input(module: nn.Module) -> torch.Tensor:
 @pytest.mark.parametrize("name", LAYERS)
 def test_contract(name: str) -> None:
     module = LAYERS[name]
-    check_inverse(rule_for(module, name), module, an_input(module), tol=1e-5)
+    x = an_input(module)
+    check_inverse(rule_for(unit_of(module, x)), module, x, tol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["conv", "conv strided", "conv fewer outputs", "residual block"])
@@ -108,7 +132,7 @@ def test_least_squares_equals_dense(name: str, anchor: str, damping: float, trun
     config = InverseConfig(
         truncate=truncate, anchor=anchor, damping=damping, tol=1e-13, max_iterations=4000
     )
-    found = rule_for(module, name)(ForwardUnit(module, x, y, kept), target, config).value
+    found = inverted(module, x, target, config, kept).value
 
     jacobian = Jacobian(module, x)
     dense = jacobian.as_matrix()
@@ -134,10 +158,8 @@ def test_least_squares_equals_dense(name: str, anchor: str, damping: float, trun
 def test_infinite_damping_is_the_anchor() -> None:
     module = LAYERS["conv"].double()
     x = torch.randn(2, 3, 5, 5).double()
-    y = module(x).detach()
     config = InverseConfig(damping=math.inf, anchor="forward")
-    rule = under(rule_for(module, "conv"), config)
-    solution = rule(ForwardUnit(module, x, y), torch.randn_like(y), config)
+    solution = inverted(module, x, torch.randn(2, 7, 5, 5).double(), config)
     assert torch.equal(solution.value, x)
     assert set(solution.stop.tolist()) == {Stop.CLOSED_FORM}
 
@@ -148,14 +170,13 @@ def test_consistent_target_needs_no_iteration() -> None:
     x = torch.randn(2, 3, 5, 5).double()
     y = module(x).detach()
     config = InverseConfig(damping=1.0, anchor="forward")
-    solution = rule_for(module, "block")(ForwardUnit(module, x, y), y.clone(), config)
+    solution = inverted(module, x, y.clone(), config)
     assert torch.allclose(solution.value, x, atol=1e-10)
 
 
 def test_relu_abandons_what_was_closed() -> None:
     x = torch.tensor([[[[-1.0, 2.0, 0.0, 3.0]]]])
-    unit = ForwardUnit(nn.ReLU(), x, x.relu())
-    value = rule_for(nn.ReLU(), "relu")(unit, torch.full_like(x, 5.0), UNDAMPED).value
+    value = inverted(nn.ReLU(), x, torch.full_like(x, 5.0), UNDAMPED).value
     assert value.flatten().tolist() == [0, 5, 0, 5]
 
 
@@ -165,14 +186,13 @@ def test_max_pool_puts_a_value_back_once() -> None:
     x[0, 0, 1, 1] = 9.0
     pool = nn.MaxPool2d(2, stride=1)
     target = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
-    solution = rule_for(pool, "pool")(ForwardUnit(pool, x, pool(x)), target, UNDAMPED)
+    solution = inverted(pool, x, target, UNDAMPED)
     expected = torch.zeros(1, 1, 3, 3)
     expected[0, 0, 1, 1] = 4.0
     assert torch.equal(solution.value, expected)
     assert solution.residual.item() == pytest.approx(math.sqrt((9 + 4 + 1) / 30))
     kept = torch.tensor([[[[True, True], [True, False]]]])
-    unit = ForwardUnit(pool, x, pool(x), kept)
-    assert rule_for(pool, "pool")(unit, target, UNDAMPED).value.sum() == 3  # the last one kept
+    assert inverted(pool, x, target, UNDAMPED, kept).value.sum() == 3  # the last one kept
 
 
 def test_batch_norm_gamma_zero_is_abandoned() -> None:
@@ -181,17 +201,19 @@ def test_batch_norm_gamma_zero_is_abandoned() -> None:
         norm.weight[1] = 0
     x = torch.randn(2, 3, 4, 4)
     y = norm(x).detach()
-    rule = rule_for(norm, "bn")
-    value = rule(ForwardUnit(norm, x, y), y, UNDAMPED).value
+    value = inverted(norm, x, y, UNDAMPED).value
     assert torch.equal(value[:, 1], torch.zeros(2, 4, 4))
     assert torch.allclose(value[:, [0, 2]], x[:, [0, 2]], atol=1e-5)
-    assert "1 of 3 have gamma = 0" in rule.describe(norm)
+    assert "1 of 3 have gamma = 0" in rule_for(unit := unit_of(norm, x)).describe(unit)
 
 
 def test_batch_statistics_are_refused_by_name() -> None:
     block = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3, track_running_stats=False))
-    with pytest.raises(UnsupportedModel, match=r"'stem.bn'.*running"):
-        rule_for(block, "stem.bn")
+    with pytest.raises(UnsupportedModel, match=r"Layer 'Sequential' .block of 2.*no running mean"):
+        rule_for(unit_of(block, torch.randn(2, 3, 4, 4)))
+    model = nn.Sequential(OrderedDict(stem=block, pool=nn.AdaptiveAvgPool2d(1), out=nn.Flatten()))
+    with pytest.raises(UnsupportedModel, match=r"'stem\.1' .batch_norm. uses batch statistics"):
+        NAFlow(model, "damped")(torch.randn(2, 3, 8, 8))
 
 
 @settings(max_examples=25, deadline=None)
@@ -202,7 +224,7 @@ def test_smooth_inverse_minimises_its_problem(target: float, damping: float) -> 
     module = nn.SiLU()
     z = torch.full_like(x, target)
     config = InverseConfig(damping=damping)
-    value = rule_for(module, "act")(ForwardUnit(module, x, module(x)), z, config).value
+    value = inverted(module, x, z, config).value
     slope = torch.func.vmap(torch.func.grad(module))(x.flatten()).view_as(x)
     ridge = (damping * slope.abs().max()) ** 2
 
@@ -213,30 +235,112 @@ def test_smooth_inverse_minimises_its_problem(target: float, damping: float) -> 
         assert (objective(value) <= objective(value + step) + 1e-12).all()
 
 
-class Doubling(nn.Module):
+class Exponential(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return 2 * x
+        return x.exp()
 
 
-class Halving(Inverse):
-    families = (Doubling,)
-    description = "half of it"
+class Logarithm(Inverse):
+    """Abandons where there is none; 0 is that of what is not positive."""
 
-    def __call__(self, unit, target, config):
-        return closed_form(target / 2)
+    families = ("exp",)
+    description = "its logarithm"
+
+    def __call__(self, unit: ForwardUnit, target: torch.Tensor, config: InverseConfig) -> Solution:
+        return closed_form(torch.where(target > 0, target.log(), 0.0))
 
 
 def test_a_rule_of_ones_own() -> None:
-    check_inverse(Halving(), Doubling(), torch.randn(2, 3, 4, 4))
-    assert isinstance(rule_for(Doubling(), "x", [Halving()]), Halving)
-    assert all(not isinstance(rule, Halving) for rule in RULES)
+    x = torch.randn(2, 3, 4, 4)
+    check_inverse(Logarithm(), Exponential(), x)
+    unit = unit_of(Exponential(), x)
+    assert isinstance(rule_for(unit, [Logarithm()]), Logarithm)
+    assert all(not isinstance(rule, Logarithm) for rule in RULES)
+    assert not Logarithm().matches(unit_of(nn.Sequential(Exponential(), nn.ReLU()), x))
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), Exponential(), nn.Conv2d(4, 3, 3), nn.ReLU(),
+                          nn.AdaptiveAvgPool2d(1), nn.Flatten())  # fmt: skip
+    flow = NAFlow(model, "damped", rules=[Logarithm()])(torch.randn(1, 3, 9, 9))
+    assert flow.stats["0"].rule == "its logarithm"
+    assert NAFlow(model, "damped")(torch.randn(1, 3, 9, 9)).stats["0"].rule.startswith("least sq")
 
 
-class Forgetful(Halving):
-    def __call__(self, unit, target, config):
+class Forgetful(Logarithm):
+    def __call__(self, unit: ForwardUnit, target: torch.Tensor, config: InverseConfig) -> Solution:
         return closed_form(target)
 
 
 def test_check_inverse_finds_a_wrong_rule() -> None:
     with pytest.raises(AssertionError, match="give back the forward input"):
-        check_inverse(Forgetful(), Doubling(), torch.randn(2, 3, 4, 4))
+        check_inverse(Forgetful(), Exponential(), torch.randn(2, 3, 4, 4))
+    with pytest.raises(AssertionError, match=r"Logarithm on ReLU: matches\(\) is False"):
+        check_inverse(Logarithm(), nn.ReLU(), torch.randn(2, 3, 4, 4))
+
+
+# --- what is asked is the operation, however it is written ---------------------------------------
+
+
+class Written(nn.Module):
+    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(x)
+
+
+WEIGHT = torch.randn(6, 3, 3, 3)
+FORMS: dict[str, tuple[str, list[Callable[[torch.Tensor], torch.Tensor]]]] = {
+    "Rectifier": (
+        "relu",
+        [
+            torch.relu, F.relu, torch.Tensor.relu, torch.relu_, F.relu_, torch.Tensor.relu_,
+            lambda x: F.relu(x, inplace=True), lambda x: F.relu(x, True),
+            nn.ReLU(), nn.ReLU(inplace=True), torch.ops.aten.relu,
+        ],
+    ),
+    "Smooth": (
+        "sigmoid",
+        [torch.sigmoid, F.sigmoid, torch.Tensor.sigmoid, nn.Sigmoid(), torch.special.expit],
+    ),
+    "Conv": (
+        "conv2d",
+        [
+            lambda x: F.conv2d(x, WEIGHT.to(x), padding=1),
+            lambda x: torch.conv2d(x, WEIGHT.to(x), None, 1, 1),
+            lambda x: torch.conv2d(input=x, weight=WEIGHT.to(x), padding=(1, 1)),
+        ],
+    ),
+    "MaxPool": (
+        "max_pool2d",
+        [
+            lambda x: F.max_pool2d(x, 2), lambda x: torch.max_pool2d(x, 2, 2),
+            nn.MaxPool2d(2), lambda x: F.max_pool2d(x, kernel_size=2, return_indices=True)[0],
+        ],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind", "function"),
+    [(r, kind, f) for r, (kind, functions) in FORMS.items() for f in functions],
+)
+def test_modules_functions_methods_and_in_place_are_one_operation(
+    rule: str, kind: str, function: Callable[[torch.Tensor], torch.Tensor]
+) -> None:
+    x = torch.randn(2, 3, 6, 6)
+    first = FORMS[rule][1][0]
+    unit = unit_of(Written(function), x)
+    assert unit.kind == kind
+    assert type(rule_for(unit)).__name__ == rule
+    target = torch.randn_like(first(x.clone()))
+    config = InverseConfig()
+    found = inverted(Written(function), x, target, config).value
+    torch.testing.assert_close(found, inverted(Written(first), x, target, config).value)
+
+
+@pytest.mark.parametrize("module", [nn.Dropout(0.5), nn.Identity(), nn.Dropout2d(0.5)])
+def test_what_returns_what_it_is_given_is_no_operation(module: nn.Module) -> None:
+    """In evaluation mode: there is nothing to invert, and no layer of its own."""
+    assert unit_of(module, torch.randn(2, 3, 4, 4)).operations == ()
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), module, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    assert NAFlow(model)(torch.randn(1, 3, 8, 8)).layers == ["0"]

@@ -42,9 +42,9 @@ def test_the_call_is_that_of_every_method(control, model, images):
 
 
 @pytest.mark.parametrize("control", CONTROLS)
-def test_a_model_whose_units_are_named(control, images):
-    flow = control(Undecided(), units=["stem", "body"])(images)
-    assert flow.layers == ["stem", "body"]
+def test_a_model_that_looks_at_its_values(control, images):
+    flow = control(Undecided())(images)
+    assert flow.layers == ["stem.0", "stem.1", "body.0", "body.1"]
 
 
 @pytest.mark.parametrize("control", CONTROLS)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import torch
 from networks import Functional, Residual, randomised
@@ -10,6 +13,7 @@ from torch import nn
 from naflow import PRESETS, BadInput, InverseConfig, NAFlow, NotFinite, scores
 from naflow.explainers import GradCAM, HiResCAM
 from naflow.linalg import Stop
+from naflow.run.preserve import preserved
 
 LAYERS = ["conv1", "bn1", "relu", "maxpool", "layer1.0.add", "layer1.0", "layer1.1.add", "layer1.1"]
 
@@ -261,11 +265,13 @@ def test_a_record_is_freed_behind_the_flow(
     model: nn.Module, images: torch.Tensor, preset: str
 ) -> None:
     explainer = NAFlow(model.eval(), preset)
-    recorded = explainer.recorded(images, None, detail=False)
-    sizes = [len(x) for x in recorded.activations]
-    flow = explainer.explain(recorded, None, ("importance",))
-    assert all(sizes)
-    left = [len(x) for x in recorded.activations]
-    assert left == sizes[:2] + [0] * (len(sizes) - 2)  # the images and the shallowest layer
+    with preserved(model):
+        recorded = explainer.recorded(images, None, (), detail=False)
+        kept = [weakref.ref(unit.result._held) for unit in recorded.chain.units]
+        assert all(kept)
+        flow = explainer.explain(recorded, None, ("importance",))
+    gc.collect()
+    left = [x() is not None for x in kept]
+    assert left == [True] + [False] * (len(kept) - 1)  # the shallowest layer
     for layer, importance in explainer(images, keep=["importance"]).importance.items():
         assert torch.equal(flow.importance[layer], importance), layer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_library import MODULES, TARGETS, close, network, pictures, theirs
+from grad_cam_maps import MODULES, TARGETS, close, network, pictures, theirs
 
 from naflow import scores
 from naflow.explainers.eigen import EigenCAM, EigenGradCAM, SegEigenCAM, first_component

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 import torch
+from grad_cam_maps import MODULES, TARGETS, close, network, pictures, theirs
 from networks import Residual, Undecided, randomised
-from test_preserve import same, state_of
 from torch import Tensor, nn
 from torch.nn import functional as F
+from untouched import same, state_of
 
 from naflow import BadInput, NotFinite, scores
 from naflow.explainer import Explainer
@@ -25,46 +25,11 @@ from naflow.explainers.library import (
 
 LOCAL = [GradCAMElementWise, FEM]
 KINDS = [*LOCAL, ScoreCAM, AblationCAM, FullGrad]
-MODULES = ["relu", "maxpool", "layer1.0", "layer1.1"]  # layers that are modules, nowhere negative
-TARGETS = [2, 0]
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
-def network() -> nn.Module:
-    torch.manual_seed(3)
-    model = randomised(Residual()).eval()
-    for module in model.modules():
-        if getattr(module, "inplace", False):  # their hooks would see the overwritten activation
-            module.inplace = False
-    return model
-
-
-def pictures(count: int = 2, channels: int = 3, side: int = 24) -> Tensor:
-    return torch.randn(count, channels, side, side, generator=torch.Generator().manual_seed(6))
-
-
-def close(found: Tensor, expected: Tensor | np.ndarray, to: float = 1e-5) -> None:
-    expected = torch.as_tensor(expected).to(found)
-    assert float(expected.abs().max()) > 0
-    torch.testing.assert_close(found, expected, rtol=0, atol=to * float(expected.abs().max()))
-
-
 # --- the library, run its own way ----------------------------------------------------------------
-
-
-def theirs(kind: str, model: nn.Module, layer: str, images: Tensor) -> np.ndarray:
-    """The map before it is scaled, from their hooks on the layer and their forward pass."""
-    import pytorch_grad_cam
-    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-
-    targets, module = [ClassifierOutputTarget(c) for c in TARGETS], model.get_submodule(layer)
-    found = []
-    with getattr(pytorch_grad_cam, kind)(model=model, target_layers=[module]) as cam:
-        compute = cam.get_cam_image
-        cam.get_cam_image = lambda *a: found.append(compute(*a)) or found[-1]
-        cam(input_tensor=images, targets=targets)
-    return np.maximum(found[0], 0)
 
 
 @pytest.mark.parametrize("kind", [*LOCAL, ScoreCAM, AblationCAM])
@@ -248,11 +213,11 @@ def test_ablation_anywhere() -> None:
         close(flow[layer], expected, 1e-4)
 
 
-def test_ablation_in_a_chain_named_by_hand() -> None:
+def test_ablation_in_a_model_that_looks_at_its_values() -> None:
     torch.manual_seed(2)
     model, images = Undecided(), pictures()
-    flow = AblationCAM(model, units=["stem", "body"])(images, scores.ClassLogit(TARGETS))
-    assert flow.layers == ["stem", "body"]
+    flow = AblationCAM(model)(images, scores.ClassLogit(TARGETS))
+    assert flow.layers == ["stem.0", "stem.1", "body.0", "body.1"]
     for layer in flow.layers:
         close(flow[layer], ablation_cam(model, model.get_submodule(layer), images, logit))
 
