@@ -20,7 +20,13 @@ ROOMS = [f"{path.name}/" for path in (ROOT / "pipeline").iterdir() if path.is_di
 
 # Code that cannot change what a stage writes: entry point, file writing, logging, errors.
 WITHOUT_EFFECT = {
-    *("pipeline/app.py", "pipeline/atomic.py", "pipeline/tracking.py"),
+    *(
+        "pipeline/app.py",
+        "pipeline/atomic.py",
+        "pipeline/settings.py",
+        "naflow/atomic.py",
+        "pipeline/tracking.py",
+    ),
     *("naflow/__init__.py", "naflow/errors.py"),
     *(f"pipeline/{room}__init__.py" for room in ("", *ROOMS)),
 }
