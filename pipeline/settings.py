@@ -59,6 +59,8 @@ SETTINGS = {
     "results": TEXT,
     "drawings": TEXT,
     "figure": TEXT,
+    "figures": PARTS,
+    "methods": TEXT,
     "explain.pictures": whole(1) | NULL,
     "explain.known": whole(1) | NULL,
     "explain.cases": TEXT | NULL,
@@ -125,3 +127,6 @@ def check(cfg: DictConfig) -> None:
         if not kind.allows(value):
             told = "null" if value is None else value
             raise BadInput(f"{path}={told}: it must be {kind.words}.")
+    for name, figure in cfg.figures.items():
+        if not isinstance(figure, DictConfig):
+            raise BadInput(f"figures.{name}={figure}: it must be {PARTS.words}.")

@@ -80,18 +80,12 @@ class Tape(TorchFunctionMode):
                 self._running.append((path, len(self.values)))
 
         def after(module: nn.Module, _: tuple, output: Any) -> None:
-            path = self._paths.get(id(module))
-            if path is None or threading.get_ident() != thread:
-                return
-            while self._running:  # those above it were left by an exception
-                name, before = self._running.pop()
-                if name == path:
-                    self._returned(name, before, output)
-                    return
+            if id(module) in self._paths and threading.get_ident() == thread and self._running:
+                self._returned(*self._running.pop(), output)
 
         hooks = (
             every_module.register_module_forward_pre_hook(before),
-            every_module.register_module_forward_hook(after),
+            every_module.register_module_forward_hook(after, always_call=True),
         )
         try:
             with self:

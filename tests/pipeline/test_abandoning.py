@@ -6,7 +6,6 @@ from functools import partial
 import pytest
 import torch
 from matplotlib.collections import LineCollection
-from naflow.record import record
 from torch import nn
 from torch.autograd.functional import jacobian
 from torchvision.models import resnet18

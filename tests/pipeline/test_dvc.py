@@ -20,9 +20,9 @@ ROOMS = [f"{path.name}/" for path in (ROOT / "pipeline").iterdir() if path.is_di
 
 # Code that cannot change what a stage writes: entry point, file writing, logging, errors.
 WITHOUT_EFFECT = {
-    *("pipeline/app.py", "pipeline/atomic.py", "pipeline/tracking.py"),
+    *("pipeline/app.py", "pipeline/atomic.py", "pipeline/settings.py", "pipeline/tracking.py"),
     "pipeline/profile.py",  # of most stages: the command line names their pictures
-    *("naflow/__init__.py", "naflow/errors.py", "naflow/blocks.py"),
+    *("naflow/__init__.py", "naflow/errors.py", "naflow/blocks.py", "naflow/atomic.py"),
     *(f"pipeline/{room}__init__.py" for room in ("", *ROOMS)),
 }
 

@@ -35,6 +35,9 @@ def test_every_group_is_right(config, model):
         ("model.input.size=abc", "model.input.size=abc"),
         ("model.weights=null", "model.weights=null: it must be text"),
         ("recipe.steps=5", "recipe.steps=5: it must be settings of its own"),
+        ("figures=5", "figures=5: it must be settings of its own"),
+        ("figures.fig04=5", "figures.fig04=5: it must be settings of its own"),
+        ("methods=5", "methods=5: it must be text"),
         ("tracking.mode=on", "tracking.mode=on: it must be offline, online or disabled"),
     ],
 )

@@ -143,7 +143,7 @@ def test_same_inputs_give_the_same_bits(model: nn.Module, images: torch.Tensor) 
 def test_gamma_zero_gives_a_finite_flow(model: nn.Module, images: torch.Tensor) -> None:
     with torch.no_grad():
         model.bn1.weight[2] = 0
-    explainer = NAFlow(model)
+    explainer = NAFlow(model, "damped")
     flow = explainer(images)
     assert all(found.isfinite().all() for _, found in flow)
     for said in (str(explainer.plan(images)), flow.table()):
@@ -197,9 +197,11 @@ INSIDE = ["layer1.0.conv1", "layer1.0.bn1", "layer1.0.relu", "layer1.0.conv2", "
 
 
 def test_detail_looks_into_blocks(model: nn.Module, images: torch.Tensor) -> None:
-    flow = NAFlow(model)(images, detail=["layer1.0"], keep=("bpfm", "importance"))
+    explainer = NAFlow(model, "damped")
+    flow = explainer(images, detail=["layer1.0"], keep=("bpfm", "importance"))
     assert flow.layers == [*LAYERS[:4], *INSIDE, *LAYERS[4:]]
-    plain = NAFlow(model)(images)
+    assert NAFlow(model)(images, detail=["layer1.0"]).layers == flow.layers
+    plain = explainer(images)
     assert all(torch.equal(flow[layer], plain[layer]) for layer in LAYERS)
     assert HiResCAM(model)(images, detail=["layer1.0"]).layers == flow.layers
     assert len(NAFlow(model)(images, detail=True)) == len(LAYERS) + 2 * len(INSIDE)

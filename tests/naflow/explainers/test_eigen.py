@@ -47,7 +47,7 @@ def test_the_sign_of_seg_eigen_cam() -> None:
     """Whatever the solver's, the value of the largest size is kept."""
     x = torch.randn(8, 3, 5, 5)
     g = torch.randn_like(x)
-    found = SegEigenCAM(network()).attention_map(x, g)
+    found = SegEigenCAM(network()).evidence(x, g)
     largest = first_component(g.abs() * x).abs().amax((1, 2))
     assert torch.equal(found.amax((1, 2)), largest)
 

@@ -182,7 +182,7 @@ def test_xres_lies_between() -> None:
 def test_xres_window_by_hand(pool: str, expected: list[float]) -> None:
     """The border's window holds one pixel: 5, not half of it."""
     g = torch.tensor([1.0, 2, 3, 4, 5]).expand(1, 1, 5, 5)
-    found = SegXResCAM(UNet(), window=2, pool=pool).attention_map(torch.ones(1, 1, 5, 5), g)
+    found = SegXResCAM(UNet(), window=2, pool=pool).evidence(torch.ones(1, 1, 5, 5), g)
     assert found[0, 0].tolist() == expected
 
 

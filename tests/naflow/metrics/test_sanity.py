@@ -136,8 +136,8 @@ def test_the_seed_decides(model, images):
 def test_signed_maps_are_compared_by_their_size(model, images):
     def negated(network):
         class Negated(LRP):
-            def attention_map(self, x, g):
-                found = super().attention_map(x, g)
+            def evidence(self, x, g):
+                found = super().evidence(x, g)
                 return found if network is model else -found
 
         return Negated(network)

@@ -20,10 +20,19 @@ def test_by_hand() -> None:
     importance = torch.tensor([3.0, -1.0, 1.0, 0.0]).view(1, 4, 1, 1)
     activation = torch.tensor([1.0, 2.0, 1.0, 5.0]).view(1, 4, 1, 1)
     # contributions 3, -2, 1, 0: of the 4 that speak for it, 2 are left
-    assert opposing(importance, activation).flatten().tolist() == [1.5, 0, 0.5, 0]
-    assert not opposing(-importance, activation).flatten().tolist()[0]
-    # half of what speaks for it is disputed: half as much again is abandoned
-    assert disputed(importance, activation).flatten().tolist() == [0.75, 0, 0.25, 0]
+    left = opposing(importance, activation)
+    assert left.importance.flatten().tolist() == [1.5, 0, 0.5, 0]
+    assert left.evidence.tolist() == [[[2.0]]] and left.share.tolist() == [0.5]
+    assert not opposing(-importance, activation).importance.any()
+    # a second place, undisputed, of contributions 2, 0, 0, 0: half of the first is disputed, so
+    # that it counts half as much beside it, and both add up to 2 + 2 as before
+    importance = torch.cat([importance, torch.tensor([2.0, 0, 0, 0]).view(1, 4, 1, 1)], 3)
+    activation = torch.cat([activation, torch.ones(1, 4, 1, 1)], 3)
+    left = disputed(importance, activation)
+    evidence = torch.tensor([1.0, 2.0]) * 4 / 3
+    torch.testing.assert_close(left.evidence.flatten(), evidence)
+    torch.testing.assert_close((left.importance * activation).sum(1).flatten(), evidence)
+    assert left.share.tolist() == [3 / 8]
 
 
 @settings(deadline=None)
@@ -31,7 +40,7 @@ def test_by_hand() -> None:
 def test_a_place_keeps_its_net_contribution_where_it_speaks_for_the_score(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     importance, x = torch.randn(2, 3, 5, 4, 4, generator=generator, dtype=torch.float64)
-    left = opposing(importance, x)
+    left = opposing(importance, x).importance
     torch.testing.assert_close((left * x).sum(1), (importance * x).sum(1).relu())
     assert (left * x >= 0).all()
     assert (left.abs() <= importance.abs() * (1 + 1e-12)).all()
@@ -46,9 +55,14 @@ def test_what_is_disputed_counts_by_its_agreement(seed: int) -> None:
     contribution = importance * x
     speaks_for, net = contribution.relu().sum(1), contribution.sum(1).relu()
     agreement = net / speaks_for.clamp(min=1e-300)
-    torch.testing.assert_close((disputed(importance, x) * x).sum(1), net * agreement)
+    left, share = disputed(importance, x), net * agreement
+    scale = net.sum((1, 2), keepdim=True) / share.sum((1, 2), keepdim=True)
+    torch.testing.assert_close(left.evidence, share * scale)
+    torch.testing.assert_close((left.importance * x).sum(1), left.evidence)
+    used = (left.importance != 0).flatten(1).double().mean(1)
+    torch.testing.assert_close(left.share, used)
     undisputed = importance.abs()  # of activations that are nowhere negative: nothing is abandoned
-    torch.testing.assert_close(disputed(undisputed, x.abs()), undisputed)
+    torch.testing.assert_close(disputed(undisputed, x.abs()).importance, undisputed)
 
 
 @pytest.fixture
@@ -69,13 +83,13 @@ def test_the_reverse_pass_is_the_cascade_unit_by_unit(
     with preserved(model):
         plain = list(record(model, images, score).descend())
         found = list(record(model, images, score, abandon=rule).descend())
-    alpha = rule(plain[0].importance, plain[0].activation)
+    alpha = rule(plain[0].importance, plain[0].activation).importance
     torch.testing.assert_close(found[0].importance, alpha)
     for above, layer, left in zip(plain, plain[1:], found[1:], strict=False):
         assert above.unit is not None
         x = layer.activation.clone().requires_grad_()
         alpha = torch.autograd.grad(above.unit(x), x, alpha)[0]
-        alpha = rule(alpha, x.detach()) if layer.feature_map else alpha
+        alpha = rule(alpha, x.detach()).importance if layer.feature_map else alpha
         torch.testing.assert_close(left.importance, alpha)
     assert found[-1].name == "input" and len(found) == 9
 
@@ -119,3 +133,18 @@ def test_abandoning_goes_with_any_inverse(model: nn.Module, images: torch.Tensor
     settings = {"abandon": "disputed", "contrast": True}
     proximal = NAFlow(model, "proximal", damping=100.0, **settings)(images)
     assert torch.allclose(selective["layer1.0"], proximal["layer1.0"], rtol=1e-2)
+
+
+def test_what_is_left_does_not_underflow_in_a_deep_network() -> None:
+    """Every layer disputes a little more: unscaled, it is below the smallest float after fifty."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()]
+    for _ in range(60):
+        layers += [nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU()]
+    deep = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
+    with torch.no_grad():
+        deep.train()(torch.randn(8, 3, 12, 12))
+    flow = NAFlow(deep)(torch.randn(2, 3, 12, 12), keep=["importance"])
+    smallest = torch.finfo(torch.float32).tiny
+    for layer in flow.layers:
+        assert (flow[layer].flatten(1).amax(1) > smallest).all(), layer

@@ -134,7 +134,10 @@ def test_ways_round_count(images: Tensor, abandon: Rule | None) -> None:
     model = Skipping().double()
     met = {layer.name: layer for layer in recorded(model, images, abandon).descend()}
     assert list(met) == ["pow", "c", "add", "a", "input"]
-    rule = abandon or (lambda alpha, _: alpha)
+
+    def rule(alpha: Tensor, x: Tensor) -> Tensor:
+        return abandon(alpha, x).importance if abandon else alpha
+
     a, c = (met[name].activation.clone().requires_grad_() for name in ("a", "c"))
     top = c**2
     alpha = rule(torch.autograd.grad(top[:, 0].mean((1, 2)).sum(), top)[0], top.detach())
