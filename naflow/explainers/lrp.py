@@ -67,8 +67,8 @@ class RelevanceRecord(Record):
         nothing = (_sum(last.importance.abs()) <= least).nonzero()[:, 0].tolist()
         if nothing:
             raise BadInput(
-                f"For images {nothing} what speaks for the score and what speaks against it are the "
-                f"same at '{last.name}', the last feature map: there is nothing to draw."
+                f"For images {nothing} what speaks for the score and what speaks against it are "
+                f"the same at '{last.name}', the last feature map: there is nothing to draw."
             )
 
 

@@ -36,8 +36,8 @@ class Value:
     """
 
     __slots__ = (
-        "_held", "_seen", "_version", "axes", "begins", "device", "dtype", "edge", "modules", "number",
-        "operation", "shape",
+        "_held", "_seen", "_version", "axes", "begins", "device", "dtype", "edge", "modules",
+        "number", "operation", "shape",
     )  # fmt: skip
 
     def __init__(self, tensor: Tensor, operation: Operation | None, number: int) -> None:
