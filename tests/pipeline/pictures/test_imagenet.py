@@ -9,6 +9,7 @@ import pytest
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from made_annotations import annotated
 from omegaconf import OmegaConf
 from PIL import Image
 
@@ -17,9 +18,8 @@ from pipeline.app import CONF
 from pipeline.downloads.archives import unpack
 from pipeline.pictures.imagenet import BOXES, DEVKIT, TAR, TRUTH, ImageNet
 from pipeline.pictures.images import Part, Picture
-from pipeline.pictures.labels import spoken
 from pipeline.pictures.pixels import read
-from pipeline.pictures.synsets import in_words, label_of, order
+from pipeline.pictures.synsets import label_of, order
 
 # By ILSVRC id, from 1, in no sorted order, as in the devkit.
 WNIDS = ["n03000000", "n01000000", "n04000000", "n02000000"]
@@ -225,58 +225,12 @@ def test_a_thousand_class_folders_need_nothing_else(tmp_path):
     assert [p.label for p in images.split("test")] == [f"{wnids[3]} tiger shark"]
 
 
-def test_a_thousand_classes_have_words():
-    wnids = [f"n{7 * number:08d}" for number in range(1000)]
-    words = in_words(wnids)
-    assert len(set(words.values())) == 1000
-    places = {0: "tench", 151: "Chihuahua", 444: "bicycle-built-for-two", 999: "toilet tissue"}
-    assert {place: spoken(words[wnids[place]]) for place in places} == places
-    cranes = [label for label in words.values() if spoken(label).startswith("crane")]
-    assert len(cranes) == len(set(cranes)) == 2
-    assert in_words(wnids[::-1]) == words
-    assert in_words(wnids[:4]) == {wnid: wnid for wnid in wnids[:4]}
-
-
-@pytest.mark.parametrize(
-    ("label", "words"),
-    [
-        ("n01440764 tench", "tench"),
-        ("n01440764", "n01440764"),
-        ("004.Groove_billed_Ani", "Groove billed Ani"),
-        ("star", "star"),
-        ("1234.x", "1234.x"),
-    ],
-)
-def test_how_labels_are_read(label, words):
-    assert spoken(label) == words
-
-
-BOX = "<bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox>"
-
-
-def annotation(*corners):
-    """The text of a published annotation; several corners are several objects."""
-    objects = "".join(
-        f"<object><name>n01440764</name><pose>Unspecified</pose>{BOX.format(*one)}</object>"
-        for one in corners
-    )
-    size = "<size><width>8</width><height>8</height><depth>3</depth></size>"
-    return f"<annotation><folder>val</folder>{size}<segmented>0</segmented>{objects}</annotation>"
-
-
-def annotated(folder):
-    """Boxes of pictures 1 and 3, the second of two objects."""
-    folder.mkdir(parents=True)
-    (folder / f"{STEMS[0]}.xml").write_text(annotation((1, 2, 5, 6)))
-    (folder / f"{STEMS[2]}.xml").write_text(annotation((3, 4, 7, 8), (0, 5, 2, 6)))
-
-
 @pytest.mark.parametrize("place", ["tgz", "unpacked", "kaggle", "elsewhere"])
 def test_published_boxes(tmp_path, place):
     root = tmp_path / "imagenet"
     flat_devkit(root)
     made, given = tmp_path / "made" / "val", None
-    annotated(made)
+    annotated(made, STEMS[0], STEMS[2])
     if place == "tgz":
         with tarfile.open(root / f"{BOXES}.tgz", "w:gz") as tar:
             tar.add(made, "val")
@@ -294,25 +248,12 @@ def test_published_boxes(tmp_path, place):
     assert not any(one.box for one in ImageNet(str(root), boxes=False).pictures)
 
 
-def test_boxes_that_cannot_be_read(tmp_path):
+def test_boxes_that_are_not_there(tmp_path):
     flat_devkit(tmp_path)
     with pytest.raises(BadInput, match=r"images.boxes=lost.tgz: there is no .*images.boxes=false"):
         ImageNet(str(tmp_path), boxes="lost.tgz")
     with pytest.raises(BadInput, match=rf"boxes=True: there is no {BOXES}.tgz or {BOXES}"):
         ImageNet(str(tmp_path), boxes=True)
-    (tmp_path / "text.tgz").write_text("no archive")
-    with pytest.raises(BadInput, match=r"text.tgz is neither a folder nor an archive"):
-        ImageNet(str(tmp_path), boxes="text.tgz")
-    (tmp_path / "none").mkdir()
-    with pytest.raises(BadInput, match=r"none holds no XML files"):
-        ImageNet(str(tmp_path), boxes="none")
-    for number, text in enumerate(
-        ("<annotation>", "<annotation/>", annotation((1, 2, "x", 3)), annotation((5, 2, 5, 3)))
-    ):
-        (tmp_path / str(number)).mkdir()
-        (tmp_path / str(number) / "one.xml").write_text(text)
-        with pytest.raises(BadInput, match=r"one.xml is no annotation of objects"):
-            ImageNet(str(tmp_path), boxes=str(number))
 
 
 def test_files_may_lie_elsewhere(tmp_path):
