@@ -80,7 +80,7 @@ def problems(row: Row) -> list[str]:
         found.append(f"HiResCAM differs from hooks by {row.error:.1e}")
     found += [f"{method}: maps that are not finite" for method, ok in row.finite.items() if not ok]
     if row.kind == "transformer" and row.maps is not None:
-        found.append(f"it has no feature maps of convolutions, and is explained ({row.maps} maps)")
+        found.append(f"it is a transformer, and is explained: {row.maps} maps")
     if row.kind != "transformer" and "all" in row.said:
         found.append("a CNN that is refused")
     return found
