@@ -8,10 +8,11 @@ import segmentation_models_pytorch as smp
 import timm
 import torch
 import torchvision
+from torch import Tensor, nn
 
 from bench.zoo.row import against_hooks, seen_data
 from naflow import NAFlow, UnsupportedModel, scores
-from naflow.explainers import HiResCAM, SegHiResGradCAM
+from naflow.explainers import LRP, HiResCAM, SegHiResGradCAM
 from naflow.explainers.segmentation import all_pixels
 
 SIZE = 64
@@ -38,7 +39,7 @@ TORCHVISION = {"mnasnet0_5": (69, 69), "shufflenet_v2_x0_5": (39, 23)}
 SMP = {("Unet", "mobilenet_v2"): (180, 180), ("FPN", "resnet18"): (95, 87)}
 
 
-def check(model: torch.nn.Module, expected: tuple[int, int], score=None) -> None:
+def check(model: nn.Module, expected: tuple[int, int], score=None) -> None:
     torch.manual_seed(0)
     images = torch.randn(2, 3, SIZE, SIZE)
     seen_data(model.eval(), images)
@@ -77,3 +78,45 @@ def test_a_transformer_is_refused() -> None:
     model = timm.create_model("test_vit")
     with pytest.raises(UnsupportedModel, match=r"self-attention.*it is a transformer"):
         NAFlow(model)(torch.randn(1, 3, 160, 160))
+
+
+class Combined(nn.Module):
+    """combine(3 x, -x, sigmoid(0)), of the pixels x."""
+
+    def __init__(self, combine) -> None:
+        super().__init__()
+        self.stem, self.a, self.b = (nn.Conv2d(1, 1, 1, bias=False) for _ in range(3))
+        self.combine = combine
+        for module, weight in ((self.stem, 1.0), (self.a, 3.0), (self.b, -1.0)):
+            module.weight.data.fill_(weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        return self.combine(self.a(x), self.b(x), torch.sigmoid(x - x)).flatten(1)
+
+
+@pytest.mark.parametrize(
+    ("fused", "spelt"),
+    [
+        (lambda a, b, g: torch.addcmul(a, b, g), lambda a, b, g: a + b * g),
+        (lambda a, b, g: torch.addcmul(a, g, b, value=-2), lambda a, b, g: a - 2 * (g * b)),
+        (lambda a, b, g: a.addcdiv(b, 1 + g), lambda a, b, g: a + b / (1 + g)),
+        (lambda a, b, g: a.addcmul_(b, g), lambda a, b, g: a + b * g),
+        (lambda a, b, g: torch.addcmul(torch.ones(1), a, b), lambda a, b, g: 1 + a * b),
+        (lambda a, b, g: torch.addcmul(a, torch.ones(1), 2 * g), lambda a, b, g: a + 2 * g),
+    ],
+)
+def test_relevance_of_a_fused_sum_is_that_of_its_parts(fused, spelt) -> None:
+    """As in ConvNeXt V2's response norm."""
+    images = torch.rand(2, 1, 4, 4) + 0.5
+    found = LRP(Combined(fused))(images)
+    expected = LRP(Combined(spelt))(images)
+    assert found.maps["stem"].any()
+    torch.testing.assert_close(found.maps["stem"], expected.maps["stem"])
+    torch.testing.assert_close(found.conservation["stem"], expected.conservation["stem"])
+
+
+def test_relevance_goes_through_a_response_norm() -> None:
+    torch.manual_seed(0)
+    flow = LRP(timm.create_model("convnextv2_atto"))(torch.randn(1, 3, SIZE, SIZE))
+    assert all(abs(float(c) - 1) < 0.05 for c in flow.conservation.values())
