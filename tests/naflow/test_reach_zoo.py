@@ -120,3 +120,44 @@ def test_relevance_goes_through_a_response_norm() -> None:
     torch.manual_seed(0)
     flow = LRP(timm.create_model("convnextv2_atto"))(torch.randn(1, 3, SIZE, SIZE))
     assert all(abs(float(c) - 1) < 0.05 for c in flow.conservation.values())
+
+
+class Attentive(nn.Module):
+    """A convolution, a block of attention between pixels that runs on, and a classifier."""
+
+    def __init__(self, attend) -> None:
+        super().__init__()
+        self.stem, self.up = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)
+        self.attend = attend
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).relu()
+        pixels = x.flatten(2).mT
+        x = self.up(x + self.attend(pixels).mT.view_as(x))
+        return self.head(x.mean((2, 3)))
+
+
+def test_attention_in_a_block_is_inverted_as_if_spelt_out() -> None:
+    def spelt(q: Tensor) -> Tensor:
+        return (q @ q.mT / 2).softmax(-1) @ q
+
+    def fused(q: Tensor) -> Tensor:
+        return nn.functional.scaled_dot_product_attention(q[:, None], q[:, None], q[:, None])[:, 0]
+
+    torch.manual_seed(0)
+    model, images = Attentive(spelt), torch.randn(2, 3, 8, 8)
+    expected = NAFlow(model, "damped")(images)
+    model.attend = fused
+    found = NAFlow(model, "damped")(images)
+    for layer in ("stem", "up"):
+        assert expected.maps[layer].any()
+        torch.testing.assert_close(found.maps[layer], expected.maps[layer], atol=1e-5, rtol=1e-3)
+
+
+def test_what_has_no_forward_derivative_is_refused_by_its_name() -> None:
+    torch.manual_seed(0)
+    model, images = Attentive(lambda q: torch.cdist(q, q) @ q), torch.randn(2, 3, 8, 8)
+    assert NAFlow(model)(images).maps["stem"].any()
+    with pytest.raises(UnsupportedModel, match=r"'cdist' in 'the model' has no forward-mode"):
+        NAFlow(model, "damped")(images)
