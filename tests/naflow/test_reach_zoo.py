@@ -133,7 +133,7 @@ class Attentive(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x).relu()
-        pixels = x.flatten(2).mT
+        pixels = x.flatten(2).mT.contiguous()  # as the fused attention wants it
         x = self.up(x + self.attend(pixels).mT.view_as(x))
         return self.head(x.mean((2, 3)))
 
