@@ -3,6 +3,7 @@
     python -m bench.zoo                          everything
     python -m bench.zoo timm:.*net smp           names that match, on screen alone
     python -m bench.zoo --rows rows.jsonl        rows that are in the file are not measured again
+    python -m bench.zoo --rows rows.jsonl --draw the page of those that are in the file
 
 What is not installed is skipped with one line. Packages outside the environment:
     uv pip install --target DIR --no-deps transformers ...; PYTHONPATH=DIR python -m bench.zoo
@@ -31,13 +32,18 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")  # the models' own, of their construction
     known = _read(options.rows)
-    chosen = [e for e in entries() if isinstance(e, str) or _wanted(e.name, options.models)]
-    rows = []
-    for entry in chosen:
+    rows, skipped = [], []
+    for entry in entries():
         if isinstance(entry, str):
             print(entry)
+            skipped.append(entry)
+            continue
+        if not _wanted(entry.name, options.models):
             continue
         start = time.perf_counter()
+        if options.draw and entry.name not in known:
+            skipped.append(f"{entry.name}: not measured")
+            continue
         row = known.get(entry.name) or measured(entry, options.batch, options.limit)
         rows.append(row)
         if entry.name not in known and options.rows:
@@ -45,7 +51,6 @@ def main() -> None:
                 file.write(json.dumps(asdict(row)) + "\n")
         print(_line(row, time.perf_counter() - start), flush=True)
     if not options.models:
-        skipped = [line for line in chosen if isinstance(line, str)]
         options.page.write_text(page(rows, skipped, "python -m bench.zoo", options.batch))
 
 
@@ -55,6 +60,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--limit", type=int, default=180, help="seconds for one model")
     parser.add_argument("--rows", type=Path, help="a file that keeps what was measured")
+    parser.add_argument("--draw", action="store_true", help="measure nothing")
     parser.add_argument("--page", type=Path, default=Path("docs/reach.md"))
     return parser.parse_args()
 

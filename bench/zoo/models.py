@@ -142,7 +142,8 @@ def _smp(smp: Any) -> Iterator[Entry]:
     for decoder, encoders in SMP.items():
         for encoder in encoders:
             build = partial(getattr(smp, decoder), encoder, encoder_weights=None, classes=3)
-            yield Entry(f"smp: {decoder} on {encoder}", build, kind="segmentation")
+            size = 128 if decoder == "PAN" else 96  # it pools three times what is left of 4 x 4
+            yield Entry(f"smp: {decoder} on {encoder}", build, size, "segmentation")
 
 
 def _transformers(transformers: Any) -> Iterator[Entry]:

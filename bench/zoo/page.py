@@ -11,6 +11,7 @@ from bench.zoo.models import PACKAGES, version
 from bench.zoo.row import Row
 
 TOLERANCE = 1e-4  # of HiResCAM against hooks
+BROKEN = 1.0  # a deviation of LRP's conservation that leaves nothing to be read
 
 _HEAD = """# Reach
 
@@ -40,6 +41,13 @@ page:
 """
 
 
+_BROKEN = """A sum of branches gives each the share a R / (a + b). Where branches of either sign
+nearly cancel, shares are many times R, and they grow from sum to sum; what is lost of them later no
+longer cancels. The flow's `conservation` tells. So with untrained weights (deviation above 1):
+{models}.
+"""
+
+
 def page(rows: Sequence[Row], skipped: Iterable[str], command: str, batch: int) -> str:
     """The text of the page."""
     versions = {"torch": torch.__version__} | {name: version(name) for name in PACKAGES}
@@ -63,6 +71,8 @@ def page(rows: Sequence[Row], skipped: Iterable[str], command: str, batch: int) 
         *(f"- `{row.name}`: {_plain(row.said['all'])}" for row in refused),
         "\n## Refused by a method\n",
         *_refusals(rows),
+        "\n## Where LRP breaks down\n",
+        _BROKEN.format(models=_names(_broken(rows)) or "None"),
         "\n## What went wrong\n",
         *(f"- `{row.name}`: {problem}" for row, problem in failed),
         *([] if failed else ["Nothing."]),
@@ -91,13 +101,15 @@ def _summary(
 ) -> str:
     errors = [row.error for row in reached if row.error is not None]
     lrp = [row for row in reached if row.conservation is not None]
+    kept = [row for row in lrp if row.conservation and max(row.conservation) <= 0.01]
     damped = [row for row in reached if row.finite.get("damped")]
     wrong = len({row.name for row, _ in failed})
     return (
         f"**In short**: {len(reached)} explained, {len(refused)} refused as a whole; something "
         f"went wrong with {wrong}. Largest difference from hooks "
-        f"{max(errors, default=0):.1e}; LRP goes through {len(lrp)}, `damped` through "
-        f"{len(damped)} of {len(reached)}.\n"
+        f"{max(errors, default=0):.1e}. LRP goes through {len(lrp)} of {len(reached)}, conserves "
+        f"to 1 % in {len(kept)} and breaks down in {len(_broken(lrp))}; `damped` goes through "
+        f"{len(damped)}.\n"
     )
 
 
@@ -150,6 +162,14 @@ def _refusals(rows: Sequence[Row]) -> list[str]:
         for (method, text), names in sorted(found.items())
     ]
     return lines or ["Nothing."]
+
+
+def _broken(rows: Iterable[Row]) -> list[Row]:
+    return [row for row in rows if row.conservation and not max(row.conservation) <= BROKEN]
+
+
+def _names(rows: Iterable[Row]) -> str:
+    return ", ".join(f"`{row.name}`" for row in rows)
 
 
 def _plain(sentence: str) -> str:
