@@ -46,6 +46,7 @@ _AVERAGES = (
 )  # fmt: skip
 _SUMS = ("add", "sub", "rsub")
 _PRODUCTS = ("mul", "div", "rdiv")
+_SUMS_OF_PRODUCTS = {"addcmul": "mul", "addcdiv": "div"}
 _MOVES = (
     "max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
     "adaptive_max_pool3d", "max", "amax", "maximum", "interpolate", "upsample", "cat", "concat",
@@ -186,6 +187,8 @@ class Relevance:
             return self._average(func, args, kwargs)
         if name in _SUMS or name in _PRODUCTS:
             return self._binary(name, func, args, kwargs)
+        if name in _SUMS_OF_PRODUCTS:
+            return self._sum_of_product(name, *args, **kwargs)
         out = func(*args, **kwargs)
         if name in _MOVES or name in _DROPOUTS:
             return out
@@ -258,6 +261,17 @@ class Relevance:
         return _Rerouted.apply(
             lambda a, b: a * b, lambda r, a, b: (_fit(r / 2, a), _fit(r / 2, b)), a, b
         )
+
+    def _sum_of_product(
+        self, name: str, first: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
+    ) -> Tensor:
+        """As the two operations that it is: first + value * tensor1 * tensor2."""
+        kind, pair = _SUMS_OF_PRODUCTS[name], (tensor1, tensor2)
+        product = self._binary(kind, getattr(torch, kind), pair, {})
+        known = next((self._data[id(t)] for t in pair if self._is_data(t)), None)
+        if known is not None:
+            self._data[id(product)] = known
+        return self._binary("add", torch.add, (first, product), {"alpha": value})
 
 
 def _refusing(x: Tensor, name: str) -> Tensor:
