@@ -1,6 +1,7 @@
 # make figures   draw every figure (dvc repro), from nothing
 # make test      run the tests
 # make lint      ruff and the type checker
+# make docs      the documentation, site/index.html
 # make lock      resolve the dependencies anew into requirements.lock
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
@@ -10,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_SITE_CACHE_DIR := $(CURDIR)/.dvc/tmp/site
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: figures test lint lock setup
+.PHONY: figures test lint docs lock setup
 figures: setup
 	dvc repro
 
@@ -27,9 +28,13 @@ lint: setup
 	ruff check .
 	ruff format --check .
 	ty check naflow pipeline bench
-	shellcheck .ci/run .ci/figures docs/method-study/photographs.sh
+	shellcheck .ci/run .ci/figures .ci/release docs/method-study/photographs.sh
 	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	zizmor --offline --quiet .github
+
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: setup
+	env -u PIP_FIND_LINKS uv run --no-project --isolated --with-requirements docs/requirements.txt mkdocs build
 
 setup: .venv/.done
 .venv/.done: requirements.lock pyproject.toml
@@ -42,3 +47,5 @@ setup: .venv/.done
 lock:
 	$(UV) compile -q pyproject.toml --all-extras --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate -o requirements.lock
+	$(UV) compile -q --group docs --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate -o docs/requirements.txt

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import venv
 import zipfile
 from importlib.metadata import Distribution, distribution
@@ -11,20 +9,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
-
-ROOT = Path(__file__).resolve().parents[2]
-UV = Path(sys.executable).with_name("uv")
-
-
-def uv(*words: str | Path, **options: object) -> str:
-    """What a command of uv prints. Without its program, or a registry to ask, the test skips."""
-    if not UV.exists():
-        pytest.skip("uv is not here: `make setup` installs it")
-    done = subprocess.run([UV, *words], capture_output=True, text=True, **options)
-    if "dns error" in done.stderr or "Could not connect" in done.stderr:
-        pytest.skip("no package registry can be reached: hatchling cannot be had")
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+from uv_command import ROOT, uv
 
 
 @pytest.fixture(scope="session")
