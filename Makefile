@@ -1,5 +1,6 @@
 # make figures   draw every figure (dvc repro), from nothing
 # make test      run the tests
+# make coverage  the same, and which lines they reach
 # make lint      ruff and the type checker
 # make docs      the documentation, site/index.html
 # make lock      resolve the dependencies anew into requirements.lock
@@ -11,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_SITE_CACHE_DIR := $(CURDIR)/.dvc/tmp/site
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: figures test lint docs lock setup
+.PHONY: figures test coverage lint docs lock setup
 figures: setup
 	dvc repro
 
@@ -24,12 +25,19 @@ figures: export MALLOC_TOP_PAD_ := 67108864
 test: setup
 	pytest
 
+coverage: setup
+	coverage erase
+	coverage run -m pytest
+	coverage combine --quiet
+	coverage report
+
 lint: setup
 	ruff check .
 	ruff format --check .
 	ty check naflow pipeline bench
 	shellcheck .ci/run .ci/figures .ci/release docs/method-study/photographs.sh
 	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
 	zizmor --offline --quiet .github
 
 docs: export NO_MKDOCS_2_WARNING := 1
