@@ -1,6 +1,8 @@
 # make figures   draw every figure (dvc repro), from nothing; what can be drawn, where a network is not to be had
 # make test      run the tests
+# make coverage  the same, and which lines they reach
 # make lint      ruff and the type checker
+# make docs      the documentation, site/index.html
 # make lock      resolve the dependencies anew into requirements.lock, and uv into bootstrap.lock
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
@@ -10,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_SITE_CACHE_DIR := $(CURDIR)/.dvc/tmp/site
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: figures rest test lint lock setup
+.PHONY: figures rest test coverage lint docs lock setup
 figures: setup figures/flow.png
 	dvc repro --keep-going || { make rest; exit 1; }
 
@@ -34,13 +36,24 @@ figures: export MALLOC_TOP_PAD_ := 67108864
 test: setup
 	pytest
 
+coverage: setup
+	coverage erase
+	coverage run -m pytest
+	coverage combine --quiet
+	coverage report
+
 lint: setup
 	ruff check .
 	ruff format --check .
 	ty check naflow pipeline bench
-	shellcheck .ci/run .ci/figures docs/method-study/photographs.sh
+	shellcheck .ci/run .ci/figures .ci/release docs/method-study/photographs.sh
 	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
 	zizmor --offline --quiet .github
+
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: setup
+	env -u PIP_FIND_LINKS uv run --no-project --isolated --with-requirements docs/requirements.txt mkdocs build
 
 setup: .venv/.done
 .venv/.done: bootstrap.lock requirements.lock pyproject.toml
@@ -55,3 +68,5 @@ lock:
 		--generate-hashes --no-header --no-annotate -o requirements.lock
 	echo uv | $(UV) compile -q - --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --upgrade -o bootstrap.lock
+	$(UV) compile -q --group docs --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate -o docs/requirements.txt

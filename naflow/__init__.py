@@ -1,6 +1,7 @@
 """NAFlow: where a CNN looked, layer by layer, on its way to a decision."""
 
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 
 from naflow import explainers, scores
@@ -17,7 +18,10 @@ def __getattr__(name: str) -> ModuleType:
     raise AttributeError(f"module 'naflow' has no attribute {name!r}")
 
 
-__version__ = "0.1.0"
+try:
+    __version__ = version("naflow")
+except PackageNotFoundError:  # the sources, imported without being installed
+    __version__ = "unknown"
 
 __all__ = [
     "PRESETS",
