@@ -151,7 +151,7 @@ def intricacies(pairs: Iterable[Pair], images: Folder) -> dict[str, float] | Non
     """How intricate the object of each pair's picture is; None where one has no mask."""
     asked = {pair[0].picture for pair in pairs}
     pictures = [one for one in images.pictures if one.id in asked]
-    if any(one.mask is None for one in pictures):
+    if any(one.mask is None for one in pictures or images.pictures):
         return None
     found = {one.id: intricacy(one) for one in pictures}
     return None if any(map(isnan, found.values())) else found

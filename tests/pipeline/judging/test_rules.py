@@ -131,6 +131,15 @@ def test_without_masks_the_rule_says_what_was_gone_by(drawn):
     assert "no masks" not in rule("fig", "weak", with_masks, drawn).rule
 
 
+def test_where_nobody_is_right_nothing_is_chosen_and_the_rule_is_still_true(drawn, images):
+    wrong = [decision("disc", "x", "y"), decision("cross", "z", "y")]
+    rule = Disagreement("weak", "strong", pictures=1, both=1)
+    for folder, outlined in ((drawn, False), (images, True)):
+        found = rule("fig", "weak", {"weak": wrong, "strong": wrong}, folder)
+        assert (found.chosen, found.met) == ((), False)
+        assert ("most intricate outlines" in found.rule) is outlined
+
+
 def test_many_named_classes_are_told_by_the_first_and_the_last(images, monkeypatch):
     labels = [f"n{number:08d} dog {number}" for number in range(20)]
     monkeypatch.setattr(images, "classes", labels)
