@@ -6,7 +6,8 @@ branches and reused modules, and one reverse pass gives it at every cut point.
 
     convolution, linear        a rule of rules.py
     batch norm                 passes; its scale joins the layer before it (Rules.batch_norm)
-    other norms, activations   pass R unchanged (that they may: assumed, as everywhere in LRP)
+    other norms, activations   pass R unchanged (that they may: assumed, as everywhere in LRP), and
+                               so does a dropout that is always on
     sums a + b, a - b          a R / (a + b), b R / (a + b), signed and stabilised
     products a * gate          all of R to a, the gate is a constant (assumed: signal takes all)
     averages, sums over space  in proportion to the inputs, signed and stabilised
@@ -53,8 +54,11 @@ _MOVES = (
     "select", "narrow", "index_select", "chunk", "split", "split_with_sizes", "unbind", "expand",
     "expand_as", "repeat", "repeat_interleave", "roll", "flip", "contiguous", "clone", "to",
     "float", "double", "type", "type_as", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
-    "native_channel_shuffle", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout",
-    "feature_alpha_dropout", "feature_dropout",
+    "native_channel_shuffle",
+)  # fmt: skip
+_DROPOUTS = (
+    "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout",
+    "feature_dropout",
 )  # fmt: skip
 
 
@@ -168,14 +172,14 @@ class Relevance:
             return self._layer(name, func, args, kwargs)
         if name == "batch_norm":
             return self._batch_norm(func, args, kwargs)
-        if name in _PASS:
+        if name in _PASS or (name in _DROPOUTS and _drops(func, args, kwargs)):
             return _passed(func, args, kwargs, 0)
         if name in _AVERAGES:
             return self._average(func, args, kwargs)
         if name in _SUMS or name in _PRODUCTS:
             return self._binary(name, func, args, kwargs)
         out = func(*args, **kwargs)
-        if name in _MOVES:
+        if name in _MOVES or name in _DROPOUTS:
             return out
         return replaced(out, lambda v: _refusing(v, name) if v.requires_grad else v, Tensor)
 
@@ -280,6 +284,12 @@ def _passed(func: Callable, args: tuple, kwargs: dict, at: int) -> Tensor:
         return func(*args[:at], x, *args[at + 1 :], **kwargs)
 
     return _Passed.apply(compute, args[at])
+
+
+def _drops(func: Callable, args: tuple, kwargs: dict) -> bool:
+    """Whether a dropout is on; what it keeps is scaled, its relevance is not."""
+    given = named(func, args, kwargs)
+    return given.get("training", given.get("train", args[2] if len(args) > 2 else True))
 
 
 def _split_sum(sign: float, epsilon: float) -> Send:
