@@ -9,13 +9,13 @@ import pytest
 import torch
 import torchvision
 from networks import Residual, Undecided, randomised
-from untouched import explode, same, state_of
 from torch import Tensor, nn
+from untouched import explode, same, state_of
 
 from naflow import BadInput, NotFinite, scores
 from naflow.explainers import CFCAM, CLRP
-from naflow.perturb.masked import blurred, image_masks
 from naflow.explainers.rules import Rules
+from naflow.perturb.masked import blurred, image_masks
 
 LAYERS = ["0", "1", "2", "3"]
 RULES = Rules(epsilon=1e-12)

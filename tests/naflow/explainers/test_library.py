@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 import torch
 from grad_cam_maps import MODULES, TARGETS, close, network, pictures, theirs

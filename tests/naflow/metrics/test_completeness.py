@@ -7,8 +7,8 @@ import copy
 import pytest
 import torch
 from networks import Aliased, Functional, Residual, Undecided, randomised
-from untouched import same, state_of
 from torch import nn
+from untouched import same, state_of
 
 from naflow.errors import BadInput
 from naflow.metrics.completeness import completeness

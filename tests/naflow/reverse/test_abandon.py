@@ -10,10 +10,10 @@ from networks import Residual, randomised
 from torch import nn
 
 from naflow import NAFlow, scores
-from naflow.reverse.abandon import Rule, disputed, opposing
 from naflow.explainers import HiResCAM
-from naflow.run.preserve import preserved
+from naflow.reverse.abandon import Rule, disputed, opposing
 from naflow.reverse.record import record
+from naflow.run.preserve import preserved
 
 
 def test_by_hand() -> None:

@@ -444,8 +444,7 @@ def test_lazy_layers_are_refused_until_they_have_a_shape(x: Tensor) -> None:
 def test_four_threads_share_a_model(training: bool, x: Tensor) -> None:
     model = randomised(Residual()).train(training)
     images = [
-        torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(k))
-        for k in "0123".encode()
+        torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(k)) for k in b"0123"
     ]
     kinds = [HiResCAM(model), NAFlow(model, "damped"), LRP(model), GradCAM(model)]
     expected = [kind(i, ONE) for kind, i in zip(kinds, images, strict=True)]
