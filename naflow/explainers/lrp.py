@@ -13,7 +13,7 @@ Where relevance starts (research marks: [P] paper, [C] authors' code, [A] assume
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from naflow.explainers.cam import CAM
 from naflow.explainers.propagation import Relevance, refuse_opaque
 from naflow.explainers.rules import Rules
 from naflow.flow import Flow
+from naflow.reverse.descent import Layer
 from naflow.reverse.record import Record, check_score, explained_run
 from naflow.run.run import Inputs, run
 from naflow.scores import (
@@ -53,6 +54,21 @@ class RelevanceRecord(Record):
     """A recorded run whose importance is relevance; start is the relevance at the output."""
 
     start: Tensor = field(kw_only=True)
+
+    def descend(self) -> Iterator[Layer]:
+        """As of any record. Raises BadInput where the start cancels, and rounding is all that
+        arrives."""
+        layers = super().descend()
+        deepest = next(layers)
+        least = 100 * torch.finfo(self.start.dtype).eps * _sum(self.start.abs())
+        nothing = (_sum(deepest.importance.abs()) <= least).nonzero()[:, 0].tolist()
+        if nothing:
+            raise BadInput(
+                f"The relevance of images {nothing} cancels before '{deepest.name}', the last "
+                "feature map, so there is nothing to draw. Explain another score."
+            )
+        yield deepest
+        yield from layers
 
 
 class LRP(CAM):
