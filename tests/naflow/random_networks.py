@@ -50,9 +50,8 @@ def _functional(s: Any, x: Tensor) -> Tensor:
 
 
 def _pooled(s: Any, x: Tensor) -> Tensor:
-    return getattr(F, f"max_pool{s.rank}d")(x, 2, stride=1, padding=1)[
-        (..., *[slice(1, None)] * s.rank)
-    ]
+    pooled = getattr(F, f"max_pool{s.rank}d")(x, 2, stride=1, padding=1)
+    return pooled[(..., *[slice(1, None)] * s.rank)]
 
 
 def _averaged(s: Any, x: Tensor) -> Tensor:

@@ -69,6 +69,8 @@ def test_a_transformer_is_refused_for_what_it_is(model: nn.Module, kind: type) -
         match=r"is self-attention.*2 such layers against 1 convolutions over space.*transformer",
     ):
         kind(model)(torch.randn(1, 3, 16, 16))
+    with pytest.raises(UnsupportedModel, match="is self-attention"):
+        NAFlow(model).plan(torch.randn(1, 3, 16, 16))
 
 
 # --- CNNs with attention -------------------------------------------------------------------------
