@@ -104,7 +104,7 @@ def test_unseen_code_behind_the_layer_is_refused_by_name(last: bool, images: Ten
             return Straight.apply(z) if last else z
 
     rest = onward(Signed().eval(), images, "stem.0")
-    with pytest.raises(UnsupportedModel, match="'Straight'.*cannot be run again"):
+    with pytest.raises(UnsupportedModel, match=r"'Straight'.*cannot be run again"):
         rest(torch.randn(rest.value.shape))
 
 
