@@ -447,6 +447,8 @@ def test_results_with_names_are_arguments_again(x: Tensor) -> None:
     right(middle, x)
     flow = HiResCAM(model_of(middle))(x, ONE)
     assert flow.layers == ["stem", "conv", "mul", "head", "relu"]
+    (joined,) = (o for o in recorded(model_of(middle), x).operations if o.name == "cat")
+    assert [v.operation.name for v in joined.inputs] == ["aminmax", "aminmax"]
 
 
 def test_a_module_that_is_used_twice(x: Tensor) -> None:
