@@ -23,6 +23,7 @@ from naflow.linalg import Solution, Stop
 from naflow.reverse.abandon import RULES, used
 from naflow.reverse.descent import Layer
 from naflow.reverse.record import Record, record
+from naflow.run.attention import refuse_transformer
 from naflow.run.cut import Unit, cut, known_layer
 from naflow.run.preserve import full_precision, preserved
 from naflow.run.run import Inputs, run
@@ -73,7 +74,9 @@ class NAFlow(Explainer):
         """
         with preserved(self.model):
             ran = run(self.model, images, inputs)
-            return plan_of(cut(ran, ran.ends()), images, self.config, self.rules, self.last)
+            whole = cut(ran, ran.ends())
+            refuse_transformer(whole)
+            return plan_of(whole, images, self.config, self.rules, self.last)
 
     def recorded(
         self, images: Tensor, score: Score | None, inputs: Inputs, detail: bool | Sequence[str]

@@ -56,20 +56,19 @@ class RelevanceRecord(Record):
     start: Tensor = field(kw_only=True)
 
     def descend(self) -> Iterator[Layer]:
-        """As of any record. Raises BadInput where what arrives at the last layer is rounding."""
-        for number, layer in enumerate(super().descend()):
-            if number == 0:
-                self._check_arrived(layer)
-            yield layer
-
-    def _check_arrived(self, last: Layer) -> None:
-        least = 1e-6 * _sum(self.start.abs())
-        nothing = (_sum(last.importance.abs()) <= least).nonzero()[:, 0].tolist()
+        """As of any record. Raises BadInput where the start cancels, and rounding is all that
+        arrives."""
+        layers = super().descend()
+        deepest = next(layers)
+        least = 100 * torch.finfo(self.start.dtype).eps * _sum(self.start.abs())
+        nothing = (_sum(deepest.importance.abs()) <= least).nonzero()[:, 0].tolist()
         if nothing:
             raise BadInput(
-                f"For images {nothing} what speaks for the score and what speaks against it are "
-                f"the same at '{last.name}', the last feature map: there is nothing to draw."
+                f"The relevance of images {nothing} cancels before '{deepest.name}', the last "
+                "feature map, so there is nothing to draw. Explain another score."
             )
+        yield deepest
+        yield from layers
 
 
 class LRP(CAM):

@@ -54,10 +54,11 @@ class Onward:
         else:
             self.value = unit.inner[layer]
             self._given = {unit.source: unit.source.tensor()}
+        needed = upstream(ran, ran.ends())
         order = {operation: place for place, operation in enumerate(ran.operations)}
         source = next(iter(self._given), self.value).operation
         behind = -1 if source is None else order[source]
-        self._operations = [o for o in upstream(ran, ran.ends()) if order[o] > behind]
+        self._operations = [o for o in needed if order[o] > behind]
 
     @property
     def readers(self) -> list[Operation]:

@@ -250,6 +250,11 @@ def replaced(arguments: Any, by: Callable[[Any], Any], kind: type = Value) -> An
         return items if type(arguments) is list else tuple(items)
     if isinstance(arguments, dict):
         return {key: replaced(item, by, kind) for key, item in arguments.items()}
+    if isinstance(arguments, tuple):  # torch.return_types, torch.Size
+        found = tuple(replaced(item, by, kind) for item in arguments)
+        return (
+            found if any(a is not b for a, b in zip(found, arguments, strict=True)) else arguments
+        )
     return arguments
 
 

@@ -255,8 +255,9 @@ def test_float32_stops_at_what_it_can_reach():
     assert 4e-7 < attainable(1e-8, torch.float32) < 5e-7
     dense, target = MATRICES["overdetermined"], normal(3, 40, seed=1)
     exact = lsmr(Matrix(dense), target).value
-    solution = lsmr(Matrix(dense.float()), target.float())
-    assert (solution.stop == Stop.LEAST_SQUARES).all()
+    # rounding may cost it a step beyond the 15 that are enough in exact numbers
+    solution = lsmr(Matrix(dense.float()), target.float(), max_iterations=30)
+    assert (solution.stop == Stop.LEAST_SQUARES).all() and int(solution.iterations.max()) < 20
     assert solution.value.dtype == solution.residual.dtype == torch.float32
     assert_close(solution.value.double(), exact, rtol=1e-4, atol=1e-5)
 

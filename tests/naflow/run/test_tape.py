@@ -344,6 +344,19 @@ def test_a_whole_scripted_module(x: Tensor) -> None:
         LRP(model)(x, ONE)
 
 
+@torch.jit.script
+def scripted_in_place(f: Tensor) -> Tensor:
+    return f.mul_(2.0)
+
+
+def test_what_unseen_code_overwrote_is_refused(x: Tensor) -> None:
+    """What the layer gave is gone: never what is there now in its place."""
+    model = model_of(lambda model, f: scripted_in_place(model.conv(f)))
+    for explainer in (HiResCAM(model), NAFlow(model), LRP(model)):
+        with pytest.raises(UnsupportedModel, match="output of 'conv' is overwritten in place"):
+            explainer(x, ONE)
+
+
 def test_a_custom_operator(x: Tensor) -> None:
     @torch.library.custom_op("naflow_tests::twice", mutates_args=())
     def twice(f: Tensor) -> Tensor:
@@ -421,11 +434,21 @@ def test_results_that_are_tuples(x: Tensor) -> None:
         largest = f.max(dim=1, keepdim=True).values
         values, _ = f.topk(2, dim=1)
         first, *_ = f.unbind(1)
-        return torch.cat([a + e, b * largest], 1) + torch.cat(
-            [*[c, d, values, torch.stack([first, first], 1)][:3], values[:, :1]], 1
-        )
+        return torch.cat([a + e, b * largest], 1) + torch.cat([c, d, values, first[:, None]], 1)
 
     right(middle, x)
+
+
+def test_results_with_names_are_arguments_again(x: Tensor) -> None:
+    def middle(model: Any, f: Tensor) -> Tensor:
+        f = model.conv(f)
+        return f * torch.cat(f.aminmax(dim=1, keepdim=True), 1).mean(1, keepdim=True)
+
+    right(middle, x)
+    flow = HiResCAM(model_of(middle))(x, ONE)
+    assert flow.layers == ["stem", "conv", "mul", "head", "relu"]
+    (joined,) = (o for o in recorded(model_of(middle), x).operations if o.name == "cat")
+    assert [v.operation.name for v in joined.inputs] == ["aminmax", "aminmax"]
 
 
 def test_a_module_that_is_used_twice(x: Tensor) -> None:
