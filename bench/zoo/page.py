@@ -29,8 +29,8 @@ page:
   without gradients of the same model, by processor time (where such a pass takes a few
   milliseconds, a call's fixed cost is many of them).
 - **hooks**: the largest difference of HiResCAM from forward hooks and `torch.autograd.grad` on the
-  model's own run, relative to the largest entry, over the layers that are modules and called once
-  (their number in brackets).
+  model's own run, relative to the layer's largest sum_k |g_k x_k|, over the layers that are modules
+  and called once (their number in brackets).
 - **LRP**: the deviation of its conservation from 1 at the last map and at the first. What is lost
   went to epsilon and to neurons whose terms are all zero: depthwise convolutions over negative
   inputs, say. "refused": no rule for an operation, see below.
