@@ -91,7 +91,7 @@ def problems(row: Row) -> list[str]:
     found += [f"{method}: maps that are not finite" for method, ok in row.finite.items() if not ok]
     if row.kind == "transformer" and row.maps is not None:
         found.append(f"it is a transformer, and is explained: {row.maps} maps")
-    if row.kind != "transformer" and "all" in row.said:
+    if row.kind in ("cnn", "segmentation") and "all" in row.said:
         found.append("a CNN that is refused")
     return found
 
