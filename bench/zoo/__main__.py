@@ -45,6 +45,7 @@ def main() -> None:
             skipped.append(f"{entry.name}: not measured")
             continue
         row = known.get(entry.name) or measured(entry, options.batch, options.limit)
+        row.kind = entry.kind
         rows.append(row)
         if entry.name not in known and options.rows:
             with options.rows.open("a") as file:

@@ -23,7 +23,8 @@ class Entry:
     name   "package: model"
     build  makes it, with random weights
     size   the side of the images, in pixels
-    kind   "cnn" gives a class, "segmentation" a class a pixel; a "transformer" is to be refused
+    kind   "cnn" gives a class, "segmentation" a class a pixel; a "transformer" is to be refused;
+           of what is "mixed", either is right
     """
 
     name: str
@@ -69,10 +70,14 @@ TIMM = [
     "focalnet_tiny_srf", "convmixer_768_32", "rdnet_tiny", "shvit_s1", "swiftformer_xs",
     "test_resnet", "test_convnext", "test_efficientnet", "test_nfnet",
 ]  # fmt: skip
-#: What mixes tokens, by self-attention or else, and not by convolutions.
+#: Self-attention and next to no convolutions.
 TIMM_TRANSFORMERS = [
-    "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "pit_ti_224", "xcit_nano_12_p16_224",
-    "davit_tiny", "pvt_v2_b0", "tiny_vit_5m_224", "hiera_tiny_224", "caformer_s18",
+    "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "pit_ti_224", "hiera_tiny_224",
+]  # fmt: skip
+#: What mixes places in more ways than by convolutions: whether it has feature maps to explain is
+#: for the library to tell.
+TIMM_MIXED = [
+    "xcit_nano_12_p16_224", "davit_tiny", "pvt_v2_b0", "tiny_vit_5m_224", "caformer_s18",
     "coatnet_pico_rw_224", "coatnext_nano_rw_224", "maxvit_rmlp_pico_rw_256", "levit_conv_128s",
     "efficientvit_m0", "mixer_s32_224", "gmlp_ti16_224", "resmlp_12_224", "sequencer2d_s",
 ]  # fmt: skip
@@ -132,10 +137,11 @@ def _torchvision(torchvision: Any) -> Iterator[Entry]:
 
 
 def _timm(timm: Any) -> Iterator[Entry]:
-    for name in [*TIMM, *TIMM_TRANSFORMERS]:
-        kind = "transformer" if name in TIMM_TRANSFORMERS else "cnn"
-        size = TIMM_SIZES.get(name, 224 if kind == "transformer" else 96)
-        yield Entry(f"timm: {name}", partial(timm.create_model, name), size, kind)
+    kinds = {"cnn": TIMM, "transformer": TIMM_TRANSFORMERS, "mixed": TIMM_MIXED}
+    for kind, names in kinds.items():
+        for name in names:
+            size = TIMM_SIZES.get(name, 96 if kind == "cnn" else 224)
+            yield Entry(f"timm: {name}", partial(timm.create_model, name), size, kind)
 
 
 def _smp(smp: Any) -> Iterator[Entry]:
@@ -149,6 +155,8 @@ def _smp(smp: Any) -> Iterator[Entry]:
 def _transformers(transformers: Any) -> Iterator[Entry]:
     def build(name: str) -> nn.Module:
         config = getattr(transformers, f"{name}Config")()
+        if name == "EfficientNet":
+            config.initializer_range = 0.2  # with 0.02 its activations are 1e-28
         return getattr(transformers, f"{name}ForImageClassification")(config)
 
     for name in TRANSFORMERS:

@@ -29,8 +29,8 @@ page:
   without gradients of the same model, by processor time (where such a pass takes a few
   milliseconds, a call's fixed cost is many of them).
 - **hooks**: the largest difference of HiResCAM from forward hooks and `torch.autograd.grad` on the
-  model's own run, relative to the largest entry, over the layers that are modules and called once
-  (their number in brackets).
+  model's own run, relative to the layer's largest sum_k |g_k x_k|, over the layers that are modules
+  and called once (their number in brackets).
 - **LRP**: the deviation of its conservation from 1 at the last map and at the first. What is lost
   went to epsilon and to neurons whose terms are all zero: depthwise convolutions over negative
   inputs, say. "refused": no rule for an operation, see below.
@@ -91,7 +91,7 @@ def problems(row: Row) -> list[str]:
     found += [f"{method}: maps that are not finite" for method, ok in row.finite.items() if not ok]
     if row.kind == "transformer" and row.maps is not None:
         found.append(f"it is a transformer, and is explained: {row.maps} maps")
-    if row.kind != "transformer" and "all" in row.said:
+    if row.kind in ("cnn", "segmentation") and "all" in row.said:
         found.append("a CNN that is refused")
     return found
 

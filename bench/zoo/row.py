@@ -29,8 +29,8 @@ class Row:
     """What was found of one model; None where it was not reached.
 
     cost          method -> forward passes that its first and its second call took
-    error         the largest difference of HiResCAM from hooks at a layer, relative to the largest
-                  entry of that map; at `compared` layers
+    error         the largest difference of HiResCAM from hooks, at `compared` layers; see
+                  against_hooks
     conservation  LRP's deviation from 1 at the last map and at the first
     said          method -> the sentence with which it refused; "all" where everything did
     wrong         method -> an exception that is none of naflow's
@@ -101,8 +101,12 @@ def against_hooks(
     model: nn.Module, images: Tensor, score: scores.Score | None, flow: Any
 ) -> tuple[float | None, int]:
     """The largest difference of HiResCAM's maps from those of forward hooks and torch.autograd.grad
-    on the model's own run, relative to the largest |sum_k g_k x_k| of the layer; and at how many
-    layers: those that are modules, called once. None where there are none."""
+    on the model's own run, and at how many layers: those that are modules, called once. None where
+    there are none.
+
+    Relative to the layer's largest sum_k |g_k x_k|: before a layer norm the terms cancel (g is
+    normal to x, as the norm ignores x's length), and the map is rounding alone.
+    """
     modules = dict(model.named_modules())
     seen: dict[str, list[Tensor]] = {name: [] for name in flow.layers if name in modules}
 
@@ -125,9 +129,9 @@ def against_hooks(
     gradients = torch.autograd.grad(value.sum(), list(once.values()), allow_unused=True)
     errors = []
     for (name, x), g in zip(once.items(), gradients, strict=True):
-        evidence = torch.zeros_like(x).sum(1) if g is None else (g * x).sum(1).detach()
-        size = float(evidence.abs().max()) or 1.0
-        errors.append(float((flow.maps[name] - evidence.relu()).abs().max()) / size)
+        terms = torch.zeros_like(x) if g is None else (g * x).detach()
+        size = float(terms.abs().sum(1).max()) or 1.0
+        errors.append(float((flow.maps[name] - terms.sum(1).relu()).abs().max()) / size)
     return max(errors, default=None), len(errors)
 
 
