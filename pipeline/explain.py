@@ -171,7 +171,8 @@ def manifest(cfg: DictConfig, name: str, classes: Sequence[str], asked: Sequence
         "settings": settings(cfg),
         "seed": cfg.seed,
         "weights_sha256": hashlib.sha256(Path(cfg.model.weights).read_bytes()).hexdigest(),
-        "versions": device.versions() | {"naflow": naflow.__version__},
+        # Between releases every commit has a version; there the sources count (fingerprint).
+        "versions": device.versions() | {"naflow": naflow.__version__.partition(".dev")[0]},
     }
     return made_by | {"job": fingerprint(asked, made_by)}
 

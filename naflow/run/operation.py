@@ -245,16 +245,14 @@ def replaced(arguments: Any, by: Callable[[Any], Any], kind: type = Value) -> An
         if all(type(item) in _SCALARS for item in arguments):
             return arguments
         items = [replaced(item, by, kind) for item in arguments]
+        if type(arguments) is list:
+            return items
         if hasattr(arguments, "_fields"):  # a named tuple
             return type(arguments)(*items)
-        return items if type(arguments) is list else tuple(items)
+        changed = any(a is not b for a, b in zip(items, arguments, strict=True))
+        return tuple(items) if changed else arguments  # torch.return_types, torch.Size stay
     if isinstance(arguments, dict):
         return {key: replaced(item, by, kind) for key, item in arguments.items()}
-    if isinstance(arguments, tuple):  # torch.return_types, torch.Size
-        found = tuple(replaced(item, by, kind) for item in arguments)
-        return (
-            found if any(a is not b for a, b in zip(found, arguments, strict=True)) else arguments
-        )
     return arguments
 
 
