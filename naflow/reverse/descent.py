@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from naflow.errors import BadInput, NotFinite
+from naflow.errors import BadInput, NotFinite, UnsupportedModel
 from naflow.finite import not_finite
 from naflow.reverse.abandon import Left, Rule
 from naflow.run.cut import Chain, Unit
@@ -90,7 +90,10 @@ def descend(
 def gradients(
     of: Tensor | Value, values: Iterable[Value], weight: Tensor, retain: bool = False
 ) -> list[Tensor]:
-    """weight^T (d of / d value) for every value, 0 where there is no path."""
+    """weight^T (d of / d value) for every value, 0 where there is no path.
+
+    Raises UnsupportedModel where the model overwrote what its gradient needs.
+    """
     values = list(values)
     if isinstance(of, Value):
         of.begins = True
@@ -102,6 +105,13 @@ def gradients(
             retain_graph=retain,
             allow_unused=True,
         )
+    except RuntimeError as error:
+        if "modified by an inplace operation" not in str(error):
+            raise
+        raise UnsupportedModel(
+            "The model overwrites in place what its own gradient needs, so PyTorch cannot "
+            "differentiate it: make that operation out of place, as in inplace=False."
+        ) from error
     finally:
         if isinstance(of, Value):
             of.begins = False

@@ -33,7 +33,7 @@ Method = Callable[[Random], Explainer]
 GRADIENTS = [GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGradCAM, MeanActivation]
 RELEVANCES = [LRP, CLRP, SGLRP, RelevanceCAM]
 quick = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
@@ -84,7 +84,7 @@ def test_methods_by_relevance(model: Random, method: Method) -> None:
         raise
 
 
-@settings(quick, max_examples=8)
+@settings(quick, max_examples=6)
 @pytest.mark.parametrize("preset", PRESETS)
 @given(model=networks(4))
 def test_presets(preset: str, model: Random) -> None:

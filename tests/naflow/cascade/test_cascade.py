@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import weakref
 
 import pytest
@@ -272,7 +271,6 @@ def test_a_record_is_freed_behind_the_flow(
         kept = [weakref.ref(unit.result._held) for unit in recorded.chain.units]
         assert all(kept)
         flow = explainer.explain(recorded, None, ("importance",))
-    gc.collect()
     left = [x() is not None for x in kept]
     assert left == [True] + [False] * (len(kept) - 1)  # the shallowest layer
     for layer, importance in explainer(images, keep=["importance"]).importance.items():
