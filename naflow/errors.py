@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
+
+#: Control and format characters, line and paragraph separators, halves of characters.
+_ACTING = ("Cc", "Cf", "Zl", "Zp", "Cs")
+_JOINERS = "\u200c\u200d"  # part of how words and pictographs are spelled
 
 
 class NAFlowError(ValueError):
-    """Base of every error this library raises on purpose."""
+    """Base of every error this library raises on purpose, with a line or several.
+
+    A line may name files, layers and classes of others: no character of it acts on a screen.
+    """
+
+    def __str__(self) -> str:
+        return "\n".join(printable(str(line)) for line in self.args)
 
 
 class BadInput(NAFlowError):
@@ -20,6 +31,20 @@ class UnsupportedModel(NAFlowError):
 
 class NotFinite(NAFlowError):
     """A NaN or an infinity appeared; the message names the layer and the images."""
+
+
+def printable(text: str) -> str:
+    """Text on one line, with whatever a screen would act on, and bytes that are none, written out:
+    control characters and marks that turn the direction of text, by their numbers."""
+    return "".join(_escaped(one) if _acts(one) else one for one in text)
+
+
+def _acts(character: str) -> bool:
+    return unicodedata.category(character) in _ACTING and character not in _JOINERS
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def near_names(name: str, known: Iterable[str]) -> str:

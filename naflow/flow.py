@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from naflow.blocks import block_ends
 from naflow.errors import BadInput, near_names
 from naflow.linalg import Stop
 from naflow.table import aligned
@@ -23,7 +24,8 @@ class LayerStats:
     iterations  of the solver; 0 for a closed form
     residual    ||P (J x~ + c - z~)|| / ||P (c - z~)||: what of the equations stayed unsolved
     stop        why the solver stopped, a member of naflow.linalg.Stop for each image
-    norm_ratio  ||x~|| / ||x||, against the forward activation
+    norm_ratio  ||x~|| / ||x||, against the forward activation; 1 where nothing is solved and x~ is
+                x, but for what is abandoned
     abandoned   share of the layer's neurons that the decision did not use
     """
 
@@ -70,6 +72,12 @@ class Flow:
         if layer not in self.maps:
             raise BadInput(f"The flow has no layer '{layer}'.{near_names(layer, self.layers)}")
         return self.maps[layer]
+
+    @property
+    def blocks(self) -> list[str]:
+        """The layers that end a stage or block, shallow to deep, about twelve at most: what a
+        person calls the network's layers (see naflow.blocks)."""
+        return block_ends({layer: (m.shape[-2], m.shape[-1]) for layer, m in self.maps.items()})
 
     def stack(self, size: tuple[int, int]) -> Tensor:
         """All maps, raw, resized bilinearly to (H, W): (B, L, H, W), layers shallow to deep."""

@@ -1,9 +1,11 @@
 """Attention maps as pictures: scaling, overlays, and strips of a flow from shallow to deep.
 
-Colour convention: every map is scaled by its own minimum and maximum, so a panel shows WHERE its
-layer looked. Equal colours in two panels do not mean equal values. The picture below is a pale
-grey; from the minimum to the maximum of the map, yellow, orange and dark red cover it more and
-more. A map that is the same everywhere carries no position and is drawn as its minimum.
+Colour convention: every map has a scale of its own, so a panel shows WHERE its layer looked. Equal
+colours in two panels do not mean equal values. The picture below is a pale grey; from nothing to
+the 99.5th percentile of the map, yellow, orange and dark red cover it more and more. A map that is
+finer than the eye resolves is smoothed first, as far as a coarser one would be. A map that is the
+same everywhere is dark red everywhere, one that is zero everywhere stays grey. How this scale was
+chosen, and what it hides: docs/scale-of-maps.md.
 
 Everything here takes and gives numpy arrays; matplotlib is imported only when something is drawn.
 """
@@ -11,6 +13,7 @@ Everything here takes and gives numpy arrays; matplotlib is imported only when s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,24 +27,61 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = "YlOrRd"
+TOP = 99.5  # percentile that is drawn as the maximum: a few bright cells do not set the scale
+FINEST = 0.012  # standard deviation, in heights of the picture, of the finest spot that is drawn
 CONVENTION = (
-    "Each map is scaled by its own minimum and maximum: pale grey is the minimum, dark red the "
-    "maximum. Equal colours in two panels do not mean equal values."
+    f"Each map, lightly smoothed ({100 * FINEST:g} % of the picture's side) where it is finer than "
+    f"that, has its own scale, from zero (or its lowest values, if negative) in pale grey to its "
+    f"{TOP:g}th percentile in dark red, so equal colours in two panels do not mean equal values."
 )
 
 
-def minmax(attention: np.ndarray) -> np.ndarray:
-    """A map (h, w) scaled to [0, 1] by its own range; zeros where it is the same everywhere.
+def levels(attention: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """How strongly a map (h, w) is drawn on a picture (H, W): values in [0, 1], shape (H, W).
 
-    Raises BadInput for a map that is not two-dimensional or not finite.
+    0 is nothing, 1 its `TOP`th percentile or more. Raises BadInput for a map that is not
+    two-dimensional or not finite.
+    """
+    drawn = smoothed(attention, size)
+    low, high = limits(drawn)
+    return np.clip((drawn - low) / (high - low), 0, 1) if high > low else np.zeros(size)
+
+
+def limits(drawn: np.ndarray) -> tuple[float, float]:
+    """The values of a smoothed map (H, W) where its colours begin and where they end."""
+    bottom, top = np.percentile(drawn, [100 - TOP, TOP])
+    low = min(0.0, float(bottom))
+    return low, float(top) if top > low else float(drawn.max())
+
+
+def smoothed(attention: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A map (h, w) resized to (H, W), no spot finer than `FINEST` of its height.
+
+    Resizing spreads a cell by a variance of 1/6 of its side squared; what is missing to the wanted
+    one, a Gaussian does before. So a map of 34 cells or fewer a side is resized alone. Raises
+    BadInput as `levels` does.
     """
     attention = np.asarray(attention, np.float64)
     if attention.ndim != 2:
-        raise BadInput(f"a map has shape {attention.shape}: one map (h, w) at a time is scaled.")
+        raise BadInput(f"a map has shape {attention.shape}: one map (h, w) at a time is drawn.")
     if not np.isfinite(attention).all():
-        raise BadInput("the map holds NaN or infinity: it cannot be scaled.")
-    low, high = attention.min(), attention.max()
-    return np.zeros_like(attention) if high == low else (attention - low) / (high - low)
+        raise BadInput("the map holds NaN or infinity: it cannot be drawn.")
+    for axis in (0, 1):
+        finest = FINEST * size[0] * attention.shape[axis] / size[axis]  # in cells
+        attention = _blurred(attention, max(0.0, finest**2 - 1 / 6), axis)
+    return enlarged(attention, size)
+
+
+def _blurred(values: np.ndarray, variance: float, axis: int) -> np.ndarray:
+    """A Gaussian along one axis, in cells, edges held."""
+    reach = int(np.ceil(3 * np.sqrt(variance)))
+    if not reach:
+        return values
+    steps = np.arange(-reach, reach + 1)
+    weights = np.exp(-(steps**2) / (2 * variance))
+    at = np.clip(np.arange(values.shape[axis])[:, None] + steps, 0, values.shape[axis] - 1)
+    near = np.moveaxis(values, axis, -1)[..., at]
+    return np.moveaxis(near @ (weights / weights.sum()), -1, axis)
 
 
 def enlarged(attention: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -64,15 +104,15 @@ def overlay(
     """The map (h, w) in colour over the image (H, W, 3) in [0, 1]; returns (H, W, 3) in [0, 1].
 
     The image is turned to a pale grey, so that every colour seen is the map's; `strength` is how
-    much of it the map's maximum covers, and lower values cover less. Raises BadInput for other
-    shapes.
+    much of it the map's highest level covers, and lower levels cover less. Raises BadInput for
+    other shapes, and for a map that is not finite.
     """
     from matplotlib import colormaps
 
     image = np.asarray(image, np.float64)
     if image.ndim != 3 or image.shape[2] != 3:
         raise BadInput(f"the image has shape {image.shape}: (H, W, 3) is needed.")
-    level = enlarged(minmax(attention), image.shape[:2])
+    level = levels(attention, (image.shape[0], image.shape[1]))
     grey = 0.45 + 0.55 * (image @ [0.299, 0.587, 0.114])[..., None]
     # The square root lets weak but present attention show.
     cover = strength * np.sqrt(level)[..., None]
@@ -107,14 +147,18 @@ def strip(
 
 def flow_figure(image: np.ndarray, flows: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     """A figure of one image (H, W, 3) in [0, 1]: one row a method, one column a layer, shallow to
-    deep.
+    deep, and below them what the colours mean.
 
     flows  method -> layer -> map (h, w); every method has the same layers.
     """
     from matplotlib.figure import Figure
 
     layers = list(next(iter(flows.values())))
-    figure = Figure(figsize=(0.8 * len(layers), 0.85 * len(flows)), layout="constrained")
+    wide = 0.8 * len(layers)
+    words = wrap(CONVENTION, max(20, int(24 * wide)))  # letters of 5 points
+    size = (wide, 0.85 * len(flows) + 0.09 * len(words))
+    figure = Figure(figsize=size, layout="constrained")
+    figure.supxlabel("\n".join(words), fontsize=5, color="0.35")
     grid = figure.subplots(len(flows), len(layers), squeeze=False)
     for axes, (method, maps) in zip(grid, flows.items(), strict=True):
         strip(axes, image, maps, method)

@@ -86,10 +86,19 @@ def fetch(root: Path, archives: Path, mirror: str | None, quiet: bool | None) ->
 
 
 def write(root: Path) -> None:
-    """Write root/index.csv, its paths relative to `root`. Raises BadInput as `table` does."""
+    """Write root/index.csv, its paths relative to `root`.
+
+    Raises BadInput as `table` does, and where nothing can be written there.
+    """
     index = table(root)
-    with replacing(root / "index.csv") as partial:
-        index.to_csv(partial, index=False)
+    try:
+        with replacing(root / "index.csv") as partial:
+            index.to_csv(partial, index=False)
+    except OSError as error:
+        raise BadInput(
+            f"{root}: no index.csv can be written there ({error.strerror}). Make the folder "
+            "writable, or make a folder of your own with links to CUB_200_2011 and segmentations."
+        ) from None
 
 
 def table(root: Path) -> pd.DataFrame:
@@ -123,6 +132,8 @@ def table(root: Path) -> pd.DataFrame:
             "id": key,
             "image": os.path.relpath(image, root),
             "mask": os.path.relpath(mask, root),
+            "bytes": image.stat().st_size,
+            "mask_bytes": mask.stat().st_size,
             "class": classes[label],
             "class_id": label,
             "split": splits[key],

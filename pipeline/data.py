@@ -9,7 +9,6 @@ every pixel, and dvc need not look at thousands of files for each stage.
 
 import csv
 import hashlib
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from tqdm import tqdm
 
 from naflow.errors import BadInput, near_names
 from pipeline.app import stage
+from pipeline.atomic import locked, replacing_folder, restore
 from pipeline.scenes.shapes import scene
 from pipeline.scenes.silhouettes import SILHOUETTES
 
@@ -32,24 +32,45 @@ COLUMNS = [
 
 @stage
 def main(cfg: DictConfig) -> None:
-    """Draw every scene that conf/scenes.yaml asks for; the folder appears whole or not at all."""
+    """Draw."""
+    draw(cfg)
+
+
+def draw(cfg: DictConfig) -> None:
+    """Draw every scene that conf/scenes.yaml asks for; the folder appears whole or not at all.
+
+    Raises BadInput for a folder that holds something else.
+    """
     root = Path(cfg.scenes.root)
-    if root.exists() and any(root.iterdir()) and not (root / "index.csv").exists():
-        raise BadInput(
-            f"{root} holds other files than scenes: empty it, or give another scenes.root."
-        )
-    partial = root.with_name(root.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    write(partial, cfg.scenes, quiet=cfg.quiet)
-    shutil.rmtree(root, ignore_errors=True)
-    partial.rename(root)
+    with locked(root):
+        restore(root)
+        if root.exists() and any(root.iterdir()) and not is_ours(root / "index.csv"):
+            raise BadInput(
+                f"{root} holds other files than scenes: empty it, or give another scenes.root."
+            )
+        with replacing_folder(root) as partial:
+            write(partial, cfg.scenes, quiet=cfg.quiet)
+
+
+def is_ours(index: Path) -> bool:
+    """Whether this stage wrote the index: a folder of other pictures is not to be replaced."""
+    if not index.is_file():
+        return False
+    with index.open("rb") as file:
+        return file.readline().strip() == ",".join(COLUMNS).encode()
 
 
 def write(root: Path, scenes: DictConfig, quiet: bool | None = None) -> None:
     """Draw the scenes into `root`. Scene number n depends on the seed and n alone."""
     for folder in ("images", "masks"):
         (root / folder).mkdir(parents=True)
-    todo = list(planned(scenes))
+    try:
+        todo = list(planned(scenes))
+    except (TypeError, AttributeError) as error:
+        raise BadInput(
+            "conf/scenes.yaml: classes must be {part: [names]}, and count {part: {split: number}} "
+            f"of the same parts ({error})."
+        ) from None
     rows = []
     for number, row in enumerate(tqdm(todo, desc="scenes", disable=quiet)):
         drawn = scene(row["class"], scenes.size, np.random.default_rng([scenes.seed, number]))

@@ -14,27 +14,25 @@ Cases that explain the same picture are averaged first: pictures, not cases, are
 intervals. A map that is zero everywhere has no place: it is counted as undefined and left out.
 """
 
-import json
 import logging
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor
 from tqdm import tqdm
 
 from naflow import metrics
 from naflow.errors import BadInput, near_names
+from pipeline import profile
 from pipeline.app import stage
 from pipeline.atomic import replacing, write_json
+from pipeline.explanations import recorded
 from pipeline.explanations.maps import Maps, load
 from pipeline.explanations.objects import measurable, objects
 from pipeline.figures import localisation, page
-from pipeline.pictures.images import Folder
 from pipeline.tracking import tracked
 
 log = logging.getLogger(__name__)
@@ -54,7 +52,9 @@ def main(cfg: DictConfig) -> None:
 
 def evaluate(cfg: DictConfig) -> Path:
     """Write results/evaluation; returns that folder. Raises BadInput where nothing can be measured:
-    no finished maps, or no picture with a mask or box."""
+    no finished maps, or no picture with a mask or box. Under a profile maps of others are left out.
+    """
+    wanted = profile.shown(cfg.knobs) if cfg.knobs else None
     results = Path(cfg.results)
     folders = sorted(path.parent for path in results.glob("maps/*/*/manifest.json"))
     if not folders:
@@ -66,6 +66,9 @@ def evaluate(cfg: DictConfig) -> Path:
     names: dict[str, str] = {}
     for folder in tqdm(folders, desc="evaluate", disable=cfg.quiet):
         found = load(folder)
+        if not profile.current(found.manifest, wanted):
+            log.warning("%s: maps of another profile; left out.", folder)
+            continue
         table = measured(found, cfg.evaluate.tolerance)
         if table.empty:
             log.warning("%s: no picture shows an object beside a background; left out.", folder)
@@ -128,16 +131,9 @@ def measured(found: Maps, tolerance: float) -> pd.DataFrame:
 
 def objects_of(found: Maps) -> Tensor:
     """Boolean (N, size, size): where the object of each case's picture is."""
-    settings = found.manifest["settings"]
-    seen, ids = settings["model"]["input"], [case.picture for case in found.cases]
-    images = _folder(json.dumps(settings["images"], sort_keys=True))
+    seen = found.manifest["settings"]["model"]["input"]
+    ids, images = [case.picture for case in found.cases], recorded.images(found.manifest)
     return objects(images, ids, seen["size"], seen["fit"])
-
-
-@cache
-def _folder(settings: str) -> Folder:
-    """The pictures that settings name; most folders of maps name the same."""
-    return instantiate(json.loads(settings))
 
 
 def scores(maps: Tensor, masks: Tensor, tolerance: int) -> np.ndarray:

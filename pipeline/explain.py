@@ -16,6 +16,7 @@ shards each makes what is missing of its own parts; `python -m pipeline.merge` f
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,11 @@ from tqdm import tqdm
 import naflow
 from naflow import Flow
 from naflow.errors import BadInput
-from naflow.plot import overlay
+from naflow.plot import CONVENTION, overlay
 from pipeline import device
 from pipeline.app import stage
-from pipeline.explanations import maps
+from pipeline.atomic import locked, restore
+from pipeline.explanations import maps, store
 from pipeline.explanations.batches import Batch, Batches
 from pipeline.explanations.cases import Case
 from pipeline.explanations.questions import Likeness, PredictedClass, Question
@@ -69,28 +71,33 @@ def explain(cfg: DictConfig, method: str) -> Path:
     about = manifest(cfg, explainer.name, classes, batches.cases)
     folder = Path(cfg.results) / "maps" / model / method
     alone = cfg.explain.shards == 1
-    if alone:
-        maps.empty(folder)
-    made = maps.made(folder, numbers)
     name = f"{images.name}-{method}-{model}" + f"-{cfg.explain.shard}" * (not alone)
-    with tracked(cfg.tracking, name, cfg) as run:
+    # Shards write to one folder in turn; a run alone has it for itself.
+    with locked(folder) if alone else nullcontext(), tracked(cfg.tracking, name, cfg) as run:
+        with locked(folder):
+            restore(folder / store.NAME)
+            if alone:
+                maps.empty(folder)
         for number in tqdm(numbers, desc=f"{method} {model}", disable=cfg.quiet):
             batch = batches.read(number)
             mark = f"{about['job']} {batch.mark}"
-            if made.get(number) == mark:
+            if maps.made(folder, [number]).get(number) == mark:
                 continue
             question = posed(batch, cfg, loaded.network)
             device.seeded(cfg.seed)  # its maps depend on no other batch
             shown = normalised(batch.images.to(where), seen.mean, seen.std)
             flow = explainer(shown, question.score)
-            maps.begin(folder, len(batches), about)
-            path = maps.part_path(folder, number)
-            maps.write_part(path, flow, question, batch.cases, batch.labels, mark)
+            with locked(folder):
+                maps.begin(folder, len(batches), about)
+                path = maps.part_path(folder, number)
+                maps.write_part(path, flow, question, batch.cases, batch.labels, mark)
             if number * cfg.explain.batch < cfg.explain.shown:
                 show(run, batch, flow)
         if alone:
             maps.finish(folder, len(batches), about)
-        run.table("layers", maps.summary_of_parts(folder, numbers))
+        with locked(folder):
+            summary = maps.summary_of_parts(folder, numbers)
+        run.table("layers", summary)
     return folder
 
 
@@ -117,7 +124,7 @@ def posed(batch: Batch, cfg: DictConfig, network: nn.Module) -> Question:
 def show(run: Run, batch: Batch, flow: Flow) -> None:
     """Log the strip of every case."""
     for case, image, row in zip(batch.cases, batch.images, rows(flow), strict=True):
-        caption = " ~ ".join(case.pictures)
+        caption = f"{' ~ '.join(case.pictures)}. {CONVENTION}"
         run.picture("flow", strip(image.permute(1, 2, 0).numpy(), row), caption=caption)
 
 

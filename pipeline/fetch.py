@@ -56,12 +56,16 @@ def prepare(cfg: DictConfig) -> None:
 def fetch(
     name: str, folder: Path, lock: Path, mirror: str | None = None, quiet: bool | None = None
 ) -> tuple[Path, Entry]:
-    """A model's published file in `folder`, downloaded unless it is there, and where it is from.
+    """A model's published file, and where it is from: in its package, else in `folder`, downloaded
+    unless it is there.
 
     It is held to the published hash, or to that of `lock`; without one, a file from a mirror or
     placed by hand is taken as it is, and said. Raises BadInput for a model without published
-    weights, and as `wanted` and `download` do.
+    weights, and as `wanted`, `download` and `naflow.models.installed` do.
     """
+    if (installed := models.installed(name)) is not None:
+        one = next(one for one in models.card(name).weights if one.installed is not None)
+        return installed, Entry(installed.name, one.size or 0, one.sha256 or "", one.address)
     locked = weights_lock.read(lock).get(name)
     files = {where(folder, name, one): one for one in wanted(name, lock, locked)}
     reasons, kind = [], Unavailable

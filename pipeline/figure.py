@@ -40,6 +40,12 @@ def draw(cfg: DictConfig) -> Path:
     material = gathered(
         Path(cfg.results), cfg.figure, entry.model, entry.beside, cfg.methods.split(",")
     )
+    if not material.selection.chosen:
+        raise BadInput(
+            f"{cfg.figure} has no picture to show: {material.selection.rule}: there is not "
+            f"even a near one among {material.selection.counts}. See what its networks decide "
+            "(dvc metrics show), or change its rule in conf/figures.yaml."
+        )
     claims = [instantiate(claim)(material) for claim in entry.claims]
     drawn = instantiate(entry.draw, _partial_=True)(material, claims)
     place = Path(cfg.drawings) / cfg.figure

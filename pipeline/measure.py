@@ -103,7 +103,7 @@ def measure(cfg: DictConfig, method: str) -> Path:
         table = pd.concat(layers).reindex(columns=COLUMNS)
         write(path, table)
         run.table("measured", table)
-    write_json(path.with_suffix(".json"), about)
+    write_json(path.with_suffix(".json"), about | {"sha256": sums(path)})
     return path
 
 
@@ -175,9 +175,17 @@ def job(cfg: DictConfig, batches: Batches) -> str:
 
 
 def is_done(path: Path, about: dict[str, str]) -> bool:
-    """Whether the file is there, and was made by this very job."""
-    beside = path.with_suffix(".json")
-    return beside.is_file() and json.loads(beside.read_text()) == about
+    """Whether the tables are there as they were written, and were made by this very job."""
+    try:
+        return json.loads(path.with_suffix(".json").read_bytes()) == about | {"sha256": sums(path)}
+    except (FileNotFoundError, ValueError):
+        return False
+
+
+def sums(path: Path) -> dict[str, str]:
+    """File name -> sha256 of both tables."""
+    both = (path, path.with_suffix(".flow.csv"))
+    return {one.name: hashlib.sha256(one.read_bytes()).hexdigest() for one in both}
 
 
 def write(path: Path, table: pd.DataFrame) -> None:

@@ -4,19 +4,22 @@
     python -m pipeline.merge results=outputs/imagenet
 
 Looks through results/maps/MODEL/METHOD. Where every part of a job is there, writes maps.zarr and
-manifest.json, and removes the parts: what reads maps reads these, and any map can be read alone
-(pipeline.explanations.store.Store). Where parts are missing, says which; it may be asked at any
-time, and asking twice changes nothing.
+manifest.json, and removes the parts once the store was read back and is equal to them: what reads
+maps reads these, and any map can be read alone (pipeline.explanations.store.Store). Where parts are
+missing, says which; it may be asked at any time, also by several at once, and asking twice changes
+nothing.
 """
 
-import json
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 from omegaconf import DictConfig
 from tqdm import tqdm
 
 from naflow.errors import BadInput
 from pipeline.app import stage
+from pipeline.atomic import locked, restore
 from pipeline.explanations import maps, store
 
 
@@ -37,21 +40,25 @@ def merge(results: Path, quiet: bool | None = None) -> list[Path]:
             f"{results}/maps holds no parts. Make them: python -m pipeline.explain -m "
             "'explain.shard=range(0,4)' explain.shards=4."
         )
-    unfinished = {folder: lacking(folder) for folder in folders}
-    complete = [folder for folder in folders if not unfinished[folder]]
-    for folder in tqdm(complete, desc="merge", disable=quiet):
-        merge_one(folder)
-    told = [f"{folder} lacks {missing}." for folder, missing in unfinished.items() if missing]
+    merged, told = [], []
+    for folder in tqdm(folders, desc="merge", disable=quiet):
+        with locked(folder):
+            if not list(folder.glob("part-*.npz")):
+                continue  # another process has merged them meanwhile
+            restore(folder / store.NAME)
+            if missing := lacking(folder):
+                told.append(f"{folder} lacks {missing}.")
+            else:
+                merge_one(folder)
+                merged.append(folder)
     if told:
-        raise BadInput(
-            "\n".join(told) + "\nRun the command of explain again: it makes what is missing."
-        )
-    return complete
+        raise BadInput(*told, "Run the command of explain again: it makes what is missing.")
+    return merged
 
 
 def lacking(folder: Path) -> str:
     """In words, the parts that a folder's job has not made; "" where it is complete."""
-    if (folder / "manifest.json").exists():
+    if (folder / maps.MANIFEST).exists():
         return ""
     job = described(folder)
     made = maps.made(folder, range(job["parts"]))
@@ -61,28 +68,28 @@ def lacking(folder: Path) -> str:
 
 
 def merge_one(folder: Path) -> None:
-    """Write the store of a complete folder, then its manifest; then remove the parts."""
+    """Write the store of a complete folder, then its manifest; then remove the parts. The folder is
+    locked. Raises BadInput, and removes nothing, where a source or the new store is damaged."""
     job = described(folder)
     parts = range(job["parts"])
     # After a picture was replaced, the other parts are those of the store there was.
     old = store.Store(folder) if store.exists(folder) else None
     paths = [maps.part_path(folder, number) for number in parts]
-    store.write(
-        folder,
-        (
-            maps.read_part(path) if old is None or path.exists() else old.part(number)
-            for number, path in enumerate(paths)
-        ),
-    )
+
+    def sources() -> Iterator[dict[str, np.ndarray]]:
+        for number, path in enumerate(paths):
+            yield maps.read_part(path) if old is None or path.exists() else old.part(number)
+
+    store.write(folder, sources)
     maps.finish(folder, len(parts), {key: job[key] for key in job if key != "layers"})
     maps.remove_parts(folder)
 
 
 def described(folder: Path) -> dict:
     """What is being made in a folder, or was."""
-    for name in ("manifest.json", "job.json"):
+    for name in (maps.MANIFEST, maps.JOB):
         if (folder / name).exists():
-            return json.loads((folder / name).read_text())
+            return maps.described(folder / name)
     raise BadInput(
         f"{folder} holds parts, but neither manifest.json nor job.json, which say of what job. "
         "Remove them, or make them anew: python -m pipeline.explain."

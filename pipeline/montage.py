@@ -19,10 +19,12 @@ from naflow.errors import BadInput
 from pipeline.app import stage
 from pipeline.explanations import maps
 from pipeline.explanations.maps import Maps
+from pipeline.figures.extent import extent
 from pipeline.figures.page import DPI, LARGE, NORMAL, SMALL, SOFT, WIDTH, Page
-from pipeline.figures.panels import MARGIN, PANEL, labelled, outline, picture, short, spoken
+from pipeline.figures.panels import MARGIN, PANEL, labelled, outline, picture, short
 from pipeline.figures.view import Material, View
 from pipeline.judging.selection import Selection
+from pipeline.pictures.labels import spoken
 
 LABEL, HEADER, SIDE = 0.98, 0.9, 0.45  # inches: names of methods, names of layers, a picture
 FIRST = "naflow"  # the others follow by name
@@ -110,7 +112,7 @@ def row(
         if name in view.maps[method]:
             drawn = plot.overlay(view.picture, view.maps[method][name])
             ax.imshow(drawn, extent=(column, column + PANEL, 0, 1), interpolation="antialiased")
-            outline(ax, view.mask, 0.3, column)
+            outline(ax, extent(view), 0.3, column)
     ax.set(xlim=(0, len(names)), ylim=(0, 1), aspect="auto")
     ax.set_axis_off()
 
@@ -126,7 +128,7 @@ def foot(page: Page, top: float, found: Mapping[str, Maps], views: Sequence[View
     words = [
         f"Pictures, {size}×{size} px: {'; '.join(shown)}.",
         settings(found),
-        "Blank: the method has no map there. Pale grey all over: the map is the same everywhere. "
+        "Blank: the method has no map there. Pale grey all over: the map is zero everywhere. "
         "Null hyp.: what an inverse that adds nothing would show.",
         plot.CONVENTION,
     ]

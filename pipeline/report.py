@@ -5,14 +5,21 @@
 Reads all finished maps, the selections, the figures' captions and claims, and what `evaluate` found
 of every model; writes index.html, a single file that refers to no other. It shows the pictures that
 the figures do; with report.all=true, or where nothing was selected, all that were explained.
+
+Under a profile (knobs=params.yaml) maps and figures of other pictures are left out, and the page
+says which figures were not drawn, for want of which networks.
 """
 
 import json
+import logging
+import math
+from collections.abc import Mapping
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from naflow.errors import BadInput
+from pipeline import profile
 from pipeline.app import stage
 from pipeline.atomic import replacing
 from pipeline.explanations import maps
@@ -20,6 +27,8 @@ from pipeline.explanations.maps import Maps
 from pipeline.judging import selection
 from pipeline.judging.selection import Selection
 from pipeline.report_page import content, html
+
+log = logging.getLogger(__name__)
 
 
 @stage
@@ -31,22 +40,53 @@ def main(cfg: DictConfig) -> None:
 def report(cfg: DictConfig) -> Path:
     """Write drawings/index.html; returns its path. Raises BadInput where there are no maps."""
     results, drawings = Path(cfg.results), Path(cfg.drawings)
+    wanted = profile.shown(cfg.knobs) if cfg.knobs else None
+    found = finished(results / "maps", wanted)
+    told = drawn(drawings)
+    absent = {} if wanted is None else undrawn(cfg, found, told)
+    for name, why in absent.items():
+        log.warning("%s was not drawn: %s", name, why)
     selections = {} if cfg.report.all else selected(results / "selected")
     evaluation = drawings / "evaluation.json"
     evaluated = read(evaluation) if evaluation.is_file() else {}
-    page = html(content.of(finished(results / "maps"), selections, drawn(drawings), evaluated))
+    told = {name: one for name, one in told.items() if name not in absent}
+    selections = {name: one for name, one in selections.items() if name not in absent}
+    page = html(content.of(found, selections, told, evaluated, absent))
     path = drawings / "index.html"
     with replacing(path) as partial:
         partial.write_text(page, encoding="utf-8", newline="\n")
     return path
 
 
-def finished(root: Path) -> dict[str, dict[str, Maps]]:
-    """The maps of every complete folder, model -> method -> maps. Raises BadInput for none."""
+def undrawn(
+    cfg: DictConfig, found: Mapping[str, Mapping[str, Maps]], told: Mapping[str, dict]
+) -> dict[str, str]:
+    """The figures of conf/figures.yaml that are not there, and why."""
+    absent = {}
+    for name, entry in cfg.figures.items():
+        models = dict.fromkeys((entry.model, entry.beside))
+        missing = [one for one in models if not found.get(one, {}).keys() >= {*methods(cfg)}]
+        if missing:
+            absent[str(name)] = f"maps of {' and '.join(missing)} are missing."
+        elif name not in told:
+            absent[str(name)] = f"its stage did not end: dvc repro figure@{name} tells why."
+    return absent
+
+
+def methods(cfg: DictConfig) -> list[str]:
+    """The methods that figures show."""
+    return cfg.methods.split(",")
+
+
+def finished(root: Path, wanted: Mapping[str, str] | None = None) -> dict[str, dict[str, Maps]]:
+    """The maps of every complete folder, model -> method -> maps, of the profile `wanted` alone
+    where one is given. Raises BadInput for none."""
     found: dict[str, dict[str, Maps]] = {}
     for manifest in sorted(root.glob("*/*/manifest.json")):
         folder = manifest.parent
-        found.setdefault(folder.parent.name, {})[folder.name] = maps.load(folder)
+        of_folder = maps.load(folder)
+        if profile.current(of_folder.manifest, wanted):
+            found.setdefault(folder.parent.name, {})[folder.name] = of_folder
     if not found:
         raise BadInput(
             f"{root} holds no finished maps (model/method/manifest.json), so there is nothing to "
@@ -72,12 +112,23 @@ def drawn(root: Path) -> dict[str, dict]:
 def read(path: Path) -> dict:
     """A JSON file that a figure left. Raises BadInput where it is none."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
-    except ValueError as error:
+        content = json.loads(
+            path.read_text(encoding="utf-8"), parse_constant=lambda _: None, parse_float=finite
+        )
+        if not isinstance(content, dict):
+            raise ValueError("it is no JSON object")
+    except (ValueError, RecursionError) as error:
         again = "evaluate" if path.stem == "evaluation" else f"figure figure={path.stem}"
         raise BadInput(
             f"{path} cannot be read ({error}). Make it again: python -m pipeline.{again}."
         ) from None
+    return content
+
+
+def finite(word: str) -> float | None:
+    """The number; None where it is too large to be one."""
+    value = float(word)
+    return value if math.isfinite(value) else None
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from torch import nn
 
 from pipeline import device
 from pipeline.app import stage
-from pipeline.atomic import write_json
+from pipeline.atomic import locked, write_json
 from pipeline.judging import gate
 from pipeline.learning.training import Phase, Schedule, Trainer
 from pipeline.models import weights
@@ -42,7 +42,8 @@ def segment(cfg: DictConfig) -> dict[str, Any]:
     """Train and write the weights; measure them, write the numbers beside, check the gate."""
     asked = settings(cfg)
     path = Path(asked.model.weights)
-    with tracked(cfg.tracking, f"{asked.images.name}-segment-{asked.model.name}", cfg) as run:
+    name = f"{asked.images.name}-segment-{asked.model.name}"
+    with locked(path), tracked(cfg.tracking, name, cfg) as run:
         train(cfg, run)
         numbers = measured(cfg)
         run.numbers({name: numbers[name] for name in ("mean_iou", "accuracy")})

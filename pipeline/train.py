@@ -3,7 +3,8 @@
 python -m pipeline.train model=resnet18 images=shapes
 
 A recipe (conf/recipe) is a start and one or more steps, each an objective with its schedule. A run
-that was killed goes on from its last finished epoch, and ends with the same weights.
+that was killed goes on from its last checkpoint, and ends with the same weights; of a damaged one
+it says so, and begins that step again.
 """
 
 import hashlib
@@ -20,11 +21,11 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from naflow.errors import BadInput
 from pipeline import device
 from pipeline.app import stage
-from pipeline.atomic import write_json
+from pipeline.atomic import locked, write_json
 from pipeline.learning.augment import Augmentation
 from pipeline.learning.curriculum import Curriculum
 from pipeline.learning.objectives import Objective
-from pipeline.learning.training import Phase, Schedule, Trainer
+from pipeline.learning.training import Phase, Schedule, Trainer, at_least
 from pipeline.models import weights
 from pipeline.pictures.images import Part
 from pipeline.pictures.pixels import Pixels, read
@@ -44,23 +45,32 @@ def train(cfg: DictConfig) -> None:
             f"There is no recipe to train {cfg.model.name} on {cfg.images.name!r}. Name one of "
             "conf/recipe, as in recipe=shapes/resnet18, or write one."
         )
-    folder, recipe = instantiate(cfg.images), cfg.recipe
+    folder, recipe, path = instantiate(cfg.images), cfg.recipe, Path(cfg.model.weights)
     classes, pictures = folder.part(Part(**recipe.learns))
-    network = begun(cfg, classes)
-    path, losses = Path(cfg.model.weights), {}
-    with tracked(cfg.tracking, f"{folder.name}-train-{cfg.model.name}", cfg) as run:
+    names = classes if cfg.model.task == weights.CLASSIFICATION else None
+    run_name, losses = f"{folder.name}-train-{cfg.model.name}", {}
+    with locked(path), tracked(cfg.tracking, run_name, cfg) as run:
+        network = begun(cfg, classes)
         for name, step in recipe.steps.items():
+            if not isinstance(step, DictConfig):
+                raise BadInput(f"recipe.steps.{name}={step}: a step has settings of its own.")
+            at_least(1, f"recipe.steps.{name}.pixels", step.pixels)
             pixels = read(pictures, classes, step.pixels, recipe.fit, cfg.quiet)
-            size = step.schedule.phases[-1]["size"]
+            try:
+                size = step.schedule.phases[-1]["size"]
+            except (TypeError, AttributeError, LookupError):
+                raise BadInput(
+                    f"recipe.steps.{name}.schedule.phases must be a list of {{size: pixels, "
+                    "epochs: number}."
+                ) from None
             objective = instantiate(
                 step.objective, network=network, labels=pixels.labels, size=size
             )
             losses[name] = trainer(cfg, name, objective, fingerprint(cfg, pixels), run)(pixels)
-    names = classes if cfg.model.task == weights.CLASSIFICATION else None
-    weights.save(path, cfg.model.name, network, names)
-    write_json(path.with_suffix(".losses.json"), losses)
-    for name in recipe.steps:
-        checkpoint(cfg, name).unlink()
+        weights.save(path, cfg.model.name, network, names)
+        write_json(path.with_suffix(".losses.json"), losses)
+        for name in recipe.steps:
+            checkpoint(cfg, name).unlink()
 
 
 def checkpoint(cfg: DictConfig, step: str) -> Path:
@@ -95,18 +105,24 @@ def calmed(network: nn.Module) -> None:
 def trainer(cfg: DictConfig, name: str, objective: Objective, mark: str, run: Run) -> Trainer:
     """What trains step `name` of the recipe."""
     settings: Any = OmegaConf.to_container(cfg.recipe.steps[name], resolve=True)
-    phases = [Phase(**phase) for phase in settings["schedule"].pop("phases")]
-    curriculum = settings.get("curriculum")
+    try:
+        phases = [Phase(**phase) for phase in settings["schedule"].pop("phases")]
+        schedule = Schedule(phases, **settings["schedule"])
+        augmentation = Augmentation(**settings["augmentation"])
+        hidden = settings.get("curriculum")
+        curriculum = None if hidden is None else Curriculum(**hidden)
+    except (TypeError, AttributeError, KeyError) as error:
+        raise BadInput(f"recipe.steps.{name} cannot be used: {error}.") from None
     return Trainer(
         objective.to(device.chosen(cfg.device)).to(memory_format=torch.channels_last),
-        Schedule(phases, **settings["schedule"]),
-        Augmentation(**settings["augmentation"]),
+        schedule,
+        augmentation,
         cfg.model.input.mean,
         cfg.model.input.std,
         cfg.seed,
         checkpoint(cfg, name),
         mark,
-        curriculum=None if curriculum is None else Curriculum(**curriculum),
+        curriculum=curriculum,
         quiet=cfg.quiet,
         note=run.numbers,
     )

@@ -86,10 +86,14 @@ def made(
         folder,
         1,
         {
-            "method": {"naflow": "NAFlow (damped)", "gradcam": "Grad-CAM"}.get(folder.name),
+            "method": {"naflow": "NAFlow (damped)"}.get(folder.name, "Grad-CAM"),
             "model": folder.parent.name,
             "classes": list(classes),
-            "settings": {"images": dict(images), "model": {"input": {"size": size, "fit": "crop"}}},
+            "settings": {
+                "images": {"name": "made"} | dict(images),
+                "model": {"input": {"size": size, "fit": "crop"}},
+                "method": {},
+            },
             "seed": 0,
             "weights_sha256": "0123456789abcdef" * 4,
         },

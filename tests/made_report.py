@@ -55,7 +55,7 @@ def made_report(root: Path, images: Mapping) -> tuple[Path, dict[str, dict[str, 
     ratios = {"resnet18": {"gradcam": {"first": 1.5, "middle": 1.26, "last": None, "layers": 1.4}}}
     (root / "figures" / "evaluation.json").write_text(json.dumps(ratios))
     places = {"results": str(root / "results"), "drawings": str(root / "figures")}
-    path = stage.report(OmegaConf.create(places | {"report": {"all": False}}))
+    path = stage.report(OmegaConf.create(places | {"knobs": None, "report": {"all": False}}))
     return path, values
 
 

@@ -26,10 +26,15 @@ def material(
     """The material of a figure of "small"; cases: ids, or pairs of ids for a likeness.
 
     changed  (method, layer, case) -> map or None, to replace the maps, which are random
+    masks    True; "box": boxes alone; False: nothing tells where the object is
     more     support: ids; beside: the material of the second model; model: its name
     """
     cases = [Case(*([one] if isinstance(one, str) else one)) for one in cases]
-    columns = COLUMNS | BOX if masks else COLUMNS | {"mask": "none"}
+    columns = {
+        True: COLUMNS | BOX,
+        "box": COLUMNS | BOX | {"mask": "none"},
+        False: COLUMNS | {"mask": "none"},
+    }[masks]
     images = {
         "_target_": "pipeline.pictures.images.Folder",
         "name": "shapes",

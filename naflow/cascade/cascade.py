@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -105,13 +105,32 @@ class NAFlow(Explainer):
             known_layer(layer, order)  # merging may have lost it
         wanted = order if layers is None else [name for name in order if name in layers]
         drawn = _Drawn(wanted, self, record, keep)
+        if self.config.solves or self.rules:
+            self._invert(points, drawn)
+        else:
+            self._attend(points, drawn)
+        return drawn.flow()
+
+    def _attend(self, points: Iterable[Layer], drawn: _Drawn) -> None:
+        """Draw x~ = x, but for what is abandoned, at every layer: nothing is inverted."""
+        total = drawn.depth()
+        for done, point in enumerate(points):
+            if drawn.complete or point.unit is None:
+                return
+            for layer in point.maps:
+                drawn.see_forward(layer)
+            if self.progress is not None and done:
+                self.progress(point.name, done, total)
+
+    def _invert(self, points: Iterable[Layer], drawn: _Drawn) -> None:
+        """Go down from layer to layer through the units' inverses, and draw."""
         done, total = 0, drawn.depth()
         above, reader, bpfm = None, None, torch.empty(0)
         for point in points:
             if drawn.complete or (above is not None and point.unit is None):
-                break
+                return
             mask = used(point.importance)
-            if above is None:
+            if above is None or above.unit is None:
                 # By the paper's own rule, nothing is abandoned at the last layer.
                 bpfm = point.activation if self.abandon is None else point.activation * mask
                 drawn.see(point, bpfm, mask, "", None)
@@ -119,18 +138,15 @@ class NAFlow(Explainer):
                 rule = self._rule(above.unit)
                 solution = self._inverted(rule, above, reader, point, bpfm)
                 bpfm = solution.value * mask
-                if solution.value is not point.activation:
-                    _check_finite(bpfm, point.name, above.name)
+                _check_finite(bpfm, point.name, above.name)
                 for inner, value in _inside(above.unit, point, bpfm):
-                    drawn.see(
-                        inner, value, used(inner.importance), f"through {above.name}", solution
-                    )
+                    through = f"through {above.name}"
+                    drawn.see(inner, value, used(inner.importance), through, solution)
                 drawn.see(point, bpfm, mask, rule.describe(above.unit), solution)
                 done += 1
                 if self.progress is not None:
                     self.progress(point.name, done, total)
             above, reader = point, above.unit if above is not None else None
-        return drawn.flow()
 
     def _points(self, record: Record) -> Any:
         """The layers, deep to shallow, as the configuration has them."""
@@ -191,7 +207,7 @@ class _Drawn:
     ) -> None:
         if layer.name not in self.wanted or layer.name in self.maps:
             return
-        found = self._map(layer, bpfm, solution)
+        found = attention_map(layer.importance, bpfm, self.method.config.reduce)
         self.record.check_finite(layer.name, found)
         self.maps[layer.name] = found
         self.stats[layer.name] = _stats(bpfm, rule, solution, layer.activation, mask)
@@ -200,11 +216,23 @@ class _Drawn:
         if "bpfm" in self.keep:
             self.bpfm[layer.name] = bpfm
 
-    def _map(self, layer: Layer, bpfm: Tensor, solution: Solution | None) -> Tensor:
-        forward = solution is None or solution.value is layer.activation
-        if layer.evidence is not None and forward:  # what is left of it is positive throughout
-            return layer.evidence
-        return attention_map(layer.importance, bpfm, self.method.config.reduce)
+    def see_forward(self, layer: Layer) -> None:
+        """The map of the forward activation, where it was not abandoned."""
+        if layer.name not in self.wanted:
+            return
+        alpha, x, left = layer.importance, layer.activation, layer.left
+        if left is not None:  # what is left of it is positive throughout
+            found, share = left.evidence, left.share
+        else:
+            found = attention_map(alpha, x, self.method.config.reduce)
+            share = used(alpha).flatten(1).sum(1).double() / alpha[0].numel()
+        self.record.check_finite(layer.name, found)
+        self.maps[layer.name] = found
+        self.stats[layer.name] = nothing_solved(share)
+        if "importance" in self.keep:
+            self.importance[layer.name] = alpha
+        if "bpfm" in self.keep:
+            self.bpfm[layer.name] = x * used(alpha)
 
     def flow(self) -> Flow:
         def ordered(found: dict[str, Any]) -> dict[str, Any]:
@@ -274,6 +302,19 @@ def _check_finite(bpfm: Tensor, layer: str, above: str) -> None:
             f"{wrong}: its inverse is too ill-conditioned. Use more damping, as in damping=1.0, or "
             "explain the other images without these."
         )
+
+
+def nothing_solved(share: Tensor) -> LayerStats:
+    """Of a layer whose x~ is the forward activation; share: of its neurons that are used."""
+    none = torch.zeros(len(share))
+    return LayerStats(
+        rule="none: the forward activation",
+        iterations=none.long(),
+        residual=none,
+        stop=[Stop.CLOSED_FORM] * len(share),
+        norm_ratio=none + 1,
+        abandoned=(1 - share).cpu(),
+    )
 
 
 def _stats(

@@ -1,4 +1,4 @@
-"""The command line: naflow models, naflow plan, naflow explain.
+"""The command line: naflow demo, naflow models, naflow plan, naflow explain.
 
 Exit codes: 0 done; 1 some photos could not be explained, the others are; 2 what was asked for
 cannot be done; 130 interrupted.
@@ -8,15 +8,23 @@ from __future__ import annotations
 
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 
 from torch import OutOfMemoryError
 
-from naflow.cli import explain, listing
+from naflow.cli import demo, explain, listing
 from naflow.cli.arguments import parser
-from naflow.errors import NAFlowError
+from naflow.errors import BadInput, NAFlowError, printable
 
-COMMANDS = {"models": listing.models, "plan": listing.plan, "explain": explain.explain}
+COMMANDS = {
+    "demo": demo.demo,
+    "models": listing.models,
+    "plan": listing.plan,
+    "explain": explain.explain,
+}
+
+_MEMORY = "The memory ran out: use a smaller --size or --batch."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,20 +34,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         arguments = parser().parse_args(argv)
-        code = COMMANDS[arguments.command](arguments)
+        code = _done(arguments)
         sys.stdout.flush()
         return code
     except NAFlowError as error:
         return _refused(str(error))
     except OutOfMemoryError:
         return _refused("The GPU's memory ran out: use a smaller --batch, or --device cpu.")
+    except MemoryError:
+        return _refused(_MEMORY)
+    except RuntimeError as error:
+        if "DefaultCPUAllocator" not in str(error):
+            raise
+        return _refused(_MEMORY)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # who reads our output has seen enough, as in `naflow models | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        return _refused(f"{error.filename or 'A file'}: {error.strerror or error}.")
+        return _refused(printable(f"{error.filename or 'A file'}: {error.strerror or error}."))
+
+
+def _done(arguments: Namespace) -> int:
+    try:
+        return COMMANDS[arguments.command](arguments)
+    except SystemExit as ending:  # no code of ours ends the program here
+        raise BadInput(
+            f"The code of {arguments.model} ended the program (SystemExit: {ending}) before the "
+            "work was done."
+        ) from None
 
 
 def _refused(sentence: str) -> int:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import NoReturn
 
 from naflow import __version__
+from naflow.cli.layers import BLOCKS
 from naflow.cli.methods import METHODS
 from naflow.errors import BadInput
 from naflow.inverses.config import PRESETS
 
-_MODEL = "a name of `naflow models`, torchvision:NAME, or package.module:factory of your own"
+_MODEL = (
+    "a name of `naflow models`, torchvision:NAME, or package.module:factory of your own, which is "
+    "imported, last of all from the current folder, and called: its code runs"
+)
+_LARGEST = 1 << 14  # pixels a side
 
 
 class _Parser(argparse.ArgumentParser):
@@ -26,10 +32,18 @@ def parser() -> argparse.ArgumentParser:
     whole = _Parser("naflow", description="Where did this CNN look, layer by layer?")
     whole.add_argument("--version", action="version", version=f"naflow {__version__}")
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _demo(commands.add_parser("demo", help="a published network on photographs, in one picture"))
     _models(commands.add_parser("models", help="networks there are, or all that is known of one"))
     _plan(commands.add_parser("plan", help="what an inversion will do and cost"))
     _explain(commands.add_parser("explain", help="attention maps of photos, layer by layer"))
     return whole
+
+
+def _demo(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--out", type=Path, default=Path("naflow-demo"), help="folder for flow.png (naflow-demo)"
+    )
+    command.add_argument("--quiet", action="store_true", help="say nothing but where it lies")
 
 
 def _models(command: argparse.ArgumentParser) -> None:
@@ -38,32 +52,66 @@ def _models(command: argparse.ArgumentParser) -> None:
 
 def _plan(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", required=True, help=_MODEL)
-    command.add_argument("--size", type=_count, help="side of the image in pixels")
+    command.add_argument("--size", type=_side, help="side of the image in pixels")
     command.add_argument("--preset", default="selective", help=", ".join(PRESETS))
 
 
 def _explain(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("photos", nargs="+", type=Path, help="pictures, or folders of pictures")
-    add("--model", required=True, help=_MODEL)
+    add("--model", default="efficientnet_lite0", help=f"{_MODEL} (default: efficientnet_lite0)")
     add("--weights", type=Path, help="a published checkpoint, a state dict, or .safetensors")
     add("--random-weights", action="store_true", help="do without weights, to try things out")
     add("--labels", type=Path, help="a text file, one class name a line")
     add("--method", nargs="+", default=["naflow"], help=f"some of {', '.join(METHODS)}")
     add("--preset", help=f"of the method naflow: {', '.join(PRESETS)} (default: selective)")
-    add("--target", help="index or name of the class to explain (default: the predicted one)")
+    add(
+        *("--target",),
+        nargs="+",
+        metavar="CLASS",
+        help="index, name or part of a name of the class to explain (default: the predicted one); "
+        "of several, each is explained against all other classes",
+    )
     add("--reference", type=Path, help="for embeddings: why does a photo resemble this one?")
-    add("--layers", nargs="+", help="layers to draw, as `naflow plan` names them (default: all)")
-    add("--size", type=_count, help="side in pixels of the square that the network sees")
-    add("--mean", nargs=3, type=float, metavar=("R", "G", "B"), help="of the pixels, 0 to 1")
-    add("--std", nargs=3, type=float, metavar=("R", "G", "B"), help="of the pixels, 0 to 1")
+    add(
+        *("--layers",),
+        nargs="+",
+        default=[BLOCKS],
+        metavar="LAYER",
+        help="blocks (default), all, or layers by the names of `naflow plan`, also as 'layer4.*'",
+    )
+    add("--size", type=_side, help="side in pixels of the square that the network sees")
+    add("--mean", nargs=3, type=_number, metavar=("R", "G", "B"), help="of the pixels, 0 to 1")
+    add("--std", nargs=3, type=_number, metavar=("R", "G", "B"), help="of the pixels, 0 to 1")
     add("--device", default="auto", choices=("auto", "cpu", "cuda"))
     add("--batch", type=_count, default=1, help="photos explained at once (default: 1)")
-    add("--out", type=Path, required=True, help="folder for pictures, maps and manifest.json")
+    add(
+        *("--out",),
+        type=Path,
+        default=Path("maps"),
+        help="folder for pictures, maps and manifest.json (default: maps)",
+    )
     add("--quiet", action="store_true", help="say nothing but what went wrong")
 
 
 def _count(word: str) -> int:
-    if not word.isdecimal() or int(word) < 1:
-        raise argparse.ArgumentTypeError(f"{word!r} is not a number of 1 or more")
+    if not word.isdecimal() or len(word) > 9 or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word[:40]!r} is not a number of 1 or more")
     return int(word)
+
+
+def _side(word: str) -> int:
+    side = _count(word)
+    if side > _LARGEST:
+        raise argparse.ArgumentTypeError(f"{word!r} is more than {_LARGEST} pixels")
+    return side
+
+
+def _number(word: str) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{word[:40]!r} is not a number")
+    return value

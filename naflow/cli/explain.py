@@ -12,15 +12,17 @@ from typing import Any
 import torch
 
 from naflow import __version__
+from naflow.atomic import locked
 from naflow.cascade import NAFlow
 from naflow.cli.files import need, sha256
-from naflow.cli.manifest import Manifest
+from naflow.cli.layers import Layers, chosen
+from naflow.cli.manifest import NAME, Manifest
 from naflow.cli.methods import explainers
 from naflow.cli.photos import photo_paths
 from naflow.cli.progress import Progress
+from naflow.cli.question import questions
 from naflow.cli.run import Run
 from naflow.cli.subject import Subject, subject
-from naflow.errors import BadInput, near_names
 from naflow.explainer import Explainer
 from naflow.scores import ChannelContribution, ClassLogit
 
@@ -35,35 +37,38 @@ def explain(arguments: Namespace) -> int:
     asked = subject(arguments)
     progress = Progress(len(paths), arguments.quiet)
     methods = explainers(arguments.method, asked.network, arguments.preset, progress.layer)
-    _check_layers(asked, arguments.layers)
-    manifest = Manifest(arguments.out, _head(arguments, asked, methods))
-    run = Run(asked, methods, arguments.layers, manifest, progress)
-    run.all(paths, arguments.batch)
+    asking = questions(methods, asked.targets)
+    drawn = chosen(arguments.layers, _known_layers(asked))
+    with locked(arguments.out / NAME):  # another run in this folder ends first
+        manifest = Manifest(arguments.out, _head(arguments, asked, methods, list(asking), drawn))
+        run = Run(asked, methods, asking, drawn, manifest, progress)
+        run.all(paths, arguments.batch)
     if manifest.failed:
         failed = "\n  ".join(manifest.failed)
         sys.stderr.write(f"naflow: not everything could be explained:\n  {failed}\n")
     return 1 if manifest.failed else 0
 
 
-def _check_layers(asked: Subject, layers: Sequence[str] | None) -> None:
-    """Raise BadInput for layers that are not there, UnsupportedModel for a model without any."""
+def _known_layers(asked: Subject) -> list[str]:
+    """The names of all layers, shallow to deep. Raises UnsupportedModel for a model without any."""
     image = torch.zeros(1, 3, asked.input.size, asked.input.size, device=asked.device)
-    known = [unit.layer for unit in NAFlow(asked.network).plan(image).units]
-    for layer in layers or ():
-        if layer not in known:
-            raise BadInput(f"--layers: there is no layer {layer!r}.{near_names(layer, known)}")
+    return [unit.layer for unit in NAFlow(asked.network).plan(image).units]
 
 
 def _head(
-    arguments: Namespace, asked: Subject, methods: Mapping[str, Explainer]
+    arguments: Namespace,
+    asked: Subject,
+    methods: Mapping[str, Explainer],
+    asking: Sequence[str],
+    drawn: Layers,
 ) -> dict[str, dict[str, Any]]:
     """What decides the results beside the photos: two runs with the same head can be one."""
     settings: dict[str, Any] = {
         "model": arguments.model,
         "weights": asked.weights,
         "classes": asked.classes,
-        "methods": sorted(methods),
-        "layers": sorted(set(arguments.layers)) if arguments.layers else "all",
+        "methods": sorted(asking),
+        "layers": drawn.said,
         "device": asked.device.type,
         "input": {
             "size": asked.input.size,
@@ -74,6 +79,8 @@ def _head(
     }
     if isinstance(asked.score, ClassLogit):
         settings["target"] = "predicted" if asked.score.index is None else asked.score.index
+    if asked.targets:
+        settings["target"] = {target.word: list(target.classes) for target in asked.targets}
     if isinstance(asked.score, ChannelContribution):
         settings["reference"] = sha256(arguments.reference)
     naflow = methods.get("naflow")

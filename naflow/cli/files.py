@@ -1,30 +1,15 @@
-"""Files that are whole or not there, what identifies them, and packages that may be missing."""
+"""What identifies files, how they are told of, and packages that may be missing."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Generator
-from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
-from naflow.errors import BadInput
+from naflow.errors import BadInput, printable
 
 #: What is imported -> what is installed.
 _PACKAGES = {"PIL": "pillow"}
-
-
-@contextmanager
-def replacing(path: Path) -> Generator[Path]:
-    """A path beside `path` to write to; it becomes `path` when the block has ended well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def sha256(path: Path) -> str:
@@ -34,8 +19,9 @@ def sha256(path: Path) -> str:
 
 
 def shown(path: Path) -> str:
-    """A path as text that can be printed, also where its bytes are no text."""
-    return path.as_posix().encode("utf-8", "backslashreplace").decode()
+    """A path as text that can be printed, also where its bytes are no text, and on one line: what
+    would move the cursor or colour the screen is written out."""
+    return printable(path.as_posix())
 
 
 def need(*modules: str) -> None:
@@ -52,7 +38,7 @@ def need(*modules: str) -> None:
             ) from None
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """An exception that is not ours, in a few words."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from naflow.cli.question import Target
 from naflow.errors import BadInput, near_names
 from naflow.models import checkpoint
+
+_DIGITS = 18  # a class has fewer, and Python refuses to read thousands
 
 
 def class_names(
@@ -33,24 +37,51 @@ def class_names(
     return None
 
 
-def class_index(target: str, names: Sequence[str] | None, classes: int) -> int:
-    """The class that a number or a name stands for.
+def targets(words: Sequence[str], names: Sequence[str] | None, classes: int) -> list[Target]:
+    """The classes that the words of --target stand for, each once.
 
-    Raises BadInput, with the near names, where there is none, and where it is not one alone.
+    Raises BadInput as `classes_called` does, and for two words of the same classes.
     """
-    if target.lstrip("-").isdecimal():
-        if not 0 <= int(target) < classes:
-            raise BadInput(f"--target {target}: the network has classes 0 to {classes - 1}.")
-        return int(target)
+    found: list[Target] = []
+    for word in words:
+        target = Target(word, tuple(classes_called(word, names, classes)))
+        for other in found:
+            if set(target.classes) & set(other.classes) or target.slug == other.slug:
+                raise BadInput(
+                    f"--target: {other.word!r} and {word!r} may stand for the same class: give one "
+                    "of them, or whole names."
+                )
+        found.append(target)
+    return found
+
+
+def classes_called(word: str, names: Sequence[str] | None, classes: int) -> list[int]:
+    """The classes that a number, a name or a part of a name stands for: the class of that number
+    or name, else those with these words in their name, else those with these letters; in capitals
+    or not.
+
+    Raises BadInput, with the near names, where there is none, and where two have the same name.
+    """
+    if word.removeprefix("-").isdecimal():
+        if len(word) > _DIGITS or not 0 <= int(word) < classes:
+            raise BadInput(f"--target {word[:40]}: the network has classes 0 to {classes - 1}.")
+        return [int(word)]
     if names is None:
-        raise BadInput(f"--target {target}: no class names are known; give --labels or a number.")
-    found = [index for index, name in enumerate(names) if name == target]
-    if not found:
-        raise BadInput(f"--target: there is no class {target!r}.{near_names(target, names)}")
-    if len(found) > 1:
-        numbers = " and ".join(map(str, found))
-        raise BadInput(f"--target: classes {numbers} are all called {target!r}; give the number.")
-    return found[0]
+        raise BadInput(f"--target {word}: no class names are known; give --labels or a number.")
+    for pattern in (rf"^{re.escape(word)}$", rf"\b{re.escape(word)}\b", re.escape(word)):
+        found = [i for i, name in enumerate(names) if re.search(pattern, name, re.IGNORECASE)]
+        if found and word.strip():
+            break
+    else:
+        raise BadInput(f"--target: there is no class {word!r}.{near_names(word, names)}")
+    for index in found:
+        same = [other for other in found if names[other] == names[index]]
+        if len(same) > 1:
+            numbers = " and ".join(map(str, same))
+            raise BadInput(
+                f"--target: classes {numbers} are all called {names[index]!r}; give the number."
+            )
+    return found
 
 
 def read(path: Path) -> list[str]:

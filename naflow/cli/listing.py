@@ -28,12 +28,21 @@ def _row(known: ModelCard) -> tuple[str, ...]:
     return (
         known.name,
         known.task,
-        str(urlparse(known.weights[0].address).hostname) if known.weights else "to be trained",
+        _origin(known),
         f"{known.parameters:,}",
         str(known.input.size),
         known.licence,
         known.gate,
     )
+
+
+def _origin(known: ModelCard) -> str:
+    """Where the weights come from, in a word or two."""
+    if not known.weights:
+        return "to be trained"
+    if known.weights[0].installed:
+        return "naflow[demo]"
+    return str(urlparse(known.weights[0].address).hostname)
 
 
 def plan(arguments: Namespace) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from naflow.cli.files import replacing, shown
+from naflow.atomic import replacing
+from naflow.cli.files import sha256, shown
 from naflow.errors import BadInput
 
 NAME = "manifest.json"
@@ -33,11 +35,7 @@ class Manifest:
             self._go_on(folder / NAME)
 
     def _go_on(self, path: Path) -> None:
-        try:
-            old = json.loads(path.read_bytes())
-            head, photos = {part: dict(old[part]) for part in self.head}, dict(old["photos"])
-        except (ValueError, KeyError, TypeError):
-            raise BadInput(f"{shown(path)} is no manifest of naflow: give another --out.") from None
+        head, photos = _parts(path, self.head)
         differing = [
             name
             for part, values in self.head.items()
@@ -52,11 +50,18 @@ class Manifest:
         self.photos = photos
 
     def done(self, key: str) -> bool:
-        """Whether a photo's entry is there for every method, and every file that it names."""
+        """Whether a photo's entry is there for every method, and every file that it names, as it
+        was written."""
         methods = self.photos.get(key, {}).get("methods", {})
-        files = [file for entry in methods.values() for file in entry["files"]]
-        wanted = set(self.head["settings"]["methods"])
-        return set(methods) == wanted and all((self.folder / file).is_file() for file in files)
+        if set(methods) != set(self.head["settings"]["methods"]):
+            return False
+        return all(self._whole(entry.get("files")) for entry in methods.values())
+
+    def _whole(self, files: object) -> bool:
+        if not isinstance(files, dict):  # of an older version, which kept no checksums
+            return False
+        paths = {self.folder / file: told for file, told in files.items()}
+        return all(path.is_file() and sha256(path) == told for path, told in paths.items())
 
     def write(self) -> None:
         """Write the file, whole or not at all."""
@@ -68,3 +73,31 @@ class Manifest:
         }
         with replacing(self.folder / NAME) as partial:
             partial.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+def _parts(path: Path, parts: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Those parts of a manifest's head, and its photos. Raises BadInput where it is none."""
+    old, wanted = _loaded(path), [*parts, "photos"]
+    if not (_has_objects(old, *wanted) and all(map(_is_entry, old["photos"].values()))):
+        raise BadInput(f"{shown(path)} is no manifest of naflow: give another --out.")
+    return {part: old[part] for part in parts}, old["photos"]
+
+
+def _loaded(path: Path) -> Any:
+    """The JSON of a file; None where it holds none."""
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return None
+
+
+def _has_objects(content: Any, *keys: str) -> bool:
+    return isinstance(content, dict) and all(isinstance(content.get(key), dict) for key in keys)
+
+
+def _is_entry(entry: Any) -> bool:
+    """Whether this can be what is told of a photo: for every method the files there are."""
+    if not _has_objects(entry, "methods") or not _has_objects(entry["methods"], *entry["methods"]):
+        return False
+    files = [told.get("files") for told in entry["methods"].values()]
+    return all(isinstance(some, list) and all(isinstance(f, str) for f in some) for some in files)

@@ -3,36 +3,38 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import warnings
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from naflow.cli.files import reason, shown
+from naflow import raster
+from naflow.cli.files import shown
 from naflow.errors import BadInput
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-_DEPTH = 257  # 65535 / 255: from 16 bits a channel to 8
+_STEM = 120  # bytes of a name that stand in its folder's: file systems take 255
+_DIGITS = 32  # of the hash: 128 bits, so that nobody can make two pictures share a folder
 
 
 @dataclass(frozen=True)
 class PhotoFile:
     """A file of the disk, read once, and the name of the folder that its results go to.
 
-    The same name and content give the same key, another name or content another.
+    The same name and content give the same key, another name or content another; of names of more
+    than _STEM bytes only their beginning counts.
     """
 
     path: Path
     content: bytes
+
+    @classmethod
+    def read(cls, path: Path) -> PhotoFile:
+        """Raises BadInput for what is no file or cannot be read."""
+        return cls(path, raster.content(path, shown(path)))
 
     @property
     def sha256(self) -> str:
@@ -40,26 +42,25 @@ class PhotoFile:
 
     @property
     def key(self) -> str:
-        return f"{shown(Path(self.path.stem))}-{self.sha256[:8]}"
+        stem = shown(Path(self.path.stem)).encode()[:_STEM].decode("utf-8", "ignore")
+        return f"{stem}-{self.sha256[:_DIGITS]}"
 
 
 def photo_paths(given: Sequence[Path]) -> list[Path]:
     """The photos given, and those of the folders given (not of folders inside), by name.
 
-    Raises BadInput for a path that is not there and for a folder without photos.
+    What has a photo's ending counts as one; whether it is one, reading it tells. Raises BadInput
+    for a path that is not there and for a folder without photos.
     """
     found: list[Path] = []
     for path in given:
-        if path.is_dir():
-            inside = sorted(
-                file
-                for file in path.iterdir()
-                if file.suffix.lower() in ENDINGS and not file.is_dir()
-            )
-            if not inside:
+        photo = path.suffix.lower() in raster.ENDINGS
+        if os.path.isdir(path):
+            inside = sorted(f for f in path.iterdir() if f.suffix.lower() in raster.ENDINGS)
+            if not inside and not photo:
                 raise BadInput(f"{shown(path)}: no photos in this folder.")
-            found += inside
-        elif path.exists():
+            found += inside or [path]
+        elif os.path.lexists(path):
             found.append(path)
         else:
             raise BadInput(f"{shown(path)}: there is no such photo.")
@@ -69,44 +70,17 @@ def photo_paths(given: Sequence[Path]) -> list[Path]:
 def square(file: PhotoFile, size: int) -> np.ndarray:
     """The largest square in the middle of the upright photo, (size, size, 3) uint8 RGB.
 
-    Transparent pixels lie on white; of several frames the first is taken. Raises BadInput, naming
-    the photo, for a file that is damaged or no picture.
+    Raises BadInput, naming the photo, for one that cannot be read as a picture (naflow.raster).
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on large pictures, and on faults that do no harm
-            with Image.open(io.BytesIO(file.content)) as image:
-                rgb = _rgb(ImageOps.exif_transpose(image))
-    except UnidentifiedImageError:
-        raise BadInput(f"{shown(file.path)} is no picture, or a damaged one.") from None
-    except Exception as error:  # a damaged file can raise anything
-        raise BadInput(f"{shown(file.path)} cannot be decoded ({reason(error)}).") from None
-    side, (width, height) = min(rgb.size), rgb.size
+    image = raster.rgb(file.content, shown(file.path))
+    side, (width, height) = min(image.size), image.size
     left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side)
-    return np.asarray(rgb.resize((size, size), Image.Resampling.BILINEAR, box=box))
-
-
-def _rgb(image: Image) -> Image:
-    from PIL import Image as images
-
-    if image.mode.startswith("I"):
-        image = images.fromarray((np.asarray(image) // _DEPTH).clip(0, 255).astype(np.uint8))
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers of unknown range")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = images.new("RGBA", image.size, "white")
-        image = images.alpha_composite(white, image)
-    return image.convert("RGB")
+    return raster.cut(image, (left, top, left + side, top + side), size)
 
 
 def normalised(
     squares: Iterable[np.ndarray], mean: Sequence[float], std: Sequence[float]
 ) -> Tensor:
     """Squares (H, W, 3) uint8 as a network's input (B, 3, H, W): (x / 255 - mean) / std."""
-    images = torch.from_numpy(np.stack(list(squares))).permute(0, 3, 1, 2).float() / 255
-    shift, scale = (torch.tensor(list(v))[:, None, None] for v in (mean, std))
-    return ((images - shift) / scale).contiguous()
+    images = torch.from_numpy(np.stack(list(squares))).permute(0, 3, 1, 2)
+    return raster.normalised(images, mean, std).contiguous()

@@ -11,10 +11,11 @@ import numpy as np
 from torch import Tensor
 
 from naflow import plot
+from naflow.atomic import replacing
 from naflow.cli import pictures
-from naflow.cli.files import replacing
+from naflow.cli.files import sha256
 from naflow.flow import Flow
-from naflow.scores import ClassLogit, Score
+from naflow.scores import ClassContrast, ClassLogit, Score
 
 _TOP = 5
 
@@ -46,13 +47,16 @@ class Result:
         return [self._class(int(i)) | {"confidence": rounded(confidence[i])} for i in order]
 
     def explained(self) -> dict[str, Any]:
-        """The class that is explained, or {} for an embedding, and its score."""
+        """The class that is explained, with its probability, or {} for an embedding; the score."""
         found: dict[str, Any] = {"score": rounded(self.flow.score[self.row])}
-        if not isinstance(self.score, ClassLogit):
+        if not isinstance(self.score, (ClassLogit, ClassContrast)):
             return found
         chosen = self.score.index
         index = chosen if isinstance(chosen, int) else int(self.flow.output[self.row].argmax())
-        return self._class(index) | found
+        if isinstance(chosen, list):
+            index = chosen[self.row]
+        confidence = self.flow.output[self.row].softmax(0)[index]
+        return self._class(index) | {"confidence": rounded(confidence)} | found
 
     def _class(self, index: int) -> dict[str, Any]:
         return {"index": index, "name": self.classes[index] if self.classes else None}
@@ -71,16 +75,28 @@ class Result:
             for layer, stats in self.flow.stats.items()
         }
 
+    def told(self) -> str:
+        """The most probable classes and the colours, as they stand below a picture."""
+        found = [
+            f"{one['name'] or 'class ' + str(one['index'])} {one['confidence']:.1%}"
+            for one in self.predictions()
+        ]
+        predicted = f"Predicted: {', '.join(found)}.\n" if found else ""
+        return predicted + plot.CONVENTION
+
+    def overlays(self) -> dict[str, np.ndarray]:
+        """Each layer's map over the photo, (H, W, 3) in [0, 1]."""
+        return {layer: plot.overlay(self.square / 255, found) for layer, found in self.maps.items()}
+
     def write(self, folder: Path, within: str, title: str) -> dict[str, Any]:
         """Write maps.npz, strip.png and an overlay a layer to folder/within; what there is to say
         of them, for the manifest."""
         files, maps = [f"{within}/maps.npz", f"{within}/strip.png"], self.maps
         with replacing(folder / files[0]) as partial, partial.open("wb") as file:
             np.savez(file, allow_pickle=False, **maps)
-        image = self.square / 255
-        overlays = {layer: plot.overlay(image, found) for layer, found in maps.items()}
+        overlays = self.overlays()
         with replacing(folder / files[1]) as partial:
-            pictures.strip(partial, image, overlays, title)
+            pictures.strip(partial, self.square / 255, overlays, title, self.told())
         for number, (layer, overlay) in enumerate(overlays.items(), 1):
             name = re.sub(r"[^\w.#-]", "_", layer)
             files.append(f"{within}/{number:02d}-{name}.png")
@@ -90,7 +106,7 @@ class Result:
             "explained": self.explained(),
             "layers": list(maps),
             "statistics": self.statistics(),
-            "files": files,
+            "files": {file: sha256(folder / file) for file in files},
         }
 
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import numpy as np
 
+from naflow.atomic import replacing
+from naflow.cli import pictures
 from naflow.cli.files import shown
+from naflow.cli.layers import Layers
 from naflow.cli.manifest import Manifest
 from naflow.cli.photos import PhotoFile, square
 from naflow.cli.progress import Progress
+from naflow.cli.question import Question
 from naflow.cli.results import Result
 from naflow.cli.subject import Subject
-from naflow.errors import BadInput, NotFinite
+from naflow.errors import BadInput, NotFinite, printable
 from naflow.explainer import Explainer
 
 _PAUSE = 2.0  # seconds between two writings of the manifest
@@ -30,13 +34,15 @@ class _Photo:
 
 @dataclass(frozen=True)
 class Run:
-    """methods by their names on the command line; layers None: all of them."""
+    """methods by their names on the command line; questions by the names of their folders."""
 
     asked: Subject
     methods: Mapping[str, Explainer]
-    layers: Sequence[str] | None
+    questions: Mapping[str, Question]
+    layers: Layers
     manifest: Manifest
     progress: Progress
+    seen: dict[str, Path] = field(default_factory=dict)  # the photo that each folder is of
 
     def all(self, paths: Sequence[Path], batch: int) -> None:
         """Explain the photos that are not done, `batch` at once, and keep the manifest up to date,
@@ -55,12 +61,13 @@ class Run:
 
     def _batch(self, start: int, paths: Sequence[Path]) -> None:
         """A batch is done again whole: the last digits of a map may depend on its neighbours."""
-        files = [file for path in paths if (file := self._read(path))]
+        read = [file for path in paths if (file := self._read(path))]
+        files = [file for file in read if self._is_new(file)]
         if all(self.manifest.done(file.key) for file in files):
             return
         photos = [photo for file in files if (photo := self._decoded(file))]
         results: dict[str, dict[str, Result]] = {photo.file.key: {} for photo in photos}
-        for name in self.methods:
+        for name in self.questions:
             if photos:
                 self.progress.at(start, shown(Path(photos[0].file.path.name)), name)
                 for photo, result in self._explained(name, photos):
@@ -70,10 +77,17 @@ class Run:
 
     def _read(self, path: Path) -> PhotoFile | None:
         try:
-            return PhotoFile(path, path.read_bytes())
-        except OSError as error:
-            self.manifest.failed.append(f"{shown(path)} cannot be read ({error.strerror}).")
+            return PhotoFile.read(path)
+        except BadInput as error:
+            self.manifest.failed.append(str(error))
             return None
+
+    def _is_new(self, file: PhotoFile) -> bool:
+        """Whether no photo before has this one's folder. The same photo given twice is said."""
+        first = self.seen.setdefault(file.key, file.path)
+        if first != file.path:
+            self.progress.say(f"{shown(file.path)} is the same photo as {shown(first)}")
+        return first == file.path
 
     def _decoded(self, file: PhotoFile) -> _Photo | None:
         try:
@@ -85,9 +99,11 @@ class Run:
     def _explained(self, name: str, photos: Sequence[_Photo]) -> list[tuple[_Photo, Result]]:
         """Each photo's result. One that cannot be explained does not take the others with it."""
         images = self.asked.images([photo.square for photo in photos])
-        score, classes = self.asked.score, self.asked.classes
+        question, classes = self.questions[name], self.asked.classes
+        explainer = self.methods[question.method]
+        score = question.score(explainer, self.asked.network, images) or self.asked.score
         try:
-            flow = self.methods[name](images, score, layers=self.layers)
+            flow = self.layers.flow(explainer, images, score)
         except (BadInput, NotFinite) as error:
             if len(photos) > 1:
                 return [pair for photo in photos for pair in self._explained(name, [photo])]
@@ -105,21 +121,33 @@ class Run:
         for name, result in results.items():
             entry["predictions"] = result.predictions()
             model = self.manifest.head["settings"]["model"]
-            title = f"{shown(Path(file.path.name))}, {model}, {result.flow.method}{_said(result)}"
+            title = f"{shown(Path(file.path.name))}, {model}, {result.flow.method}: {_said(result)}"
             entry["methods"][name] = result.write(self.manifest.folder, f"{file.key}/{name}", title)
+        for method in self.methods:
+            of_method = [n for n in results if n != method and self.questions[n].method == method]
+            if of_method:
+                path = f"{file.key}/{method}/classes.png"
+                self._rows(path, [results[name] for name in of_method])
+                entry["methods"][of_method[-1]]["files"].append(path)
         if results:
             self.manifest.photos[file.key] = entry
-            said = _said(next(iter(results.values())))
+            said = ": " + ", ".join(dict.fromkeys(_said(one) for one in results.values()))
             self.progress.say(f"{entry['file']}{said} -> {shown(self.manifest.folder / file.key)}")
+
+    def _rows(self, path: str, results: Sequence[Result]) -> None:
+        """One picture of one method, a row for each class that it was asked for."""
+        first = results[0]
+        drawn = [(_said(one), one.square / 255, one.overlays()) for one in results]
+        title = f"{first.flow.method}, each class against the others"
+        with replacing(self.manifest.folder / path) as partial:
+            pictures.rows(partial, drawn, title, first.told())
 
 
 def _said(result: Result) -> str:
     """What is explained, in a few words."""
-    explained, predictions = result.explained(), result.predictions()
+    explained = result.explained()
     if "index" not in explained:
-        return f": score {explained['score']:.3g}"
-    said = f": {explained['name'] or 'class ' + str(explained['index'])}"
-    for prediction in predictions:
-        if prediction["index"] == explained["index"]:
-            said += f" ({prediction['confidence']:.0%})"
-    return said
+        return f"score {explained['score']:.3g}"
+    share = explained["confidence"]
+    probability = f"{share:.0%}" if share >= 0.01 else "below 1%"
+    return f"{printable(explained['name'] or 'class ' + str(explained['index']))} ({probability})"

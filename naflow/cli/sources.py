@@ -16,7 +16,11 @@ from torch import Tensor, nn
 
 from naflow.cli.files import need, reason
 from naflow.errors import BadInput, near_names
-from naflow.models import Input, card, checkpoint, create, list_models, published
+from naflow.models import Input, card, checkpoint, create, installed, list_models, published
+from naflow.models.imagenet import class_names
+
+#: What the user's own code can raise: also the wish to end the program, which is not its own.
+ANY = (Exception, SystemExit)
 
 _FORMS = " Or give torchvision:NAME, or package.module:factory of your own."
 
@@ -30,6 +34,7 @@ class Source:
     embedding   whether its output is known to be no classes
     has_weights whether it may bring weights of its own
     categories  the class names it was published with, None where there are none
+    published   the file of weights that is installed with it, None where there is none
     """
 
     build: Callable[[Path | None, int | None], nn.Module]
@@ -37,6 +42,7 @@ class Source:
     embedding: bool = False
     has_weights: bool = False
     categories: Sequence[str] | None = None
+    published: Callable[[], Path | None] = lambda: None
 
     def network(self, weights: Path | None, classes: int | None = None) -> nn.Module:
         """The network in evaluation mode; without a file the same numbers every time."""
@@ -60,7 +66,14 @@ def source(name: str) -> Source:
     def build(weights: Path | None, classes: int | None) -> nn.Module:
         return create(name, weights, **({} if classes is None else {"classes": classes}))
 
-    return Source(build, known.input, categories=_published("resnet18").meta["categories"])
+    comes_with = any(weights.installed for weights in known.weights)
+    return Source(
+        build,
+        known.input,
+        has_weights=comes_with,
+        categories=class_names(),
+        published=lambda: installed(name) if comes_with else None,
+    )
 
 
 def _torchvision(name: str) -> Source:
@@ -92,20 +105,21 @@ def _published(name: str) -> Any:
 
 
 def _made(name: str) -> nn.Module:
-    """What `package.module:factory` returns; the current folder can be imported from."""
+    """What `package.module:factory` returns. Its code runs; the current folder is where it is
+    looked for last, so that no file there stands in for an installed package."""
     module, factory = name.split(":", 1)
     if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+        sys.path.append(str(Path.cwd()))
     try:
         found = importlib.import_module(module)
-    except Exception as error:  # the user's own code can raise anything
+    except ANY as error:
         raise BadInput(f"--model {name}: {module} cannot be imported ({reason(error)}).") from None
     if not hasattr(found, factory):
         own = [word for word in vars(found) if not word.startswith("_")]
         raise BadInput(f"--model {name}: {module} has no {factory!r}.{near_names(factory, own)}")
     try:
         network = getattr(found, factory)()
-    except Exception as error:
+    except ANY as error:
         raise BadInput(
             f"--model {name}: calling it without arguments failed ({reason(error)})."
         ) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from naflow.cli import photos
 from naflow.cli.files import reason, sha256, shown
-from naflow.cli.labels import class_index, class_names, read
-from naflow.cli.sources import Source, fingerprint, source
+from naflow.cli.labels import class_names, read, targets
+from naflow.cli.question import Target
+from naflow.cli.sources import ANY, Source, fingerprint, source
 from naflow.errors import BadInput
 from naflow.models import Input
 from naflow.run.preserve import preserved
@@ -28,6 +29,7 @@ class Subject:
     weights  the file's name (None: none given) and the sha256 of its content; without a file, of
              the numbers that the network has
     classes  class names in order, None where none are known
+    targets  the classes asked for, where they are not one that the score names
     """
 
     network: nn.Module
@@ -36,6 +38,7 @@ class Subject:
     weights: dict[str, str | None]
     classes: list[str] | None
     device: torch.device
+    targets: list[Target] = field(default_factory=list)
 
     def images(self, squares: list[np.ndarray]) -> Tensor:
         """Squares (H, W, 3) uint8 as the network's input (B, 3, H, W), on its device."""
@@ -52,19 +55,21 @@ def subject(arguments: Namespace) -> Subject:
     wanted = input_of(origin, arguments)
     _check_weights(arguments, origin)
     labels = None if arguments.labels is None else read(arguments.labels)
-    network = origin.network(arguments.weights, len(labels) if labels else None).to(device)
+    file = arguments.weights or (None if arguments.random_weights else origin.published())
+    network = origin.network(file, len(labels) if labels else None).to(device)
     weights: dict[str, str | None] = {"file": None, "sha256": fingerprint(network)}
-    if arguments.weights is not None:
-        weights = {"file": shown(Path(arguments.weights.name)), "sha256": sha256(arguments.weights)}
+    if file is not None:
+        weights = {"file": shown(Path(file.name)), "sha256": sha256(file)}
     probe = _probe(arguments.reference, wanted.size)
     output = _output(network, photos.normalised([probe], wanted.mean, wanted.std).to(device))
     if arguments.reference is not None:
         return Subject(network, wanted, ChannelContribution(output), weights, None, device)
     count = _classes(output, origin, arguments.model)
     names = class_names(labels, arguments.weights, origin.categories, count)
-    target = arguments.target
-    index = None if target is None else class_index(target, names, count)
-    return Subject(network, wanted, ClassLogit(index), weights, names, device)
+    asked = targets(arguments.target or (), names, count)
+    if len(asked) == 1 and len(asked[0].classes) == 1:
+        return Subject(network, wanted, ClassLogit(asked[0].classes[0]), weights, names, device)
+    return Subject(network, wanted, ClassLogit(), weights, names, device, asked)
 
 
 def input_of(origin: Source, arguments: Namespace) -> Input:
@@ -141,7 +146,7 @@ def _output(network: nn.Module, images: Tensor) -> Tensor:
             output = network(images)
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:  # the user's own code can raise anything
+    except ANY as error:
         shape = tuple(images.shape)
         raise BadInput(f"The network cannot take images {shape} ({reason(error)}).") from None
     if not isinstance(output, Tensor):

@@ -41,7 +41,7 @@ class CAM(Explainer):
                 if layer.name in order:
                     found = self.evidence(layer.activation, layer.importance)
                     record.check_finite(layer.name, found)
-                    maps[layer.name] = found if self.signed else found.relu_()
+                    maps[layer.name] = found if self.signed else found.relu()
                     if "importance" in keep:
                         importance[layer.name] = layer.importance
             if len(maps) == len(order):

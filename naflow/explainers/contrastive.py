@@ -92,7 +92,8 @@ def other_classes(logits: Tensor, method: str) -> int:
     """N - 1. Raises BadInput where it is 0."""
     if logits.shape[1] < 2:
         raise BadInput(
-            f"{method} contrasts with other classes, and there is none: give others=, embeddings "
-            "of other references, or use variant=2, which needs none."
+            f"{method} contrasts with other classes, and there is none: of a similarity, give "
+            "others=, embeddings of other references; a single logit is explained by LRP, and by "
+            "CLRP with variant=2."
         )
     return logits.shape[1] - 1

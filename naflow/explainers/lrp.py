@@ -13,7 +13,7 @@ Where relevance starts (research marks: [P] paper, [C] authors' code, [A] assume
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from naflow.explainers.cam import CAM
 from naflow.explainers.propagation import Relevance, refuse_opaque
 from naflow.explainers.rules import Rules
 from naflow.flow import Flow
+from naflow.reverse.descent import Layer
 from naflow.reverse.record import Record, check_score, explained_run
 from naflow.run.run import Inputs, run
 from naflow.scores import (
@@ -53,6 +54,22 @@ class RelevanceRecord(Record):
     """A recorded run whose importance is relevance; start is the relevance at the output."""
 
     start: Tensor = field(kw_only=True)
+
+    def descend(self) -> Iterator[Layer]:
+        """As of any record. Raises BadInput where what arrives at the last layer is rounding."""
+        for number, layer in enumerate(super().descend()):
+            if number == 0:
+                self._check_arrived(layer)
+            yield layer
+
+    def _check_arrived(self, last: Layer) -> None:
+        least = 1e-6 * _sum(self.start.abs())
+        nothing = (_sum(last.importance.abs()) <= least).nonzero()[:, 0].tolist()
+        if nothing:
+            raise BadInput(
+                f"For images {nothing} what speaks for the score and what speaks against it are "
+                f"the same at '{last.name}', the last feature map: there is nothing to draw."
+            )
 
 
 class LRP(CAM):

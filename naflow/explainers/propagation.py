@@ -6,7 +6,8 @@ branches and reused modules, and one reverse pass gives it at every cut point.
 
     convolution, linear        a rule of rules.py
     batch norm                 passes; its scale joins the layer before it (Rules.batch_norm)
-    other norms, activations   pass R unchanged (that they may: assumed, as everywhere in LRP)
+    other norms, activations   pass R unchanged (that they may: assumed, as everywhere in LRP), and
+                               so does a dropout that is always on
     sums a + b, a - b          a R / (a + b), b R / (a + b), signed and stabilised
     products a * gate          all of R to a, the gate is a constant (assumed: signal takes all)
     averages, sums over space  in proportion to the inputs, signed and stabilised
@@ -45,6 +46,7 @@ _AVERAGES = (
 )  # fmt: skip
 _SUMS = ("add", "sub", "rsub")
 _PRODUCTS = ("mul", "div", "rdiv")
+_SUMS_OF_PRODUCTS = {"addcmul": "mul", "addcdiv": "div"}
 _MOVES = (
     "max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
     "adaptive_max_pool3d", "max", "amax", "maximum", "interpolate", "upsample", "cat", "concat",
@@ -53,8 +55,11 @@ _MOVES = (
     "select", "narrow", "index_select", "chunk", "split", "split_with_sizes", "unbind", "expand",
     "expand_as", "repeat", "repeat_interleave", "roll", "flip", "contiguous", "clone", "to",
     "float", "double", "type", "type_as", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
-    "native_channel_shuffle", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout",
-    "feature_alpha_dropout", "feature_dropout",
+    "native_channel_shuffle",
+)  # fmt: skip
+_DROPOUTS = (
+    "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout",
+    "feature_dropout",
 )  # fmt: skip
 
 
@@ -143,7 +148,7 @@ class Relevance:
     ) -> Any:
         """What the call returns, its gradient a relevance; data: the values among its arguments."""
         self._data = dict(data)
-        self._was = next(tensors((args, kwargs))) if overwrites(func, args, kwargs) else None
+        self._was = tensors((args, kwargs))[0] if overwrites(func, args, kwargs) else None
 
         def prepared(tensor: Tensor) -> Tensor:
             """Constants carry no relevance, nor does what was not seen."""
@@ -176,14 +181,16 @@ class Relevance:
             return self._layer(name, func, args, kwargs)
         if name == "batch_norm":
             return self._batch_norm(func, args, kwargs)
-        if name in _PASS:
+        if name in _PASS or (name in _DROPOUTS and _drops(func, args, kwargs)):
             return _passed(func, args, kwargs, 0)
         if name in _AVERAGES:
             return self._average(func, args, kwargs)
         if name in _SUMS or name in _PRODUCTS:
             return self._binary(name, func, args, kwargs)
+        if name in _SUMS_OF_PRODUCTS:
+            return self._sum_of_product(name, *args, **kwargs)
         out = func(*args, **kwargs)
-        if name in _MOVES:
+        if name in _MOVES or name in _DROPOUTS:
             return out
         return replaced(out, lambda v: _refusing(v, name) if v.requires_grad else v, Tensor)
 
@@ -255,6 +262,17 @@ class Relevance:
             lambda a, b: a * b, lambda r, a, b: (_fit(r / 2, a), _fit(r / 2, b)), a, b
         )
 
+    def _sum_of_product(
+        self, name: str, first: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
+    ) -> Tensor:
+        """As the two operations that it is: first + value * tensor1 * tensor2."""
+        kind, pair = _SUMS_OF_PRODUCTS[name], (tensor1, tensor2)
+        product = self._binary(kind, getattr(torch, kind), pair, {})
+        known = next((self._data[id(t)] for t in pair if self._is_data(t)), None)
+        if known is not None:
+            self._data[id(product)] = known
+        return self._binary("add", torch.add, (first, product), {"alpha": value})
+
 
 def _refusing(x: Tensor, name: str) -> Tensor:
     """x, from an operation without a rule: it may be part of a gate, but no relevance may come."""
@@ -286,6 +304,12 @@ def _passed(func: Callable, args: tuple, kwargs: dict, at: int) -> Tensor:
         return func(*args[:at], x, *args[at + 1 :], **kwargs)
 
     return _Passed.apply(compute, args[at])
+
+
+def _drops(func: Callable, args: tuple, kwargs: dict) -> bool:
+    """Whether a dropout is on; what it keeps is scaled, its relevance is not."""
+    given = named(func, args, kwargs)
+    return given.get("training", given.get("train", args[2] if len(args) > 2 else True))
 
 
 def _split_sum(sign: float, epsilon: float) -> Send:

@@ -57,6 +57,11 @@ class InverseConfig:
     contrast: bool = False
     reduce: Reduce = "sum"
 
+    @property
+    def solves(self) -> bool:
+        """Whether anything is inverted; else every x~ is the forward activation itself."""
+        return self.damping < math.inf or self.anchor != "forward"
+
     def __post_init__(self) -> None:
         for name, allowed in (
             ("anchor", get_args(Anchor)),

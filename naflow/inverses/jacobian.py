@@ -9,10 +9,12 @@ operations, about one forward pass (measured 3.5 times less than the double-vjp 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from naflow.errors import UnsupportedModel
 from naflow.inverses.activation import Leaky, Rectifier, Smooth
@@ -105,7 +107,21 @@ def _linearised(operation: Operation, inputs: list[Tensor]) -> tuple[Sequence[Te
     def function(*values: Tensor) -> tuple[Tensor, ...]:
         return tuple(_apply(operation, values))
 
-    return results, lambda t: torch.func.jvp(function, primals, tuple(t))[1]
+    # PyTorch's fused attention has no forward-mode derivative; the same, spelt out, has one.
+    spelt_out = name.endswith(("scaled_dot_product_attention", "multi_head_attention_forward"))
+
+    def tangent(t: Sequence[Tensor]) -> Sequence[Tensor]:
+        try:
+            with sdpa_kernel(SDPBackend.MATH) if spelt_out else nullcontext():
+                return torch.func.jvp(function, primals, tuple(t))[1]
+        except NotImplementedError as error:
+            raise UnsupportedModel(
+                f"'{name}' in '{operation.scope or 'the model'}' has no forward-mode derivative in "
+                "PyTorch, so its unit cannot be inverted: a preset that solves nothing, "
+                "'selective', explains the model."
+            ) from error
+
+    return results, tangent
 
 
 def _apply(operation: Operation, inputs: Sequence[Tensor]) -> list[Tensor]:

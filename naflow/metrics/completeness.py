@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from naflow.metrics.answers import checked
 from naflow.reverse.descent import gradients
+from naflow.reverse.record import check_score
 from naflow.run.cut import cut, upstream
 from naflow.run.operation import Operation, Value
 from naflow.run.preserve import preserved
@@ -53,12 +54,14 @@ def completeness(
     """The balance of the input and every cut point, shallow to deep; one forward and reverse pass.
 
     Rounding leaves an error of about 1e-6 in float32, 1e-14 in float64. Raises BadInput for a score
-    that is not (B,), UnsupportedModel for one that does not depend on the images.
+    that is not (B,) or does not depend on the images, UnsupportedModel for a model through which no
+    gradient comes back to them.
     """
     with torch.inference_mode(False), preserved(model):
         ran = run(model, images, inputs)
         with torch.enable_grad():
             value = score(ran.output)
+        check_score(value, ran)
         total = checked(value, len(images)).detach()
         chain = cut(ran, ran.behind(value))
         points = {"input": ran.images} | {unit.name: unit.result for unit in chain.units}

@@ -1,15 +1,20 @@
-"""The nine networks of the NAFlow paper, and their weights. Needs torchvision and safetensors."""
+"""The nine networks of the NAFlow paper, EfficientNet-Lite0, and their weights.
 
-from naflow.models.card import Input, ModelCard, Weights
-from naflow.models.registry import card, convert, create, list_models, memory_bank, table
+Needs torchvision and safetensors.
+"""
+
+from naflow.models.card import File, Input, ModelCard, Weights
+from naflow.models.registry import card, convert, create, installed, list_models, memory_bank, table
 
 __all__ = [
+    "File",
     "Input",
     "ModelCard",
     "Weights",
     "card",
     "convert",
     "create",
+    "installed",
     "list_models",
     "memory_bank",
     "table",

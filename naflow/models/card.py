@@ -19,10 +19,19 @@ class Input:
 
 
 @dataclass(frozen=True)
+class File:
+    """A file of an installed distribution, by the distribution's and its own name."""
+
+    package: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Weights:
     """A published file. size in bytes and sha256 are None where nobody has published them.
 
-    about  the size as far as it is known; no file there is twice as large
+    about      the size as far as it is known; no file there is twice as large
+    installed  where it lies once its package is installed; None: it has to be downloaded
     """
 
     address: str
@@ -30,6 +39,7 @@ class Weights:
     sha256: str | None = None
     note: str = ""
     about: int | None = None
+    installed: File | None = None
 
     @property
     def bytes(self) -> str:

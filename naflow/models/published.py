@@ -38,6 +38,34 @@ _MULTI_SIMILARITY = (
     (r"backbone\.model\.", ""),
     (r"head\.fc\.", "fc."),
 )
+# EfficientNet-PyTorch counts the blocks of all stages in one row.
+_LITE0_PARTS = {
+    "_expand_conv": "expand.conv",
+    "_bn0": "expand.norm",
+    "_depthwise_conv": "depthwise.conv",
+    "_bn1": "depthwise.norm",
+    "_project_conv": "project.conv",
+    "_bn2": "project.norm",
+}
+_LITE0_ENDS = {
+    "_conv_stem": "stem.conv",
+    "_bn0": "stem.norm",
+    "_conv_head": "head.conv",
+    "_bn1": "head.norm",
+    "_fc": "classifier",
+}
+_LITE0 = (
+    *((rf"{old}\.", f"{new}.") for old, new in _LITE0_ENDS.items()),
+    *(
+        (rf"_blocks\.{number}\.{old}\.", f"stages.{stage}.{block}.{new}.")
+        for number, (stage, block) in enumerate(
+            (stage, block)
+            for stage, blocks in enumerate((1, 2, 2, 3, 3, 4, 1))
+            for block in range(blocks)
+        )
+        for old, new in _LITE0_PARTS.items()
+    ),
+)
 
 #: For each network, beginnings of names and what they become (None: the tensor is not needed).
 _RENAMED: dict[str, tuple[tuple[str, str | None], ...]] = {
@@ -46,6 +74,7 @@ _RENAMED: dict[str, tuple[tuple[str, str | None], ...]] = {
     "conv64f": _CONV64F,
     "conv4net": _CONV4NET,
     "resnet50_ms": _MULTI_SIMILARITY,
+    "efficientnet_lite0": _LITE0,
 }
 
 

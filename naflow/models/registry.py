@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -14,6 +15,9 @@ from naflow.errors import BadInput, near_names
 from naflow.models import checkpoint, lemniscate, published
 from naflow.models.card import ModelCard
 from naflow.models.cards import CARDS
+from naflow.models.imagenet import class_names
+from naflow.models.installed import path_of
+from naflow.models.settings import check, parameters
 from naflow.table import aligned
 
 
@@ -87,7 +91,19 @@ def convert(name: str, source: str | Path, target: str | Path, **settings: objec
     with Path(source).open("rb") as file:
         origin = hashlib.file_digest(file, "sha256").hexdigest()
     about = {"model": name, "settings": settings, "source_sha256": origin}
+    if name == "efficientnet_lite0":
+        about["classes"] = class_names()
     checkpoint.save_safetensors(Path(target), network.state_dict(), about)
+
+
+def installed(name: str) -> Path | None:
+    """The published weights of a network whose card says that they come in a package, checked;
+    None for the others.
+
+    Raises BadInput for an unknown network, and for a package that is missing or damaged.
+    """
+    inside = [weights for weights in card(name).weights if weights.installed]
+    return path_of(inside[0]) if inside else None
 
 
 def memory_bank(source: str | Path) -> Tensor:
@@ -97,6 +113,11 @@ def memory_bank(source: str | Path) -> Tensor:
     Raises BadInput where the file is missing, damaged, or names code beyond NPID's own.
     """
     return lemniscate.read(Path(source)).memory
+
+
+def settings_of(name: str) -> dict[str, Any]:
+    """The names of a network's settings, each with its annotation. Raises BadInput as `card`."""
+    return parameters(_function(name))
 
 
 def _function(name: str) -> Callable[..., nn.Module]:
@@ -115,11 +136,13 @@ def _function(name: str) -> Callable[..., nn.Module]:
 
 def _build(name: str, settings: dict[str, object]) -> nn.Module:
     build = _function(name)
-    known = list(inspect.signature(build).parameters)
-    for setting in settings:
-        if setting not in known:
-            raise BadInput(f"{name} has no setting {setting!r}.{near_names(setting, known)}")
-    return build(**settings)
+    check(settings, parameters(build), name)
+    try:
+        return build(**settings)
+    except (RuntimeError, ValueError, TypeError, OverflowError) as error:
+        told = ", ".join(f"{key}={value!r}" for key, value in settings.items())
+        reason = str(error).partition("\n")[0]
+        raise BadInput(f"{name} cannot be built with {told or 'its settings'}: {reason}") from None
 
 
 def _check_fit(path: Path, name: str, network: nn.Module, state: dict[str, Tensor]) -> None:

@@ -18,10 +18,12 @@ class Left(NamedTuple):
 
     importance  (B, C, *size), which the layer passes on
     evidence    (B, *size) sum_k alpha_k x_k of it
+    share       (B,) of the layer's neurons, float64
     """
 
     importance: Tensor
     evidence: Tensor
+    share: Tensor
 
 
 Rule = Callable[[Tensor, Tensor], Left]
@@ -49,19 +51,36 @@ def disputed(importance: Tensor, activation: Tensor) -> Left:
     """As `opposing`, and what is left counts by how far a place's channels agree: a is squared.
 
     Where p and n nearly cancel, their difference is mostly chance, and there is much of it: most
-    places of a map are of no matter to the score. Ours, not the paper's.
+    places of a map are of no matter to the score. What is left is scaled, image by image, so that
+    it adds up to what `opposing` would leave: else it underflows within fifty layers. Ours, not the
+    paper's.
     """
     return _agreed(importance, activation, 2)
 
 
 def _agreed(importance: Tensor, activation: Tensor, power: int) -> Left:
     contribution = importance * activation
-    speaks_for = contribution.relu().sum(1, keepdim=True)
-    net = contribution.sum(1, keepdim=True).relu()
-    agreement = torch.where(speaks_for > 0, net / speaks_for, 0.0).pow(power)
-    # importance * agreement where the contribution is positive, else 0, in one pass
-    left = torch.ops.aten.threshold_backward(importance * agreement, contribution, 0)
-    return Left(left, (speaks_for * agreement)[:, 0])
+    net = contribution.sum(1, keepdim=True).relu_()
+    left = contribution.relu()
+    speaks_for = left.sum(1, keepdim=True)
+    agreement = _ratio(net, speaks_for).pow(power)
+    agreement = agreement * _ratio(_total(net), _total(speaks_for * agreement))
+    neurons = left.sign_().sum(1, keepdim=True) * (agreement > 0)
+    share = neurons.flatten(1).sum(1).double() / importance[0].numel()
+    # importance * agreement where the contribution is positive, else 0, in one pass each: these
+    # tensors are larger than a cache
+    torch.mul(importance, agreement, out=left)
+    torch.ops.aten.threshold_backward.grad_input(left, contribution, 0, grad_input=left)
+    return Left(left, (speaks_for * agreement)[:, 0], share)
+
+
+def _total(evidence: Tensor) -> Tensor:
+    """The sum over all places of an image, to broadcast."""
+    return evidence.sum(tuple(range(1, evidence.ndim)), keepdim=True)
+
+
+def _ratio(a: Tensor, b: Tensor) -> Tensor:
+    return torch.where(b > 0, a / b, 0.0)
 
 
 #: By their names in InverseConfig.abandon; "unused" is the paper's, importance 0 and nothing else.

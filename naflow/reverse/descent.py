@@ -14,7 +14,7 @@ from torch import Tensor
 
 from naflow.errors import BadInput, NotFinite
 from naflow.finite import not_finite
-from naflow.reverse.abandon import Rule
+from naflow.reverse.abandon import Left, Rule
 from naflow.run.cut import Chain, Unit
 from naflow.run.operation import Value
 
@@ -26,7 +26,7 @@ class Layer:
     activation, importance  x^l and alpha^l, (B, ...), detached; alpha^l as a rule of abandoning
                             has left it
     feature_map             whether they are (B, C, *size)
-    evidence                (B, *size) sum_k alpha_k x_k, where such a rule has added it up
+    left                    all that the rule has left, None where there is no rule
     unit                    f_l, which made it from the layer below; None for the images
     inside                  the feature maps on the branches of the unit above it, shallow to deep
     """
@@ -35,7 +35,7 @@ class Layer:
     activation: Tensor
     importance: Tensor
     feature_map: bool = True
-    evidence: Tensor | None = None
+    left: Left | None = None
     unit: Unit | None = None
     inside: list[Layer] = field(default_factory=list)
 
@@ -72,14 +72,15 @@ def descend(
         x = value.tensor()
         if reader is None:
             _check_used(name, alpha)
-        evidence, is_map = None, unit is not None and unit.feature_map
+        left, is_map = None, unit is not None and unit.feature_map
         if rule is not None and is_map:
-            alpha, evidence = rule(alpha, x)
+            left = rule(alpha, x)
+            alpha = left.importance
         inside = [
             Layer(key, v.tensor(), checked(key, g))
             for (key, v), g in zip(within.items(), inner, strict=True)
         ]
-        yield Layer(name, x, alpha, is_map, evidence, unit, inside)
+        yield Layer(name, x, alpha, is_map, left, unit, inside)
         for passed in (*within.values(), above):
             if isinstance(passed, Value):
                 passed.release()
@@ -91,13 +92,19 @@ def gradients(
 ) -> list[Tensor]:
     """weight^T (d of / d value) for every value, 0 where there is no path."""
     values = list(values)
-    found = torch.autograd.grad(
-        of.edge if isinstance(of, Value) else of,
-        [value.edge for value in values],
-        [weight],
-        retain_graph=retain,
-        allow_unused=True,
-    )
+    if isinstance(of, Value):
+        of.begins = True
+    try:
+        found = torch.autograd.grad(
+            of.edge if isinstance(of, Value) else of,
+            [value.edge for value in values],
+            [weight],
+            retain_graph=retain,
+            allow_unused=True,
+        )
+    finally:
+        if isinstance(of, Value):
+            of.begins = False
     return [
         torch.zeros(v.shape, dtype=v.dtype, device=v.device) if g is None else g.detach()
         for v, g in zip(values, found, strict=True)

@@ -52,7 +52,7 @@ class ModuleRecord(Record):
             names_up_to = list(points)[: list(points).index(last) + 1]
             points = {name: points[name] for name in names_up_to}
         keep_only(ran.values, [ran.images, *points.values()])
-        return cls(
+        found = cls(
             chain=Chain(ran, []),
             score=value.detach(),
             output=mapped(ran.output, torch.Tensor.detach),
@@ -63,6 +63,8 @@ class ModuleRecord(Record):
             _rule=None,
             points=points,
         )
+        found.check_score()
+        return found
 
     @property
     def layers(self) -> list[str]:

@@ -16,7 +16,7 @@ from naflow.reverse.descent import Layer, descend
 from naflow.run.attention import refuse_transformer
 from naflow.run.cut import Chain, cut, known_layer
 from naflow.run.operation import Value
-from naflow.run.run import Inputs, Run, mapped, no_gradient, run
+from naflow.run.run import Inputs, Run, mapped, run
 from naflow.scores import Score, predicted
 
 
@@ -61,6 +61,12 @@ class Record:
         if wrong := not_finite(evidence):
             self.blame()
             raise NotFinite(f"The map of layer '{layer}' is NaN or infinite for images {wrong}.")
+
+    def check_score(self) -> None:
+        """Raise NotFinite where the score is not finite, naming the layer where that began."""
+        if wrong := not_finite(self.score):
+            self.blame()
+            raise NotFinite(f"The score is NaN or infinite for images {wrong}.")
 
     def blame(self) -> None:
         """Raise NotFinite, naming the shallowest layer whose activation is not finite, if any."""
@@ -150,9 +156,7 @@ def explained_run(
         _explained=value,
         _rule=abandon,
     )
-    if wrong := not_finite(found.score):
-        found.blame()
-        raise NotFinite(f"The score is NaN or infinite for images {wrong}.")
+    found.check_score()
     return found
 
 
@@ -165,4 +169,8 @@ def check_score(value: object, ran: Run) -> None:
             f"The score has shape {shape}: it must give one number an image, ({batch},)."
         )
     if not value.requires_grad or not ran.behind(value):
-        raise no_gradient(ran.model)
+        ran.ends()  # raises where no gradient leads from the output itself
+        raise BadInput(
+            "The score does not depend on the images: compute it from the model's output, and "
+            "detach nothing that it shall be explained by."
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
 
 from naflow.errors import BadInput
@@ -49,14 +50,13 @@ def _axes(model: nn.Module) -> list[int]:
 
 
 def _check_weights(model: nn.Module, images: Tensor) -> None:
-    weights = [p for p in model.parameters() if is_lazy(p) or p.is_floating_point()]
-    lazy = next((name for name, p in model.named_parameters() if is_lazy(p)), None)
-    if lazy is not None:
-        raise BadInput(
-            f"The model's '{lazy}' has no shape yet (a lazy layer): run the model once on images "
-            "before it is explained."
-        )
-    weight = weights[0] if weights else images
+    for name, module in model.named_modules():
+        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
+            raise BadInput(
+                f"The model's layer '{name}' has no weights yet (a lazy layer): run the model once "
+                "on images before it is explained."
+            )
+    weight = next((p for p in model.parameters() if p.is_floating_point()), images)
     if weight.device.type == "meta":
         raise BadInput("The model's weights are on the meta device: they hold no numbers.")
     if weight.dtype in (torch.float16, torch.bfloat16):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -32,11 +32,12 @@ class Value:
     number     its place in the order of the run
     modules    the paths of the modules that returned it, innermost first
     axes       where its axes come from, see naflow.run.cut
+    begins     while a reverse pass begins here, with a gradient that has been through its hooks
     """
 
     __slots__ = (
-        "_held", "_seen", "_version", "axes", "device", "dtype", "edge", "modules", "number",
-        "operation", "shape",
+        "_held", "_seen", "_version", "axes", "begins", "device", "dtype", "edge", "modules",
+        "number", "operation", "shape",
     )  # fmt: skip
 
     def __init__(self, tensor: Tensor, operation: Operation | None, number: int) -> None:
@@ -47,6 +48,7 @@ class Value:
         self.shape, self.dtype, self.device = tensor.shape, tensor.dtype, tensor.device
         self.modules: list[str] = []
         self.axes: tuple[int, ...] = ()
+        self.begins = False
         again = operation is not None and operation.name in _MADE_AGAIN
         self._held: Tensor | None = None if again else tensor
         self._seen = weakref.ref(tensor)
@@ -118,12 +120,13 @@ class Operation:
         kwargs: dict[str, Any],
         scope: str,
         *,
+        inputs: list[Value],
         in_place: bool = False,
     ) -> None:
         self.name, self.function, self.scope = name, function, scope
         self.args, self.kwargs = args, kwargs
         self.in_place = in_place
-        self.inputs: list[Value] = list(dict.fromkeys(values((args, kwargs))))
+        self.inputs = inputs
         self.results: list[Value] = []
         self.places: list[int] = []  # of the results, among what it returned and was given
 
@@ -150,7 +153,7 @@ class Operation:
             )
         args, kwargs = replaced(self.args, given), replaced(self.kwargs, given)
         if self.in_place:
-            first = next(tensors((args, kwargs)))
+            first = tensors((args, kwargs))[0]
             copy = first.clone()
 
             def kept(tensor: Tensor) -> Tensor:
@@ -167,7 +170,7 @@ def canonical(function: Callable) -> str:
     name = getattr(function, "__name__", type(function).__name__)
     if name == "__get__":
         name = getattr(getattr(function, "__self__", None), "__name__", name)
-    name = name.split(".")[0].strip("_")  # torch.ops: "relu.default"
+    name = name.split(".")[0].strip("_").removesuffix("_with_indices")  # torch.ops: "relu.default"
     return _ALIASES.get(name, name)
 
 
@@ -175,7 +178,7 @@ _ALIASES = {
     "iadd": "add", "radd": "add", "isub": "sub", "imul": "mul", "rmul": "mul", "multiply": "mul",
     "subtract": "sub", "truediv": "div", "itruediv": "div", "idiv": "div", "divide": "div",
     "true_divide": "div", "rtruediv": "rdiv", "concat": "cat", "concatenate": "cat",
-    "log_sigmoid": "logsigmoid", "clip": "clamp",
+    "log_sigmoid": "logsigmoid", "clip": "clamp", "special_expit": "sigmoid",
 }  # fmt: skip
 
 
@@ -211,41 +214,47 @@ _IN_PLACE = frozenset(
 )
 
 
-def tensors(value: object) -> Iterator[Tensor]:
+def tensors(value: object) -> list[Tensor]:
     """The tensors in arguments or results, in order."""
-    if isinstance(value, Tensor):
-        yield value
+    found: list[Tensor] = []
+    _collect(value, Tensor, found)
+    return found
+
+
+def _collect(value: Any, kind: type, found: list) -> None:
+    if isinstance(value, kind):
+        found.append(value)
+    elif type(value) in _SCALARS:
+        return
     elif isinstance(value, (tuple, list)):
         for item in value:
-            yield from tensors(item)
+            if type(item) not in _SCALARS:
+                _collect(item, kind, found)
     elif isinstance(value, dict):
         for item in value.values():
-            yield from tensors(item)
-
-
-def values(arguments: object) -> Iterator[Value]:
-    """The values in recorded arguments, in order."""
-    if isinstance(arguments, Value):
-        yield arguments
-    elif isinstance(arguments, (tuple, list)):
-        for item in arguments:
-            yield from values(item)
-    elif isinstance(arguments, dict):
-        for item in arguments.values():
-            yield from values(item)
+            _collect(item, kind, found)
 
 
 def replaced(arguments: Any, by: Callable[[Any], Any], kind: type = Value) -> Any:
     """Arguments with `by` of each value (or tensor) in its place."""
     if isinstance(arguments, kind):
         return by(arguments)
-    if type(arguments) in (tuple, list):
-        return type(arguments)(replaced(item, by, kind) for item in arguments)
-    if isinstance(arguments, tuple) and hasattr(arguments, "_fields"):
-        return type(arguments)(*(replaced(item, by, kind) for item in arguments))
+    if type(arguments) in _SCALARS:
+        return arguments
+    if isinstance(arguments, (tuple, list)):
+        if all(type(item) in _SCALARS for item in arguments):
+            return arguments
+        items = [replaced(item, by, kind) for item in arguments]
+        if hasattr(arguments, "_fields"):  # a named tuple
+            return type(arguments)(*items)
+        return items if type(arguments) is list else tuple(items)
     if isinstance(arguments, dict):
         return {key: replaced(item, by, kind) for key, item in arguments.items()}
     return arguments
+
+
+#: What holds no tensor: most arguments.
+_SCALARS = frozenset({int, float, bool, str, type(None), torch.dtype, torch.device, slice})
 
 
 _CONV = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -18,8 +18,9 @@ _lock = threading.Lock()
 
 @contextmanager
 def preserved(model: nn.Module) -> Generator[nn.Module]:
-    """Inside: evaluation mode. After: every module's mode as found, also after an exception, and
-    also where several threads explain one model: the last to leave puts it back.
+    """Inside: evaluation mode, and no autocast, which would round reverse passes, too. After: every
+    module's mode as found, also after an exception, and also where several threads explain one
+    model: the last to leave puts it back.
 
     Nothing else needs restoring: gradients are never accumulated (`torch.autograd.grad` only, so
     `.grad` and `requires_grad` stay), and hooks remove themselves.
@@ -31,7 +32,10 @@ def preserved(model: nn.Module) -> Generator[nn.Module]:
             _held[module] = (holders + 1, training)
             module.training = False
     try:
-        yield model
+        with ExitStack() as stack:
+            for device in filter(torch.is_autocast_enabled, ("cpu", "cuda", "mps", "xpu")):
+                stack.enter_context(torch.autocast(device, enabled=False))
+            yield model
     finally:
         with _lock:
             for module in modules:

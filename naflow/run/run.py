@@ -46,11 +46,11 @@ class Run:
         return type(self.model.get_submodule(path)) is nn.Sequential
 
     def ends(self) -> list[Value]:
-        """The recorded values nearest to the tensors of the output.
+        """The values of the output's tensors.
 
         Raises UnsupportedModel where none of them depends on the images.
         """
-        found = [v for t in parts(self.output) if t.requires_grad for v in self.tape.behind(t)]
+        found = [value for t in parts(self.output) if (value := self.tape.value_of(t)) is not None]
         if not found:
             raise no_gradient(self.model)
         return list(dict.fromkeys(found))

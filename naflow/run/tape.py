@@ -75,11 +75,12 @@ class Tape(TorchFunctionMode):
         thread = threading.get_ident()
 
         def before(module: nn.Module, _: tuple) -> None:
-            if threading.get_ident() == thread and id(module) in self._paths:
-                self._running.append((self._paths[id(module)], len(self.values)))
+            path = self._paths.get(id(module))
+            if path is not None and threading.get_ident() == thread:
+                self._running.append((path, len(self.values)))
 
         def after(module: nn.Module, _: tuple, output: Any) -> None:
-            if threading.get_ident() == thread and id(module) in self._paths:
+            if id(module) in self._paths and threading.get_ident() == thread and self._running:
                 self._returned(*self._running.pop(), output)
 
         hooks = (
@@ -122,9 +123,12 @@ class Tape(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
+        if name == "register_hook" and (value := self.value_of(args[0])) is not None:
+            args = (args[0], partial(_called_once, value, *args[1:], **kwargs))
+            return func(*args)
         if name in _ASKS or (name == "__get__" and canonical(func) not in _VIEWS):
             return func(*args, **kwargs)
-        given = list(tensors((args, kwargs)))
+        given = tensors((args, kwargs))
         data = {id(t): value for t in given if (value := self.value_of(t)) is not None}
         if not data:
             return func(*args, **kwargs)
@@ -146,10 +150,16 @@ class Tape(TorchFunctionMode):
             out = func(*args, **kwargs)
         else:
             out = self._execute(name, func, args, kwargs, data)
-        written = [t for t, version in zip(given, versions, strict=True) if _version(t) != version]
-        passed = {id(t) for t in given} - {id(t) for t in written}
-        made = {id(t): t for t in [*tensors(out), *written] if id(t) not in passed}
-        made = {key: t for key, t in made.items() if t.requires_grad and t.grad_fn is not None}
+        # What it returned or wrote into, but for an argument that it only handed on.
+        passed, made = set(), {}
+        for tensor, version in zip(given, versions, strict=True):
+            if _version(tensor) == version:
+                passed.add(id(tensor))
+        candidates = [*tensors(out), *given]
+        for place, tensor in enumerate(candidates):
+            new = id(tensor) not in passed and id(tensor) not in made
+            if new and tensor.requires_grad and tensor.grad_fn is not None:
+                made[id(tensor)] = place
         if not made:
             return out
 
@@ -162,11 +172,11 @@ class Tape(TorchFunctionMode):
             replaced(args, value, Tensor),
             replaced(kwargs, value, Tensor),
             self._running[-1][0] if self._running else "",
+            inputs=list(dict.fromkeys(data.values())),
             in_place=in_place,
         )
-        places = {id(t): place for place, t in reversed(list(enumerate([*tensors(out), *given])))}
-        operation.places = [places[key] for key in made]
-        operation.results = [self._new(t, operation) for t in made.values()]
+        operation.places = list(made.values())
+        operation.results = [self._new(candidates[place], operation) for place in operation.places]
         self.operations.append(operation)
         return out
 
@@ -201,7 +211,7 @@ class Tape(TorchFunctionMode):
         if inputs:
             name = tensor.grad_fn.name().removesuffix("Backward")
             scope = self._running[-1][0] if self._running else ""
-            operation = Operation(name, None, tuple(inputs), {}, scope)
+            operation = Operation(name, None, tuple(inputs), {}, scope, inputs=inputs)
             value = self._new(tensor, operation)
             operation.results = [value]
             self.operations.append(operation)
@@ -212,10 +222,19 @@ class Tape(TorchFunctionMode):
     def _returned(self, path: str, before: int, output: Any) -> None:
         if not isinstance(output, Tensor) or not path:
             return
+        known = self._known.get(id(output))
         with torch._C.DisableTorchFunction():
-            value = self.value_of(output)
+            still = known is not None and known.version == output._version
+            value = known.value if known is not None and still else self.value_of(output)
         if value is not None and value.number >= before:
             value.modules.append(path)
+
+
+def _called_once(
+    value: Value, hook: Callable[[Tensor], Tensor | None], gradient: Tensor
+) -> Tensor | None:
+    """A model's own hook on a gradient, which changes it once, where it arrives."""
+    return None if value.begins else hook(gradient)
 
 
 def _version(tensor: Tensor) -> int:

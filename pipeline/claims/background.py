@@ -8,7 +8,8 @@ import pandas as pd
 
 from naflow.metrics import background_share
 from pipeline.claims.claim import Verdict
-from pipeline.claims.shares import rounded, through, with_mask
+from pipeline.claims.shares import UNKNOWN, known_by, rounded, through, with_object
+from pipeline.figures.extent import extent
 from pipeline.figures.view import Material
 
 
@@ -28,17 +29,17 @@ class BackgroundFalls:
             "shown. Falls: the rank correlation (Spearman) of depth and share is negative, and "
             "the last share below the first."
         )
-        views = with_mask(material.views)
+        views = with_object(material.views)
         if not views:
-            return Verdict(claim, None, reading, "No picture shown has a mask")
+            return Verdict(claim, None, reading, UNKNOWN)
         shares = {one: through(views, one, names, background_share) for one in material.found}
         own = shares[self.method]
         trend = rank_correlation(own)
-        area = float(np.mean([1 - view.mask.mean() for view in views]))
+        area = float(np.mean([1 - extent(view).mean() for view in views]))
         return Verdict(
             claim,
             bool(trend < 0 and own[-1] < own[0]),
-            reading,
+            reading + known_by(views),
             f"From {own[0]:.2f} at {names[0]} to {own[-1]:.2f} at {names[-1]}, rank correlation "
             f"{trend:+.2f}; the background's area {area:.2f}",
             {

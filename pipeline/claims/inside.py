@@ -7,7 +7,7 @@ import numpy as np
 
 from naflow.metrics import energy_ratio
 from pipeline.claims.claim import Verdict
-from pipeline.claims.shares import rounded, through, with_mask
+from pipeline.claims.shares import UNKNOWN, known_by, rounded, through, with_object
 from pipeline.figures.view import Material
 
 
@@ -31,16 +31,16 @@ class AheadInside:
             f"mean over the pictures shown, is larger for {called[self.method]} at every layer "
             "shown but the last."
         )
-        views = with_mask(material.views)
+        views = with_object(material.views)
         if not views:
-            return Verdict(claim, None, reading, "No picture shown has a mask")
+            return Verdict(claim, None, reading, UNKNOWN)
         ratios = {one: through(views, one, names, energy_ratio) for one in material.found}
         ahead = ratios[self.method] > ratios[self.other]
         means = {one: float(np.nanmean(values)) for one, values in ratios.items()}
         return Verdict(
             claim,
             bool(ahead.all()),
-            reading,
+            reading + known_by(views),
             f"Ahead at {ahead.sum()} of {len(names)} layers; mean over them (1 is chance): "
             + ", ".join(f"{called[one]} {mean:.2f}" for one, mean in means.items()),
             {

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from naflow.metrics import empty
+from pipeline.figures.extent import by_box, extent
 from pipeline.figures.view import View
 
 
@@ -16,24 +17,33 @@ def through(
     names: Sequence[str],
     metric: Callable[[Tensor, Tensor], Tensor],
 ) -> np.ndarray:
-    """metric(maps, masks) at each layer, (L,): the mean over the pictures that have a mask.
+    """metric(maps, objects) at each layer, (L,): the mean over the pictures whose object is known.
 
     Maps that are zero everywhere point nowhere and are left out; NaN where none is left.
     """
     found = []
     for name in names:
         values = []
-        for view in with_mask(views):
+        for view in with_object(views):
             attention = torch.from_numpy(view.maps[method][name])[None]
             if not empty(attention):
-                values.append(float(metric(attention, torch.from_numpy(view.mask)[None])))
+                values.append(float(metric(attention, torch.from_numpy(extent(view))[None])))
         found.append(np.mean(values) if values else np.nan)
     return np.array(found)
 
 
-def with_mask(views: Sequence[View]) -> list[View]:
-    """The pictures whose object is known and does not fill them."""
-    return [view for view in views if view.mask.any() and not view.mask.all()]
+def with_object(views: Sequence[View]) -> list[View]:
+    """The pictures whose object is known, by mask or box, and does not fill them."""
+    return [view for view in views if extent(view).any() and not extent(view).all()]
+
+
+UNKNOWN = "No picture shown has a mask or box beside which there is background"
+
+
+def known_by(views: Sequence[View]) -> str:
+    """A sentence where boxes stand for objects; "" where all have masks."""
+    count = sum(map(by_box, views))
+    return f" The object is its whole box in {count} of {len(views)} pictures." * bool(count)
 
 
 def rounded(names: Sequence[str], values: Iterable[float]) -> dict[str, float | None]:

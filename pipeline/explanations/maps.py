@@ -7,9 +7,11 @@ the end: where it stands, the folder is complete.
 
 import json
 import zipfile
+import zlib
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,12 @@ from naflow.errors import BadInput, near_names
 from pipeline.atomic import replacing, write_json
 from pipeline.explanations import store
 from pipeline.explanations.cases import Case
+from pipeline.explanations.manifest import check_layers, read_manifest
 from pipeline.explanations.questions import Question
 
+MANIFEST, JOB = "manifest.json", "job.json"
+# What reading a damaged .npz file can raise.
+DAMAGED = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
 STATS = ("iterations", "residual", "norm_ratio", "abandoned")
 
 
@@ -61,6 +67,18 @@ class Maps:
                 "Make them again: dvc repro."
             )
         return self.cases.index(case)
+
+    def predicted(self, row: int) -> str | None:
+        """The name of the class that was predicted; None for a likeness. Raises BadInput where the
+        manifest has no name for it."""
+        number, names = int(self.prediction[row]), self.manifest["classes"]
+        if number >= len(names):
+            raise BadInput(
+                f"The maps of {self.manifest['method']} on {self.manifest['model']} were made with "
+                f"{len(names)} class names, and class {number} was predicted: name them all "
+                "(model.labels=FILE, one a line), and run python -m pipeline.explain again."
+            )
+        return names[number] if number >= 0 else None
 
 
 def part_path(folder: Path, number: int) -> Path:
@@ -101,31 +119,40 @@ def write_part(
 
 
 def read_part(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a part's file, the fingerprint among them."""
-    with np.load(path) as part:
-        return {name: part[name] for name in part.files}
+    """The arrays of a part's file, the fingerprint among them. Raises BadInput where it is missing
+    or damaged."""
+    try:
+        whole = path.read_bytes()
+        with zipfile.ZipFile(BytesIO(whole)) as part:
+            # Read whole, and so against its checksum, before any of it is believed.
+            contents = {name.removesuffix(".npy"): part.read(name) for name in part.namelist()}
+        if len(contents) != int.from_bytes(whole[-12:-10], "little"):  # its directory's own count
+            raise ValueError("its list of arrays was changed")
+        return {name: np.load(BytesIO(content)) for name, content in contents.items()}
+    except DAMAGED as error:
+        raise BadInput(
+            f"{path} is missing or damaged ({type(error).__name__}: {error}). Run the command of "
+            "explain again."
+        ) from None
 
 
 def made(folder: Path, numbers: Collection[int]) -> dict[int, str]:
-    """Number -> fingerprint of those parts that are there, as files or in the store."""
+    """Number -> fingerprint of those parts that are there, as files or in the store.
+
+    A file that was damaged is not: a machine that broke down may leave one without its content.
+    """
     stored = store.fingerprints(folder)
     found = {number: stored[number] for number in numbers if number < len(stored)}
     for number in numbers:
-        # A machine that broke down may leave a file without its content.
-        with (
-            suppress(FileNotFoundError, EOFError, ValueError, zipfile.BadZipFile),
-            part_path(folder, number).open("rb") as file,
-            np.load(file) as part,
-        ):
-            found[number] = str(part["fingerprint"])
+        with suppress(BadInput, KeyError):
+            found[number] = str(read_part(part_path(folder, number))["fingerprint"])
     return found
 
 
 def empty(folder: Path) -> None:
     """Empty a finished folder; the part files of an unfinished one stay, to be gone on from."""
-    manifest = folder / "manifest.json"
-    if manifest.exists():
-        manifest.unlink()
+    if (folder / MANIFEST).exists():
+        (folder / MANIFEST).unlink()
         remove_parts(folder)
     store.remove(folder)
 
@@ -141,10 +168,12 @@ def begin(folder: Path, parts: int, manifest: dict) -> None:
 
     Every shard says so, of the same job in the same words.
     """
-    (folder / "manifest.json").unlink(missing_ok=True)
-    path, job = folder / "job.json", manifest | {"parts": parts}
-    if not path.exists() or json.loads(path.read_text()) != job:
-        write_json(path, job)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    path, job = folder / JOB, manifest | {"parts": parts}
+    with suppress(BadInput):  # one that is missing or damaged is written anew
+        if described(path) == job:
+            return
+    write_json(path, job)
 
 
 def finish(folder: Path, parts: int, manifest: dict) -> None:
@@ -152,8 +181,19 @@ def finish(folder: Path, parts: int, manifest: dict) -> None:
     remove_parts(folder, kept=range(parts))
     first = store.names(folder) or read_part(part_path(folder, 0))
     layers = [name.removeprefix("map/") for name in first if name.startswith("map/")]
-    write_json(folder / "manifest.json", manifest | {"parts": parts, "layers": layers})
-    (folder / "job.json").unlink(missing_ok=True)
+    write_json(folder / MANIFEST, manifest | {"parts": parts, "layers": layers})
+    (folder / JOB).unlink(missing_ok=True)
+
+
+def described(path: Path) -> dict:
+    """The content of a manifest.json or job.json. Raises BadInput for one that is damaged."""
+    try:
+        content = json.loads(path.read_bytes())
+        if isinstance(content["parts"], int):
+            return content
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise BadInput(f"{path} is missing or damaged. Run the command of explain again.")
 
 
 def load(folder: Path) -> Maps:
@@ -161,20 +201,27 @@ def load(folder: Path) -> Maps:
 
     Raises BadInput when it is missing or was not finished.
     """
-    if not (folder / "manifest.json").exists():
+    if not (folder / MANIFEST).exists():
         raise BadInput(
             f"{folder} holds no finished maps. Make them: python -m pipeline.explain, or dvc "
             "repro; those of several shards are finished by python -m pipeline.merge."
         )
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = read_manifest(folder)
     if store.exists(folder):
-        return _maps(manifest, store.Store(folder).arrays())
+        return agreeing(folder, _maps(manifest, store.Store(folder).arrays()))
     arrays: dict[str, list[np.ndarray]] = {}
     for number in range(manifest["parts"]):
         for name, values in read_part(part_path(folder, number)).items():
             arrays.setdefault(name, []).append(values)
     del arrays["fingerprint"]
-    return _maps(manifest, {name: np.concatenate(parts) for name, parts in arrays.items()})
+    joined = {name: np.concatenate(parts) for name, parts in arrays.items()}
+    return agreeing(folder, _maps(manifest, joined))
+
+
+def agreeing(folder: Path, found: Maps) -> Maps:
+    """The maps of a folder. Raises BadInput where its manifest names other layers."""
+    check_layers(folder, found.manifest, found.maps)
+    return found
 
 
 def _maps(manifest: dict, arrays: dict[str, np.ndarray]) -> Maps:

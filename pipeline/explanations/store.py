@@ -5,12 +5,18 @@ array of all N cases. Maps, and whatever else has more than one number a case, l
 part, so that the map of a case at a layer is read from one chunk. Text is stored as numbers of the
 distinct values, which stand in the array's attributes.
 
+A chunk carries its checksum, crc32c; the store's attributes carry that of every array's
+description, and their own. A store with a changed bit, or without one of its files, is refused
+where it is read.
+
 Needs the package zarr, of the extra `sweep`.
 """
 
+import hashlib
 import json
+import math
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from naflow.errors import BadInput, near_names
+from pipeline.atomic import replacing_folder
 from pipeline.explanations.cases import Case
 
 NAME = "maps.zarr"
@@ -37,20 +44,44 @@ def remove(folder: Path) -> None:
 
 def fingerprints(folder: Path) -> list[str]:
     """Those of the parts in the store; none where there is no store."""
-    return _attributes(folder).get("fingerprints", [])
+    return _attributes(folder / NAME).get("fingerprints", [])
 
 
 def names(folder: Path) -> list[str]:
     """Those of the arrays in the store, as a part has them; none where there is no store."""
-    return _attributes(folder).get("names", [])
+    return _attributes(folder / NAME).get("names", [])
 
 
-def write(folder: Path, parts: Iterable[dict[str, np.ndarray]]) -> None:
+def write(folder: Path, parts: Callable[[], Iterable[dict[str, np.ndarray]]]) -> None:
     """Write the arrays of parts, one in memory at a time, as the folder's store, whole or not at
-    all. All parts are of the same length, but the last may be shorter."""
-    partial = folder / f".{NAME}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    group = _zarr().open_group(partial, mode="w")
+    all. All parts are of the same length, but the last may be shorter.
+
+    parts is called twice: what was written is read back and compared before it takes the place of
+    the store there was. The folder is locked (pipeline.atomic.locked). Raises BadInput where what
+    is read back differs.
+    """
+    with replacing_folder(folder / NAME) as partial:
+        _write(partial, parts())
+        written = Store(folder, partial.name)
+        for number, part in enumerate(parts()):
+            found = written.part(number)
+            if found.keys() != part.keys() or not all(_same(found[n], part[n]) for n in part):
+                raise BadInput(
+                    f"{folder / NAME}: part {number} was read back otherwise than it was written. "
+                    "The parts are kept; look after the disk, then merge again."
+                )
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether every bit is; of text, every letter: how much room it is given may differ."""
+    if one.dtype.kind == other.dtype.kind == "U":
+        return one.tolist() == other.tolist()
+    alike = (one.dtype, one.shape) == (other.dtype, other.shape)
+    return alike and one.tobytes() == other.tobytes()
+
+
+def _write(place: Path, parts: Iterable[dict[str, np.ndarray]]) -> None:
+    group = _zarr().open_group(place, mode="w")
     marks: list[str] = []
     columns: dict[str, list[np.ndarray]] = {}  # a number or a word a case: few enough to be held
     chunked: dict[str, Any] = {}
@@ -72,27 +103,30 @@ def write(folder: Path, parts: Iterable[dict[str, np.ndarray]]) -> None:
             _created(group, name, column)
     size = len(next(iter(columns.values()))[0])
     names = [name for name in part if name != "fingerprint"]
-    group.attrs.update({"fingerprints": marks, "names": names, "size": size})
-    remove(folder)
-    partial.rename(folder / NAME)
+    described = {name: _sha256((place / name / "zarr.json").read_bytes()) for name in names}
+    about = {"fingerprints": marks, "names": names, "size": size, "described": described}
+    group.attrs.update(about | {"sha256": _sha256(_canonical(about))})
 
 
 class Store:
-    """The store of a folder, open for reading. Raises BadInput where there is none.
+    """The store of a folder, open for reading. Raises BadInput where there is none, and, naming
+    layer and pictures, where what is read is damaged.
 
     cases   (N,) what is explained
     layers  of the model, shallow to deep
     """
 
-    def __init__(self, folder: Path | str) -> None:
-        self._folder = Path(folder)
-        if not exists(self._folder):
+    def __init__(self, folder: Path | str, name: str = NAME) -> None:
+        self._place = Path(folder) / name
+        if not self._place.exists():
             raise BadInput(
-                f"{folder} holds no {NAME}. Make it from finished parts: python -m pipeline.merge."
+                f"{folder} holds no {name}. Make it from finished parts: python -m pipeline.merge."
             )
-        self._names = names(self._folder)
-        self._group = _zarr().open_group(self._folder / NAME, mode="r")
-        self.layers = [n.removeprefix("map/") for n in self._names if n.startswith("map/")]
+        self._zarr = _zarr()
+        self._about = _attributes(self._place)
+        self.layers = [
+            name.removeprefix("map/") for name in self._about["names"] if name.startswith("map/")
+        ]
 
     @cached_property
     def cases(self) -> list[Case]:
@@ -104,35 +138,78 @@ class Store:
         near names where there is no such case or layer."""
         if layer not in self.layers:
             raise BadInput(
-                f"{self._folder}: there is no layer {layer!r}.{near_names(layer, self.layers)}"
+                f"{self._place}: there is no layer {layer!r}.{near_names(layer, self.layers)}"
             )
         if case not in self._rows:
             known = [one.picture for one in self.cases]
             raise BadInput(
-                f"{self._folder}: there is no case {case}.{near_names(case.picture, known)}"
+                f"{self._place}: there is no case {case}.{near_names(case.picture, known)}"
             )
-        return self.array(f"map/{layer}", self._rows[case])
+        row = self._rows[case]
+        return self.array(f"map/{layer}", slice(row, row + 1))[0]
 
-    def array(self, name: str, rows: int | slice = slice(None)) -> np.ndarray:
+    def array(self, name: str, rows: slice = slice(None)) -> np.ndarray:
         """Some rows of an array of `maps.write_part`, by default all."""
-        stored = self._group[name]
-        values = stored[rows]
+        stored = self._opened(name)
+        first, last, _ = rows.indices(stored.shape[0])
+        size = stored.chunks[0]
+        numbers = range(first // size, -(-last // size)) if math.prod(stored.shape) else range(0)
+        zeros = "." + ".".join("0" * (stored.ndim - 1)) if stored.ndim > 1 else ""
+        place = self._place / name
+        for number in numbers:  # of a chunk that is not there, zarr would give zeros
+            if not (place / f"c.{number}{zeros}").is_file():
+                raise self._damaged(name, number * size, size, "a file is missing")
+        try:
+            values = stored[rows]
+        except Exception as error:  # a damaged file can raise anything
+            for number in numbers:
+                try:
+                    stored[number * size : (number + 1) * size]
+                except Exception:
+                    raise self._damaged(name, number * size, size, str(error)) from None
+            raise
         return np.array(stored.attrs["words"])[values] if "words" in stored.attrs else values
 
     def arrays(self, rows: slice = slice(None)) -> dict[str, np.ndarray]:
         """Those rows of every array."""
-        return {name: self.array(name, rows) for name in self._names}
+        return {name: self.array(name, rows) for name in self._about["names"]}
 
     def part(self, number: int) -> dict[str, np.ndarray]:
         """The arrays of a part, with its fingerprint, as they were written."""
-        attributes = _attributes(self._folder)
-        rows = slice(number * attributes["size"], (number + 1) * attributes["size"])
-        mark = attributes["fingerprints"][number]
-        return {"fingerprint": np.array(mark)} | self.arrays(rows)
+        size = self._about["size"]
+        rows = slice(number * size, (number + 1) * size)
+        return {"fingerprint": np.array(self._about["fingerprints"][number])} | self.arrays(rows)
 
     @cached_property
     def _rows(self) -> dict[Case, int]:
         return {case: row for row, case in enumerate(self.cases)}
+
+    def _opened(self, name: str) -> Any:
+        """An array of zarr, whose description is as it was written."""
+        place = self._place / name
+        described = place / "zarr.json"
+        sound = described.is_file() and _sha256(described.read_bytes())
+        if sound != self._about["described"][name]:
+            raise self._damaged(name, 0, None, "its description was changed or removed")
+        return self._zarr.open_array(place, mode="r")
+
+    def _damaged(self, name: str, row: int, rows: int | None, why: str) -> BadInput:
+        """The refusal to give so many rows of an array; None: all."""
+        kind, _, layer = name.partition("/")
+        whose = f"layer {layer!r}" if layer else f"the array {name!r}"
+        if layer and kind != "map":
+            whose += f" ({kind})"
+        if name not in ("pictures", "references"):  # which would tell their names
+            keys = [case.picture for case in self.cases[row:][:rows]]
+            whose += f", pictures {keys[0]!r} to {keys[-1]!r}"
+        return _refused(self._place, f"{whose}: {why}")
+
+
+def _refused(place: Path, why: str) -> BadInput:
+    return BadInput(
+        f"{place} is damaged: {why}. Delete that folder and run the command of explain "
+        "again; if it was of several shards, python -m pipeline.merge is the end."
+    )
 
 
 def _created(group: Any, name: str, values: np.ndarray) -> Any:
@@ -142,16 +219,36 @@ def _created(group: Any, name: str, values: np.ndarray) -> Any:
         name,
         data=values,
         chunks=tuple(max(1, side) for side in values.shape),
-        compressors=codecs.BloscCodec(cname="zstd", clevel=1, shuffle=codecs.BloscShuffle.shuffle),
+        compressors=(
+            codecs.BloscCodec(cname="zstd", clevel=1, shuffle=codecs.BloscShuffle.shuffle),
+            codecs.Crc32cCodec(),
+        ),
         chunk_key_encoding={"name": "default", "separator": "."},  # a file a chunk, not a folder
         config={"write_empty_chunks": True},  # -0.0 is not 0.0
     )
 
 
-def _attributes(folder: Path) -> dict:
-    """Of the store as a whole: plain JSON, for which zarr is not needed."""
-    path = folder / NAME / "zarr.json"
-    return json.loads(path.read_text())["attributes"] if path.exists() else {}
+def _attributes(place: Path) -> dict:
+    """Of the store as a whole: plain JSON, for which zarr is not needed. {} where there is none;
+    raises BadInput where they are not as they were written."""
+    if not place.exists():
+        return {}
+    try:
+        about = dict(json.loads((place / "zarr.json").read_bytes())["attributes"])
+        told = about.pop("sha256")
+    except (OSError, ValueError, KeyError, TypeError):
+        raise _refused(place, "its zarr.json is no description with a checksum") from None
+    if _sha256(_canonical(about)) != told:
+        raise _refused(place, "its zarr.json was changed")
+    return about
+
+
+def _canonical(about: dict) -> bytes:
+    return json.dumps(about, sort_keys=True).encode()
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _zarr() -> ModuleType:

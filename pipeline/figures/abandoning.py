@@ -5,19 +5,23 @@ Nothing is drawn by hand: the small network runs through the method as the expla
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
-from hydra.utils import instantiate
+from torch import nn
 
+from naflow import NAFlow
+from naflow.errors import BadInput
 from naflow.plot import panel
 from pipeline.claims.claim import Verdict
+from pipeline.explanations import recorded
 from pipeline.explanations.maps import Maps
 from pipeline.figures.diagram import diagram
 from pipeline.figures.page import NORMAL, SMALL, SOFT, WIDTH, Page
-from pipeline.figures.panels import spoken
 from pipeline.figures.small_network import worked_example
 from pipeline.figures.view import Material, View
 from pipeline.figures.words import Drawn, chosen_by
+from pipeline.pictures.labels import spoken
 
 READING = (
     "Our reading of the counts: a neuron is used when its importance is not exactly 0, abandoned "
@@ -32,8 +36,7 @@ def draw(material: Material, claims: Sequence[Verdict], method: str = "naflow") 
     every layer of the figure's model. Raises BadInput where there are no maps of `method`."""
     (method,) = material.methods([method])
     found, view = material.found[method], material.views[0]
-    settings = found.manifest["settings"]["method"]
-    example = worked_example(instantiate(settings, _partial_=True))
+    example = worked_example(partial(abandoning, found))
     page = Page()
     page.text(0.03, 0.02, "(a)", NORMAL, fontweight="bold")
     top = diagram(page, 0.02, example) + 0.16
@@ -54,6 +57,17 @@ def draw(material: Material, claims: Sequence[Verdict], method: str = "naflow") 
             },
         },
     )
+
+
+def abandoning(found: Maps, network: nn.Module) -> NAFlow:
+    """The method of maps, for another network. Raises BadInput for one that abandons nothing."""
+    explainer = recorded.method(found.manifest)(network)
+    if not isinstance(explainer, NAFlow):
+        raise BadInput(
+            f"{found.manifest['method']} abandons no neurons: give the figure another method "
+            "(conf/figures.yaml, draw.method)."
+        )
+    return explainer
 
 
 def caption(material: Material, found: Maps, view: View) -> str:

@@ -17,11 +17,11 @@ from pipeline.figures.panels import (
     places,
     rows,
     short,
-    spoken,
 )
 from pipeline.figures.view import Material, View
 from pipeline.figures.words import Drawn, caption, foot, title, told
 from pipeline.judging.selection import Chosen
+from pipeline.pictures.labels import spoken
 from pipeline.pictures.pixels import read
 
 SIDE, LARGEST = 1.5, 0.4  # inches: beside the flows at least, of a cell at most

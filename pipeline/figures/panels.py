@@ -9,8 +9,10 @@ from matplotlib.axes import Axes
 
 from naflow.plot import overlay, panel
 from pipeline.explanations.maps import Maps
+from pipeline.figures.extent import extent
 from pipeline.figures.page import LARGE, NORMAL, SMALL, SOFT, WIDTH, Page
 from pipeline.figures.view import View
+from pipeline.pictures.labels import spoken
 
 LABEL = 0.58  # inches for the names of the rows
 HEADER = 0.3  # inches for the names of the layers
@@ -30,10 +32,10 @@ def places(count: int, least: float, largest: float) -> tuple[float, float]:
 
 
 def picture(page: Page, left: float, top: float, side: float, view: View) -> float:
-    """A picture with its object's outline, its class below it; returns where they end."""
+    """A picture with its object's outline or box, its class below it; returns where they end."""
     ax = page.axes(left, top, side, side)
     panel(ax, view.picture)
-    outline(ax, view.mask, 0.7)
+    outline(ax, extent(view), 0.7)
     top += side + 0.03
     label = spoken(view.label)
     return page.paragraph(left, top, side, label, LARGE, centred=True, fontweight="bold")
@@ -97,7 +99,7 @@ def rows(
                 va="center",
                 color=SOFT,
             )
-            row(page, left, top, cell, view.picture, view.mask, view.maps[method], names)
+            row(page, left, top, cell, view.picture, extent(view), view.maps[method], names)
             top += cell
             if view.residuals[method]:
                 residuals(page, left, top, cell, [view.residuals[method][n] for n in names])
@@ -149,8 +151,3 @@ def labelled(page: Page, right: float, middle: float, method: str, maps: Maps) -
 def short(key: str) -> str:
     """An id without its folders and ending."""
     return PurePosixPath(key).stem
-
-
-def spoken(label: str) -> str:
-    """The name of a class as it is read."""
-    return label.replace("_", " ")

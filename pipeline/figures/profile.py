@@ -7,7 +7,7 @@ import numpy as np
 
 from naflow.metrics import energy_ratio
 from pipeline.claims.claim import Verdict
-from pipeline.claims.shares import rounded, through, with_mask
+from pipeline.claims.shares import rounded, through, with_object
 from pipeline.figures.lines import styles
 from pipeline.figures.page import NORMAL, SMALL, SOFT, Page, framed
 from pipeline.figures.panels import MARGIN, PANEL, places
@@ -32,7 +32,7 @@ def draw(
     methods, names = material.methods(methods), material.layers(layers)
     page, ratios = Page(), {}
     top = strips(page, material, methods, names)
-    if with_mask(material.views):
+    if with_object(material.views):
         ratios = {one: through(material.views, one, names, energy_ratio) for one in methods}
         top = curves(page, top + 0.02, material, ratios, len(names))
     end = foot(page, top, material, methods, claims)

@@ -13,10 +13,10 @@ from pipeline.figures.panels import (
     places,
     rows,
     short,
-    spoken,
 )
 from pipeline.figures.view import Material, View
 from pipeline.figures.words import Drawn, caption, foot, title, told
+from pipeline.pictures.labels import spoken
 
 SIDE, LARGEST = 0.85, 0.54  # inches: of a picture at least, of a cell at most
 

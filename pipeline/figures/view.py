@@ -6,10 +6,9 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from hydra.utils import instantiate
 
 from naflow.errors import BadInput, near_names
-from pipeline.explanations import maps
+from pipeline.explanations import maps, recorded
 from pipeline.explanations.cases import Case
 from pipeline.explanations.maps import Maps
 from pipeline.judging import selection
@@ -63,7 +62,7 @@ class Material:
     @cached_property
     def images(self) -> Folder:
         """The folder the pictures are from."""
-        return instantiate(self.first.manifest["settings"]["images"])
+        return recorded.images(self.first.manifest)
 
     @cached_property
     def views(self) -> list[View]:
@@ -155,7 +154,6 @@ def _view(found: Mapping[str, Maps], case: Case, images: Folder) -> View:
     cut = maps.manifest["settings"]["model"]["input"]
     picture = images.of_id(case.picture)
     pixels = read([picture], [], cut["size"], cut["fit"], quiet=True)
-    number = int(maps.prediction[row])
     return View(
         case,
         picture.label,
@@ -169,7 +167,7 @@ def _view(found: Mapping[str, Maps], case: Case, images: Folder) -> View:
             m: {n: float(stats["residual"][rows[m]]) for n, stats in of.stats.items()}
             for m, of in found.items()
         },
-        maps.manifest["classes"][number].split(",")[0] if number >= 0 else "",  # first of synonyms
+        (maps.predicted(row) or "").split(",")[0],  # first of synonyms
         float(maps.confidence[row]),
         maps.weights[row],
     )

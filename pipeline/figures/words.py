@@ -9,10 +9,12 @@ from matplotlib.figure import Figure
 
 from naflow.plot import CONVENTION, overlay, panel
 from pipeline.claims.claim import Verdict
+from pipeline.figures.extent import by_box
 from pipeline.figures.page import SOFT, WIDTH, Page
-from pipeline.figures.panels import MARGIN, NULL, spoken
+from pipeline.figures.panels import MARGIN, NULL
 from pipeline.figures.view import Material, View
 from pipeline.judging.selection import Chosen, Selection
+from pipeline.pictures.labels import spoken
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,18 @@ def caption(material: Material, methods: Sequence[str], names: Sequence[str]) ->
         null_hypothesis([material.found[m].manifest["method"] for m in methods if m in NULL]),
         f"Columns, shallow to deep: {', '.join(names)}; below each name the size of its map.",
         CONVENTION,
-        "Black line: the object's outline." * any(view.mask.any() for view in material.views),
+        edges(material.views),
         residuals([*material.views, *material.references], material, methods, names),
         chosen_by(material.selection),
     ]
     return " ".join(part for part in parts if part)
+
+
+def edges(views: Sequence[View]) -> str:
+    """What the black lines are."""
+    lines = {"outline": any(view.mask.any() for view in views), "box": any(map(by_box, views))}
+    drawn = [name for name, there in lines.items() if there]
+    return f"Black line: the object's {' or '.join(drawn)}." * bool(drawn)
 
 
 def null_hypothesis(names: Sequence[str]) -> str:
@@ -114,7 +123,7 @@ def foot(
     size = material.first.manifest["settings"]["model"]["input"]["size"]
     numbered = any(view.residuals[method] for view in material.views for method in methods)
     words = [
-        "Minimum to maximum of each map by itself.",
+        "Zero to the 99.5th percentile of each map.",
         f"{material.selection.model}, {size}×{size} px.",
         *["Small numbers: residual of the inverse."] * numbered,
         *["Null hyp.: an inverse that adds nothing."] * any(one in NULL for one in methods),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from itertools import combinations
 
 import numpy as np
+from scipy.stats import t as student
 from torch import Tensor
 
 from naflow.errors import BadInput
@@ -49,17 +50,8 @@ def interval(values: np.ndarray, confidence: float) -> tuple[float, float, float
     if len(values) < 2:
         raise BadInput("finetune.seeds: an interval needs two seeds or more.")
     mean, spread = float(values.mean()), float(values.std(ddof=1)) / len(values) ** 0.5
-    reach = student(confidence, len(values) - 1) * spread
+    reach = float(student.ppf((1 + confidence) / 2, len(values) - 1)) * spread
     return mean, mean - reach, mean + reach
-
-
-def student(confidence: float, freedom: int) -> float:
-    """The t that Student's T exceeds neither way with probability `confidence`. With T =
-    sqrt(freedom) tan(a), the angle a has a density proportional to cos(a)^(freedom - 1)."""
-    angles = np.linspace(0, np.pi / 2, 100_001)
-    density = np.cos(angles) ** (freedom - 1)
-    below = np.concatenate([[0], np.cumsum(density[1:] + density[:-1])])
-    return float(freedom**0.5 * np.tan(np.interp(confidence, below / below[-1], angles)))
 
 
 def rounded(numbers: dict) -> dict:

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from pipeline import device
-from pipeline.atomic import write_json
+from pipeline.atomic import locked, write_json
 from pipeline.hard_samples.settled import Settled
 from pipeline.hard_samples.views import HardViews
 from pipeline.learning.augment import Augmentation
@@ -36,9 +36,10 @@ class Course:
         """(T,) bool: which test pictures the network gets right that this arm and seed give."""
         path = Path(self.cfg.results) / "finetune" / self.cfg.model.name / f"{arm}-{seed}.json"
         mark = self.fingerprint(seed, views)
-        done = json.loads(path.read_text()) if path.is_file() else {}
-        if done.get("fingerprint") != mark:
-            done = self.trained(arm, seed, views, mark, path)
+        with locked(path):
+            done = kept(path)
+            if done.get("fingerprint") != mark:
+                done = self.trained(arm, seed, views, mark, path)
         return torch.tensor([key not in set(done["wrong"]) for key in self.test.ids])
 
     def trained(self, arm: str, seed: int, views: HardViews, mark: str, path: Path) -> dict:
@@ -94,3 +95,11 @@ class Course:
         digest.update(views.hard.numpy().data)
         digest.update(views.masked.numpy().data)
         return digest.hexdigest()
+
+
+def kept(path: Path) -> dict:
+    """What a training has written to `path`; {} where there is nothing, or nothing to be read."""
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return {}

@@ -49,22 +49,29 @@ def write(path: Path, decisions: Sequence[Decision]) -> None:
 
 
 def read(path: Path) -> list[Decision]:
-    """Read a table of decisions. Raises BadInput where there is none."""
+    """Read a table of decisions. Raises BadInput where there is none, or a damaged one."""
     if not path.is_file():
         raise BadInput(f"{path}: there is no such file. Make it: python -m pipeline.verify.")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    return [
-        Decision(
-            row["trial"],
-            row["picture"],
-            row["label"],
-            row["predicted"],
-            float(row["margin"]),
-            row["reference"],
-            tuple(json.loads(row["support"])),
-        )
-        for row in table.to_dict("records")
-    ]
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        return [_decision(row) for row in table.to_dict("records")]
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        raise BadInput(
+            f"{path} is no table of decisions ({type(error).__name__}: {error}). Make it again: "
+            "python -m pipeline.verify."
+        ) from None
+
+
+def _decision(row: dict) -> Decision:
+    return Decision(
+        row["trial"],
+        row["picture"],
+        row["label"],
+        row["predicted"],
+        float(row["margin"]),
+        row["reference"],
+        tuple(json.loads(row["support"])),
+    )
 
 
 class Decided(dict[str, list[Decision]]):

@@ -84,9 +84,10 @@ class NearestNeighbours:
         bank = bank or subject.outputs(self.known or self.part)
         at = {key: number for number, key in enumerate(bank.ids)}
         own = torch.tensor([at.get(key, -1) for key in found.ids])
+        values, labels = (one.to(subject.device) for one in (bank.values, bank.labels))
         votes = torch.cat(
             [
-                self.votes(part, bank.values, bank.labels, itself)
+                self.votes(part.to(subject.device), values, labels, itself.to(subject.device)).cpu()
                 for part, itself in zip(found.values.split(64), own.split(64), strict=True)
             ]
         )
@@ -123,7 +124,7 @@ class NearestNeighbours:
         known = (own >= 0).nonzero().flatten()
         alike[known, own[known]] = -torch.inf
         alike, nearest = alike.topk(min(self.neighbours, len(bank)), dim=1)
-        votes = torch.zeros(len(queries), int(labels.max()) + 1)
+        votes = queries.new_zeros(len(queries), int(labels.max()) + 1)
         return votes.scatter_add_(1, labels[nearest], (alike / self.temperature).exp())
 
     def decision(

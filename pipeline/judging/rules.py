@@ -4,13 +4,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from itertools import chain
+from math import isnan
 from typing import Protocol
 
 from pipeline.explanations.cases import in_turn
 from pipeline.judging.decisions import Decision
 from pipeline.judging.selection import Chosen, Selection
 from pipeline.pictures.images import Folder
+from pipeline.pictures.labels import spoken
 from pipeline.pictures.outline import intricacy
+
+MANY = 6  # classes, that are not listed one by one
 
 Decisions = Mapping[str, Sequence[Decision]]  # model -> what it decided
 Pair = tuple[Decision, Decision]  # of the same trial, by two networks
@@ -32,9 +36,15 @@ class Named:
     of: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def words(self, images: Folder) -> str:
-        """The classes asked for, as in " of the classes a, b"; "" for any."""
+        """The classes asked for, as in " of the classes a, b"; "" for any. Of many, the first and
+        the last one, and how many."""
         patterns = self.of.get(images.name, ())
-        return f" of the classes {', '.join(patterns)}" if patterns else ""
+        if not patterns:
+            return ""
+        names = [spoken(label) for label in images.classes if self.has(label, images)]
+        if len(names) > MANY:
+            return f" of the {len(names)} classes from {names[0]} to {names[-1]}"
+        return f" of the classes {', '.join(names or patterns)}"
 
     def has(self, label: str, images: Folder) -> bool:
         """Whether a class is among them."""
@@ -73,8 +83,9 @@ class Disagreement:
     """Pictures that the model `wrong` gets wrong and the model `right` right; the same for both.
 
     both      so many further pictures that both get right come first: the simplest objects. The
-              objects of the others are then the most intricate (pipeline.pictures.outline); with
-              none, the others are those decided most clearly, whose smaller margin is the largest
+              objects of the others are then the most intricate (pipeline.pictures.outline). With
+              none, and where a picture that might be chosen has no mask, the ones decided most
+              clearly are taken, whose smaller margin is the largest
     pictures  how many are disagreed on, of different classes
     named     the classes of these; named_both: of the ones before (see Named)
 
@@ -100,13 +111,15 @@ class Disagreement:
         named, named_both = Named(self.named), Named(self.named_both)
         wanted = [pair for pair in differing if named.has(pair[0].label, images)]
 
-        def plain(pair: Pair) -> float:
-            return intricacy(images.of_id(pair[0].picture))
-
         alike = [pair for pair in agreed if self.both and named_both.has(pair[0].label, images)]
-        simple = sorted(alike, key=plain)[: self.both]
-        order = plain if self.both else clearness
-        ranked = sorted(wanted or differing, key=order, reverse=True)
+        asked = wanted or differing
+        outlines = intricacies([*alike, *asked], images) if self.both else None
+        if outlines is None:
+            simple = sorted(alike, key=clearness, reverse=True)[: self.both]
+            ranked = sorted(asked, key=clearness, reverse=True)
+        else:
+            simple = sorted(alike, key=lambda pair: outlines[pair[0].picture])[: self.both]
+            ranked = sorted(asked, key=lambda pair: outlines[pair[0].picture], reverse=True)
         shown = of_different_classes(ranked or nearest, self.pictures)
         why = f"wrong in {self.wrong}, right in {self.right}"
         reasons = [(pair, "right in both") for pair in simple]
@@ -115,21 +128,33 @@ class Disagreement:
         return Selection(
             figure,
             model,
-            self.rule(images),
+            self.rule(images, outlines is not None),
             len(simple) == self.both and len(wanted) >= self.pictures,
             tuple(Chosen(told[pair[0].trial], reason) for pair, reason in reasons),
             {"decided by both": len(pairs), "right in both": len(agreed), why: len(differing)},
         )
 
-    def rule(self, images: Folder) -> str:
-        """The rule in words."""
+    def rule(self, images: Folder, outlined: bool) -> str:
+        """The rule in words: what was really gone by."""
         named, before = (Named(one).words(images) for one in (self.named, self.named_both))
-        first = f"the simplest outline{before} that both decide rightly, then " if self.both else ""
-        order = "most intricate outlines" if self.both else "clearest margins"
+        simplest = "simplest outline" if outlined else "clearest margin"
+        first = f"the {simplest}{before} that both decide rightly, then " if self.both else ""
+        order = "most intricate outlines" if outlined else "clearest margins"
+        unknown = " (no masks tell outlines here)" if self.both and not outlined else ""
         return (
             f"{first}the {order} among those{named} that {self.wrong} decides wrongly and "
-            f"{self.right} rightly"
+            f"{self.right} rightly{unknown}"
         )
+
+
+def intricacies(pairs: Iterable[Pair], images: Folder) -> dict[str, float] | None:
+    """How intricate the object of each pair's picture is; None where one has no mask."""
+    asked = {pair[0].picture for pair in pairs}
+    pictures = [one for one in images.pictures if one.id in asked]
+    if any(one.mask is None for one in pictures or images.pictures):
+        return None
+    found = {one.id: intricacy(one) for one in pictures}
+    return None if any(map(isnan, found.values())) else found
 
 
 def clearness(pair: Pair) -> float:

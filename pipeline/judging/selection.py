@@ -49,14 +49,20 @@ def write(path: Path, selection: Selection) -> None:
 
 
 def read(path: Path) -> Selection:
-    """Read a selection. Raises BadInput where there is none."""
+    """Read a selection. Raises BadInput where there is none, or a damaged one."""
     if not path.is_file():
         raise BadInput(f"{path}: there is no such file. Make it: python -m pipeline.select.")
-    content = json.loads(path.read_text())
-    chosen = tuple(
-        Chosen(
-            Decision(**one["decision"] | {"support": tuple(one["decision"]["support"])}), one["why"]
-        )
-        for one in content.pop("chosen")
-    )
-    return Selection(**content, chosen=chosen)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        chosen = tuple(_chosen(one) for one in content.pop("chosen"))
+        return Selection(**content, chosen=chosen)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise BadInput(
+            f"{path} is no selection ({type(error).__name__}: {error}). Make it again: "
+            "python -m pipeline.select."
+        ) from None
+
+
+def _chosen(one: dict) -> Chosen:
+    decision = one["decision"] | {"support": tuple(one["decision"]["support"])}
+    return Chosen(Decision(**decision), one["why"])

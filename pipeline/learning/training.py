@@ -1,11 +1,15 @@
 """The training loop: an objective, pixels, a schedule, and checkpoints between epochs."""
 
+import io
+import logging
+import math
 import time
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Generator, Tensor
@@ -18,6 +22,8 @@ from pipeline.learning.augment import Augmentation
 from pipeline.learning.objectives.objective import Objective
 from pipeline.pictures.pixels import Pixels, normalised
 
+log = logging.getLogger(__name__)
+
 # Fused: one pass over a weight's state; on two cores ResNet50's AdamW step takes 13 ms, not 90.
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "adamw": partial(AdamW, fused=True),
@@ -28,12 +34,23 @@ Shown = Callable[[Pixels, Tensor, float, Generator], Tensor]
 """(pictures, the numbers of some, share of all steps done, chance) -> those, (B, 3, H, W) uint8"""
 
 
+def at_least(low: int, name: str, value: object, kinds: tuple[type, ...] = (int,)) -> None:
+    """Raise BadInput for a setting that is no number, or below `low`."""
+    if type(value) not in kinds or not value >= low:  # ty: ignore[unsupported-operator]
+        number = "a whole number" if kinds == (int,) else "a number"
+        raise BadInput(f"{name}={value!r}: it must be {number} of {low} or more.")
+
+
 @dataclass(frozen=True)
 class Phase:
     """Some epochs on views of `size` pixels a side; small ones first cost little, teach much."""
 
     size: int
     epochs: int
+
+    def __post_init__(self) -> None:
+        for name, value in (("size", self.size), ("epochs", self.epochs)):
+            at_least(1, f"schedule.phases: {name}", value)
 
 
 @dataclass(frozen=True)
@@ -62,6 +79,11 @@ class Schedule:
                 f"schedule.optimizer={self.optimizer!r}: there are {', '.join(OPTIMIZERS)}."
                 f"{near_names(self.optimizer, OPTIMIZERS)}"
             )
+        at_least(1, "schedule.batch", self.batch)
+        for name in ("rate", "warmup", "weight_decay"):
+            at_least(0, f"schedule.{name}", getattr(self, name), (int, float))
+        if not self.phases:
+            raise BadInput("schedule.phases: there is none, and nothing to train.")
 
     @property
     def sizes(self) -> list[int]:
@@ -84,11 +106,13 @@ class Trainer:
     `checkpoint` is written after the last epoch, and after any other that ends more than EVERY
     seconds from the one before: ResNet50's takes 0.4 s to write, as long as a step of training. A
     run with the same `fingerprint` goes on from it and ends with the weights that an uninterrupted
-    run gives: every epoch's chance depends on the seed and its number. `note` is told the mean loss
-    of every epoch.
+    run gives: every epoch's chance depends on the seed and its number. Of a damaged checkpoint
+    nothing is used: that is said, and training begins again. `note` is told the mean loss of every
+    epoch.
     """
 
     EVERY: ClassVar[float] = 15.0
+    DIVERGED: ClassVar[float] = 10.0  # a mean loss, in multiples of what knowing nothing gives
 
     objective: Objective
     schedule: Schedule
@@ -103,7 +127,10 @@ class Trainer:
     note: Callable[[Mapping[str, float]], None] = lambda values: None
 
     def __call__(self, pixels: Pixels) -> list[float]:
-        """Train to the end of the schedule; returns the mean loss of every epoch."""
+        """Train to the end of the schedule; returns the mean loss of every epoch.
+
+        Raises BadInput for training that diverges; what was saved before stays.
+        """
         optimizer = OPTIMIZERS[self.schedule.optimizer](
             self.objective.parameters(),
             lr=self.schedule.rate,
@@ -115,11 +142,24 @@ class Trainer:
         epochs, saved = len(self.schedule.sizes), time.monotonic()
         for epoch in range(len(losses), epochs):
             losses.append(round(self._epoch(pixels, optimizer, epoch), 4))
+            self._check(losses[-1], epoch)
             self.note({"loss": losses[-1], "epoch": epoch + 1})
             if epoch + 1 == epochs or time.monotonic() - saved >= self.EVERY:
                 self._save(losses, optimizer)
                 saved = time.monotonic()
         return losses
+
+    def _check(self, loss: float, epoch: int) -> None:
+        """Raises BadInput for a loss that tells of divergence: no number, or far above chance."""
+        chance = self.objective.chance
+        if loss < self.DIVERGED * max(chance, 1.0):  # which no NaN is
+            return
+        known = f", where knowing nothing would give {chance:.4g}" * math.isfinite(chance)
+        raise BadInput(
+            f"Training diverges: the mean loss of epoch {epoch + 1} is {loss:.4g}{known}. Give a "
+            f"smaller rate (schedule.rate is {self.schedule.rate:g}), or a longer schedule.warmup "
+            f"(it is {self.schedule.warmup:g}); of a recipe, in recipe.steps."
+        )
 
     def _save(self, losses: list[float], optimizer: Optimizer) -> None:
         state = {
@@ -128,8 +168,10 @@ class Trainer:
             "objective": self.objective.state_dict(),
             "optimizer": optimizer.state_dict(),
         }
+        content = io.BytesIO()  # of a full disk, torch's own files say only that they fail
+        torch.save(state, content)
         with replacing(self.checkpoint) as partial:
-            torch.save(state, partial)
+            partial.write_bytes(content.getbuffer())
 
     def _first_look(self, pixels: Pixels) -> Tensor:
         self.objective.train()
@@ -141,8 +183,12 @@ class Trainer:
         """The losses of the epochs that a run of the same fingerprint has done, if any."""
         if not self.checkpoint.exists():
             return []
-        state = torch.load(self.checkpoint, weights_only=True, map_location="cpu")
-        if state["fingerprint"] != self.fingerprint:
+        try:
+            state = whole(self.checkpoint)
+            if state["fingerprint"] != self.fingerprint:
+                return []
+        except (BadInput, KeyError, TypeError) as error:
+            log.warning("%s Training begins again.", error)
             return []
         self.objective.load_state_dict(state["objective"])
         optimizer.load_state_dict(state["optimizer"])
@@ -183,3 +229,18 @@ class Trainer:
         loss.backward()
         optimizer.step()
         return loss.detach()
+
+
+def whole(checkpoint: Path) -> dict[str, Any]:
+    """The content of a checkpoint. Raises BadInput for one that is not as it was written.
+
+    The file is a zip archive; torch writes the checksums of its members, but does not check them.
+    """
+    try:
+        with zipfile.ZipFile(checkpoint) as archive:
+            damaged = archive.testzip()
+        if damaged is None:
+            return torch.load(checkpoint, weights_only=True, map_location="cpu")
+    except Exception as error:  # a damaged file can raise anything
+        damaged = f"{type(error).__name__}: {error}".splitlines()[0]
+    raise BadInput(f"{checkpoint} is damaged ({damaged}).")

@@ -52,6 +52,11 @@ class Subject:
     bank: Path
     quiet: bool | None = None
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network is, and what is computed from its outputs best is, too."""
+        return next(self.network.parameters()).device
+
     def outputs(self, part: Part) -> Outputs:
         """The outputs for every picture of a part; labels are numbers of `classes`, if any."""
         classes, pictures = self.folder.part(part)

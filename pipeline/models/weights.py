@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from hydra.utils import instantiate
+from hydra.utils import get_method, instantiate
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
+import naflow.models
 from naflow.errors import BadInput
 from naflow.models import checkpoint
+from naflow.models.registry import settings_of
+from naflow.models.settings import check, parameters
 
 CLASSIFICATION = "classification"  # the task (conf/model) whose outputs are classes
 
@@ -43,8 +46,8 @@ def load(model: DictConfig, device: torch.device) -> Loaded:
     state, settings, classes = _read(Path(model.weights), "model.weights")
     if model.labels is not None:
         classes = _names(Path(model.labels))
-        settings |= {"classes": len(classes)}
-    network = instantiate(model.network, **settings)
+        settings = settings | {"classes": len(classes)}
+    network = _built(model, settings)
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
@@ -54,6 +57,32 @@ def load(model: DictConfig, device: torch.device) -> Loaded:
             f"{first}"
         ) from None
     return Loaded(network.to(device).eval(), classes)
+
+
+def _built(model: DictConfig, settings: dict) -> nn.Module:
+    """The network of the configuration, with the settings that its file of weights tells.
+
+    They never meet Hydra: what is called stands in the configuration alone. Raises BadInput for a
+    setting that the network does not have or that the configuration has otherwise.
+    """
+    function, own = get_method(model.network._target_), dict(model.network)
+    create = function is naflow.models.create  # which hands settings on to the network's function
+    known = settings_of(model.network.name) if create else parameters(function)
+    who = f"{model.weights}, settings: {model.name}"
+    check(settings, known, who)
+    for name, value in settings.items():
+        if name in own and own[name] != value:
+            raise BadInput(f"{who}: {name}={value}, but model.network.{name}={own[name]}.")
+    try:
+        return instantiate(model.network, _partial_=True)(**settings)
+    except BadInput as error:
+        raise BadInput(f"{model.weights}: {error}") from None
+    except (RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise BadInput(
+            f"{model.weights}: {model.name} cannot be built with {settings or 'its own settings'}: "
+            f"{reason}"
+        ) from None
 
 
 def begin_from(network: nn.Module, path: Path, without: Sequence[str]) -> None:
@@ -69,13 +98,20 @@ def begin_from(network: nn.Module, path: Path, without: Sequence[str]) -> None:
     state = {
         name: value for name, value in _read(path, "recipe.start.weights")[0].items() if kept(name)
     }
-    own = {name for name in network.state_dict() if kept(name)}
-    differing = sorted(own.symmetric_difference(state))
+    own = {name: value for name, value in network.state_dict().items() if kept(name)}
+    differing = sorted(own.keys() ^ state.keys())
     if differing:
         raise BadInput(
             f"{path} is no start for this network: {differing[0]!r} is only in one of them. "
             "Name the modules to leave out in recipe.start.without."
         )
+    for name, value in state.items():
+        shapes = [tuple(one.shape) for one in (value, own[name])]
+        if shapes[0] != shapes[1]:
+            raise BadInput(
+                f"{path} is no start for this network: {name} is of shape {shapes[0]}, not "
+                f"{shapes[1]}. Name the modules to leave out in recipe.start.without."
+            )
     network.load_state_dict(state, strict=False)
 
 
@@ -103,4 +139,7 @@ def _read(path: Path, setting: str) -> tuple[dict[str, Tensor], dict, list[str] 
 def _names(path: Path) -> list[str]:
     if not path.is_file():
         raise BadInput(f"model.labels={path}: there is no such file.")
-    return path.read_text().splitlines()
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise BadInput(f"model.labels={path} is no UTF-8 text: save the names as UTF-8.") from None

@@ -9,13 +9,15 @@ It is never downloaded. Three layouts of a folder are read:
 The folder may also be val itself. From the archives val/ is unpacked beside them, once, whole or
 not at all, into one folder a class, as torchvision.datasets.ImageNet has it.
 
-What the labels mean: pipeline.pictures.synsets.
+What the labels mean: pipeline.pictures.synsets. Boxes of the objects, which are published apart,
+are read where they are there: pipeline.pictures.annotations.
 """
 
 import re
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -23,15 +25,18 @@ from torch import Tensor
 
 from naflow.errors import BadInput
 from pipeline.downloads.archives import unpack
-from pipeline.pictures.images import ENDINGS, Folder, Picture, check_fit
-from pipeline.pictures.synsets import WNID, label_of, order, training_counts
+from pipeline.pictures.annotations import boxes as read_boxes
+from pipeline.pictures.images import ENDINGS, Box, Folder, Picture, check_fit
+from pipeline.pictures.synsets import WNID, in_words, label_of, order, training_counts
 
 TAR, DEVKIT = "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12"
+BOXES = "ILSVRC2012_bbox_val_v3"
 TRUTH = "ILSVRC2012_validation_ground_truth.txt"
-# Where labels and synsets are looked for, below the folder.
+# Where labels, synsets and boxes are looked for, below the folder.
 USUAL = {
     "labels": [TRUTH, f"{DEVKIT}/data/{TRUTH}", "val.txt"],
     "synsets": ["meta.mat", f"{DEVKIT}/data/meta.mat", "synsets.txt"],
+    "boxes": [f"{BOXES}.tgz", BOXES, "Annotations/CLS-LOC/val"],
 }
 NUMBERED = re.compile(r"ILSVRC2012_val_\d{8}\.\w+")
 
@@ -42,11 +47,13 @@ class ImageNet(Folder):
     root     the folder; None when nobody gave one
     labels   for pictures outside class folders, see `label_of`; None: from its usual place
     synsets  the classes, see `order`; None: from its usual place. 1000 class folders need none
+    boxes    the published boxes, see `annotations.boxes`; None: from their usual place, and there
+             are none where there is no such file; False: not read
     fit      how a picture becomes a square (see pipeline.pictures.pixels)
 
-    Pictures stand in the order of their ids, the files' names without the ending; labels are wnids.
-    `classes` are the sorted wnids, those without pictures too. Raises BadInput, saying what was
-    looked for, or which file and line is wrong.
+    Pictures stand in the order of their ids, the files' names without the ending; a label is a wnid
+    and its word (see `in_words`). `classes` are in the order of the wnids, those without pictures
+    too. Raises BadInput, saying what was looked for, or which file and line is wrong.
     """
 
     def __init__(
@@ -55,6 +62,7 @@ class ImageNet(Folder):
         name: str = "imagenet",
         labels: str | None = None,
         synsets: str | None = None,
+        boxes: str | bool | None = None,
         fit: str = "crop",
     ) -> None:
         if root is None or not Path(root).is_dir():
@@ -84,12 +92,18 @@ class ImageNet(Folder):
             wnids = [folder.name for folder in folders]
         else:
             wnids = order(_found(self.root, "synsets", synsets))
-        self.classes = sorted(wnids)
+        self.wnids = sorted(wnids)
+        words = in_words(self.wnids)
+        self.classes = [words[wnid] for wnid in self.wnids]
         if folders:
             found = _in_folders(folders, wnids)
         else:
             found = _numbered(files, _found(self.root, "labels", labels), wnids)
-        self.pictures = sorted(found, key=lambda picture: picture.id)
+        box_of = _boxes(self.root, boxes)
+        self.pictures = [
+            replace(one, label=words[one.label], box=box_of.get(one.id))
+            for one in sorted(found, key=lambda picture: picture.id)
+        ]
         self._synsets = synsets
 
     def bank_labels(self) -> Tensor:
@@ -98,7 +112,7 @@ class ImageNet(Folder):
         The pictures themselves are not needed, only their counts in the devkit's meta.mat.
         """
         counts = training_counts(_found(self.root, "synsets", self._synsets))
-        each = torch.tensor([counts[wnid] for wnid in self.classes])
+        each = torch.tensor([counts[wnid] for wnid in self.wnids])
         return torch.arange(len(each)).repeat_interleave(each)
 
 
@@ -140,6 +154,22 @@ def _found(root: Path, setting: str, given: str | None) -> Path:
     raise BadInput(
         f"{root}: a file of {setting} is needed here, and there is no {' or '.join(names)}. Put "
         f"{devkit.name} there, or give images.{setting}."
+    )
+
+
+def _boxes(root: Path, given: str | bool | None) -> Mapping[str, Box]:
+    """The boxes that images.boxes names, or those in their usual place; none where none are."""
+    if given is False:
+        return {}
+    names = USUAL["boxes"] if given is None or given is True else [given]
+    for name in names:
+        if (root / name).exists():
+            return read_boxes(root / name)
+    if given is None:
+        return {}
+    raise BadInput(
+        f"images.boxes={given}: there is no {' or '.join(names)} in {root}. image-net.org gives "
+        f"{BOXES}.tgz; or leave boxes out: images.boxes=false."
     )
 
 

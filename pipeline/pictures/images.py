@@ -16,10 +16,10 @@ import pandas as pd
 from torch import Tensor
 
 from naflow.errors import BadInput, near_names
+from naflow.raster import ENDINGS
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels
 FITS = ("crop", "centre", "stretch", "box")
-ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 
 @dataclass(frozen=True)
@@ -191,6 +191,9 @@ def _from_class_folders(root: Path) -> list[Picture]:
             f"{root}: no pictures in class folders (root/class/*.jpg); "
             "for another layout give images.index."
         )
+    for file in files:
+        if not file.is_file():
+            raise BadInput(f"{file} is no file: take it out of {file.parent}, or rename it.")
     keys = [file.relative_to(root).as_posix() for file in files]
     return [
         Picture(key, file, file.parent.name, dealt(key))

@@ -10,13 +10,13 @@ SIDE = 96  # pixels: an outline looked at closer is longer, so all are looked at
 
 def intricacy(picture: Picture) -> float:
     """Perimeter^2 / (4 pi area) of the object: near 1 for a disc, larger for what has arms, holes
-    or a ragged edge; 1 for a picture without a mask, so that its place in the order decides.
+    or a ragged edge; NaN where no mask tells its outline.
 
     The perimeter is counted in pixel edges, times pi / 4 for what a slanted edge is longer then.
     """
     inside = read([picture], [], SIDE, "box", quiet=True).masks[0].numpy()
     if not inside.any():
-        return 1.0
+        return float("nan")
     framed = np.pad(inside, 1).astype(np.int8)
     edges = sum(int(np.abs(np.diff(framed, axis=axis)).sum()) for axis in (0, 1))
     return (edges * np.pi / 4) ** 2 / (4 * np.pi * inside.sum())

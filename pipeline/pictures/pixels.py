@@ -1,16 +1,18 @@
 """Pixels of pictures: decoded once, cut to squares, with mask and box under the same cut."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from naflow import raster
 from naflow.errors import BadInput
+from naflow.raster import normalised as normalised
 from pipeline.pictures.images import Box, Picture
 
 MARGIN = 1.25  # how much longer a side of the square "box" is than the longer one of the box
@@ -42,9 +44,9 @@ def read(
     """Decode pictures. Raises BadInput that names the first file that cannot be decoded."""
     images, masks, boxes = [], [], []
     for picture in tqdm(pictures, desc="pictures", disable=quiet):
-        image = decoded(picture).convert("RGB")
+        image = _opened(picture.image, raster.rgb)
         cut = square(image.size, fit, picture.box)
-        images.append(np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=cut)))
+        images.append(raster.cut(image, cut, size))
         masks.append(_mask(picture, image.size, cut, size))
         boxes.append(_box(picture, cut, size))
     position = {name: number for number, name in enumerate(classes)}
@@ -55,13 +57,6 @@ def read(
         torch.from_numpy(np.stack(masks)),
         torch.tensor(boxes, dtype=torch.float32),
     )
-
-
-def normalised(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """uint8 images (B, 3, H, W) as float32 network input: (x / 255 - mean) / std per channel."""
-    shift = torch.tensor(list(mean), device=images.device)[:, None, None]
-    scale = torch.tensor(list(std), device=images.device)[:, None, None]
-    return (images.float() / 255 - shift) / scale
 
 
 def square(shape: tuple[int, int], fit: str, box: Box | None = None) -> Box:
@@ -87,33 +82,36 @@ def square(shape: tuple[int, int], fit: str, box: Box | None = None) -> Box:
 
 
 def decoded(picture: Picture) -> Image.Image:
-    """The picture's image, upright. Raises BadInput for a file that is damaged or no image."""
-    return _open(picture.image)
+    """The picture's image, upright, in the mode that it has. Raises BadInput for a file that is
+    damaged or no image."""
+    return _opened(picture.image, raster.decoded)
 
 
-def _open(path: Path) -> Image.Image:
+def _opened(path: Path, as_: Callable[[bytes, str], Image.Image]) -> Image.Image:
     try:
-        with Image.open(path) as file:
-            return ImageOps.exif_transpose(file)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise BadInput(
-            f"{path} cannot be decoded ({error}). "
-            "Replace the file, or take it out of the selection."
-        ) from None
+        return as_(raster.content(path, str(path)), str(path))
+    except BadInput as error:
+        raise BadInput(f"{error} Replace the file, or take it out of the selection.") from None
 
 
 def _mask(picture: Picture, shape: tuple[int, int], cut: Box, size: int) -> np.ndarray:
     if picture.mask is None:
         return np.zeros((size, size), bool)
-    mask = _open(picture.mask)
+    mask = _opened(picture.mask, raster.decoded)
     if mask.size != shape:
         raise BadInput(
             f"{picture.mask} is {mask.size} pixels large, its picture {shape}: they must be equal."
         )
-    inside = Image.fromarray(
-        (np.asarray(mask.convert("L") if mask.mode != "P" else mask) > 0).astype(np.uint8)
-    )
+    inside = Image.fromarray(_inside(mask).astype(np.uint8))
     return np.asarray(inside.resize((size, size), Image.Resampling.NEAREST, box=cut)) > 0
+
+
+def _inside(mask: Image.Image) -> np.ndarray:
+    """(height, width) bool: numbers above 0, or seen colours other than black."""
+    if mask.mode in ("1", "L", "P", "I", "F") or mask.mode.startswith("I;16"):
+        return np.asarray(mask) > 0
+    colours = np.asarray(mask.convert("RGBA"))
+    return (colours[..., :3] > 0).any(2) & (colours[..., 3] > 0)
 
 
 def _box(picture: Picture, cut: Box, size: int) -> list[float]:

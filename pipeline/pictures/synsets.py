@@ -6,6 +6,7 @@ its ground truth holds those ILSVRC ids: read as indices they give wrong labels 
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -31,6 +32,18 @@ def order(path: Path) -> list[str]:
                 f"{path}, line {number}: {line!r} does not begin with a new wnid like n01440764."
             )
     return wnids
+
+
+def in_words(wnids: Sequence[str]) -> dict[str, str]:
+    """What a class is called: its wnid and, of the 1000 classes of ILSVRC-2012, the word for it, as
+    in "n01440764 tench". The wnid keeps the two cranes apart, and the classes in their order.
+    """
+    if len(wnids) != 1000:  # fewer, or others: nobody tells their words
+        return {wnid: wnid for wnid in wnids}
+    from torchvision.models import ResNet18_Weights
+
+    words = ResNet18_Weights.IMAGENET1K_V1.meta["categories"]
+    return {wnid: f"{wnid} {word}" for wnid, word in zip(sorted(wnids), words, strict=True)}
 
 
 def label_of(path: Path, wnids: list[str]) -> dict[str, str]:

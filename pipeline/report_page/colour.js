@@ -67,6 +67,58 @@ function enlarged({ height, width, values }, size) {
   return whole;
 }
 
+/** One line of `length` cells from `start` on, `step` apart, after a Gaussian; edges held. */
+function blurLine(values, start, step, length, weights) {
+  const reach = (weights.length - 1) / 2;
+  return Float64Array.from({ length }, (_, at) => weights.reduce((sum, weight, i) =>
+    sum + weight * values[start + step * Math.min(Math.max(at + i - reach, 0), length - 1)], 0));
+}
+
+/** The weights of a Gaussian of this variance in cells, or null where it would do nothing. */
+function gaussian(variance) {
+  const reach = Math.ceil(3 * Math.sqrt(Math.max(0, variance)));
+  if (!reach) return null;
+  const weights = Array.from({ length: 2 * reach + 1 }, (_, i) => Math.exp(-((i - reach) ** 2) / (2 * variance)));
+  const sum = weights.reduce((total, weight) => total + weight);
+  return weights.map((weight) => weight / sum);
+}
+
+/** A map's values on size x size pixels as they are drawn, and the two where colours begin and end. */
+function drawnOf(map, size) {
+  map.drawn ??= new Map();
+  if (!map.drawn.has(size)) {
+    const values = enlarged(smoothed(map), size);
+    map.drawn.set(size, { values, ...limitsOf(values) });
+  }
+  return map.drawn.get(size);
+}
+
+/** A map without spots finer than a share of its side. */
+function smoothed({ height, width, values }) {
+  const smooth = Float64Array.from(values);
+  const [down, across] = [height, width].map((cells) => gaussian((content.scale.finest * cells) ** 2 - 1 / 6));
+  for (let x = 0; down && x < width; x++) {
+    blurLine(smooth, x, width, height, down).forEach((value, y) => { smooth[y * width + x] = value; });
+  }
+  for (let y = 0; across && y < height; y++) {
+    smooth.set(blurLine(smooth, y * width, 1, width, across), y * width);
+  }
+  return { height, width, values: smooth };
+}
+
+/** From zero, or the lowest values, to the top percentile of what is drawn. */
+function limitsOf(values) {
+  const sorted = Float64Array.from(values).sort();
+  const percentile = (share) => {
+    const at = share * (sorted.length - 1);
+    const [low, high] = [sorted[Math.floor(at)], sorted[Math.ceil(at)]];
+    return low + (high - low) * (at - Math.floor(at));
+  };
+  const top = percentile(content.scale.top / 100);
+  const low = Math.min(0, percentile(1 - content.scale.top / 100));
+  return { low, high: top > low ? top : sorted[sorted.length - 1] };
+}
+
 const COLOURS = bytesOf(content.colours);
 
 /** Writes the colour of a level in [0, 1], over a grey in [0, 1], to three bytes of `target`. */
@@ -91,7 +143,7 @@ function greysOf(image, size) {
 function paint(canvas, greys, map, { low, high }, strength) {
   const size = Math.sqrt(greys.length);
   const picture = new ImageData(size, size);
-  const values = map && high > low && enlarged(map, size);
+  const values = map && high > low && drawnOf(map, size).values;
   greys.forEach((grey, i) => {
     const level = values ? Math.min(Math.max((values[i] - low) / (high - low), 0), 1) : 0;
     cover(picture.data, 4 * i, level, grey, strength);
@@ -101,7 +153,7 @@ function paint(canvas, greys, map, { low, high }, strength) {
   canvas.getContext("2d").putImageData(picture, 0, 0);
 }
 
-/** The colours from minimum to maximum over a middling grey, as a CSS gradient. */
+/** The colours from the lowest to the highest level over a middling grey, as a CSS gradient. */
 function ramp(strength) {
   const stops = Array.from({ length: 17 }, (_, i) => {
     const colour = new Uint8ClampedArray(3);

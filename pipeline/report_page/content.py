@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from naflow import plot
 from naflow.errors import BadInput
 from pipeline.explanations.cases import Case
 from pipeline.explanations.maps import Maps
@@ -15,9 +16,11 @@ def of(
     selections: Mapping[str, Selection],
     drawn: Mapping[str, dict],
     evaluated: Mapping[str, Mapping[str, dict]],
+    absent: Mapping[str, str] | None = None,
 ) -> dict:
     """Everything: `found` are model -> method -> maps, `drawn` are the figures' JSON files,
-    `evaluated` is that of stage `evaluate`, model -> method -> where in the depth -> ratio.
+    `evaluated` is that of stage `evaluate`, model -> method -> where in the depth -> ratio;
+    `absent` are the figures that were not drawn, each with the reason.
 
     Where there are selections, only their pictures are kept, with every model that explained them.
     Raises BadInput where a model has maps but not of the case selected for it, and where nothing
@@ -41,8 +44,10 @@ def of(
             for name in sorted({*selections, *drawn})
         ],
         "evaluated": evaluated,
+        "absent": absent or {},
         "photographs": photographs.addresses,
         "colours": encoded.colours(),
+        "scale": {"finest": plot.FINEST, "top": plot.TOP},
         "all": not selections,
     }
 

@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from pipeline.explanations.cases import Case
 from pipeline.judging.selection import Selection
+from pipeline.pictures.labels import spoken
 
 
 def figure(
@@ -26,7 +27,12 @@ def figure(
         "rule": selection.rule,
         "met": selection.met,
         "counts": selection.counts,
-        "chosen": [asdict(one.decision) | {"why": one.why} for one in selection.chosen],
+        "chosen": [
+            asdict(one.decision)
+            | {"why": one.why, "label": spoken(one.decision.label)}
+            | {"predicted": spoken(one.decision.predicted)}
+            for one in selection.chosen
+        ],
         "cases": cases(selection, shown),
     }
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.explanations.cases import Case
 from pipeline.explanations.maps import STATS, Maps
+from pipeline.pictures.labels import spoken
 from pipeline.report_page import encoded
 from pipeline.report_page.photographs import Photographs
 
@@ -37,7 +38,7 @@ def model(
             }
             for key, maps in ordered.items()
         ],
-        "pictures": {key: photographs.of(key, manifest["settings"]) for key in pictures},
+        "pictures": {key: photographs.of(key, manifest) for key in pictures},
         "cases": [told(case, ordered) for case in cases],
     }
 
@@ -47,10 +48,9 @@ def told(case: Case, methods: Mapping[str, Maps]) -> dict:
     flows = {key: maps for key, maps in methods.items() if case in maps.cases}
     first = next(iter(flows.values()))
     row = first.row(case)
-    predicted = int(first.prediction[row])
     return asdict(case) | {
         "confidence": encoded.number(first.confidence[row]),
-        "prediction": first.manifest["classes"][predicted] if predicted >= 0 else None,
+        "prediction": None if (name := first.predicted(row)) is None else spoken(name),
         "contributions": contributions(first.weights[row]),
         "flows": {key: flow(maps, maps.row(case)) for key, maps in flows.items()},
     }

@@ -17,7 +17,7 @@ function rowsOf({ model, one }) {
   ];
 }
 
-/** A row with its photograph, and its flows decoded: method -> {maps, stats, low, high}. */
+/** A row with its photograph, and its flows decoded: method -> {maps, stats}. */
 async function loaded(row) {
   const picture = row.model.pictures[row.id];
   const image = new Image();
@@ -28,9 +28,7 @@ async function loaded(row) {
     const flow = row.one?.flows[key];
     if (!flow) continue;
     const maps = await mapsOf(flow, shapes);
-    const low = Math.min(...[...maps.values()].map((map) => map.low));
-    const high = Math.max(...[...maps.values()].map((map) => map.high));
-    flows.set(key, { maps, stats: flow.stats, low, high });
+    flows.set(key, { maps, stats: flow.stats });
   }
   const [greys, small] = [image.naturalWidth, THUMBNAIL].map((size) => greysOf(image, size));
   return { ...row, picture, address: image.src, flows, greys, small };
@@ -87,6 +85,7 @@ function repaint() {
 }
 
 if ("DecompressionStream" in window) {
+  tellAbsent();
   await show(fromLink(), true);
   listen({ show, step, repaint, point, current: () => ({ view, rows, place }) });
 } else {

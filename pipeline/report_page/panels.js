@@ -40,18 +40,25 @@ function readUnder(frame, row, point) {
   frame.onpointerleave = (event) => event.pointerType === "mouse" && point(null);
 }
 
-/** A method's map of a layer, if there is one, and what its colours range over. */
-function mapOf(row, method, layer, oneScale) {
+/** A method's map of a layer, if there is one, and what its colours range over on pictures of this size. */
+function mapOf(row, method, layer, oneScale, size) {
   const flow = row.flows.get(method.key);
   const map = flow?.maps.get(layer);
-  return { map, range: (oneScale ? flow : map) ?? { low: 0, high: 0 } };
+  if (!map) return { map, range: { low: 0, high: 0 } };
+  return { map, range: oneScale ? rangeOfFlow(flow, size) : drawnOf(map, size) };
+}
+
+/** The lowest beginning and the highest end of a flow's colours. */
+function rangeOfFlow(flow, size) {
+  const drawn = [...flow.maps.values()].map((map) => drawnOf(map, size));
+  return { low: Math.min(...drawn.map(({ low }) => low)), high: Math.max(...drawn.map(({ high }) => high)) };
 }
 
 /** Draws one layer in all panels. */
 function paintPanels(rows, layer, place, strength, oneScale) {
   for (const row of rows) {
     for (const { method, canvas, low, high } of row.panels) {
-      const { map, range } = mapOf(row, method, layer, oneScale);
+      const { map, range } = mapOf(row, method, layer, oneScale, Math.sqrt(row.greys.length));
       paint(canvas, row.greys, map, range, strength);
       canvas.setAttribute("aria-label", describe(row, method, layer, map));
       low.textContent = map ? digits(range.low) : "no map";

@@ -1,10 +1,10 @@
 """The photographs of the page: each cut as its model sees it, and kept once."""
 
-import json
+from collections.abc import Mapping
+from typing import Any
 
-from hydra.utils import instantiate
-
-from pipeline.pictures.images import Folder
+from pipeline.explanations import recorded
+from pipeline.pictures.labels import spoken
 from pipeline.pictures.pixels import read
 from pipeline.report_page import encoded
 
@@ -14,19 +14,16 @@ class Photographs:
 
     def __init__(self) -> None:
         self.addresses: list[str] = []
-        self._folders: dict[str, Folder] = {}
 
-    def of(self, picture: str, settings: dict) -> dict:
-        """Class and photograph (its number) of a picture, as the settings of a manifest say.
+    def of(self, picture: str, manifest: Mapping[str, Any]) -> dict:
+        """Class and photograph (its number) of a picture, as a manifest's settings say.
 
         Raises BadInput when the folder of pictures, or the picture in it, is gone.
         """
-        key, seen = json.dumps(settings["images"]), settings["model"]["input"]
-        if key not in self._folders:
-            self._folders[key] = instantiate(settings["images"])
-        found = self._folders[key].of_id(picture)
+        seen = manifest["settings"]["model"]["input"]
+        found = recorded.images(manifest).of_id(picture)
         pixels = read([found], [], seen["size"], seen["fit"], quiet=True).images[0]
         address = encoded.photograph(pixels.permute(1, 2, 0).numpy())
         if address not in self.addresses:
             self.addresses.append(address)
-        return {"label": found.label, "photograph": self.addresses.index(address)}
+        return {"label": spoken(found.label), "photograph": self.addresses.index(address)}

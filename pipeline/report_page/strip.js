@@ -70,7 +70,7 @@ function paintStrip({ model, methods }, rows, strength, oneScale) {
   document.querySelectorAll("#strip .column").forEach((column, at) => {
     column.querySelectorAll("canvas").forEach((canvas, place) => {
       const { row, method } = pictures[place];
-      const { map, range } = mapOf(row, method, model.layers[at], oneScale);
+      const { map, range } = mapOf(row, method, model.layers[at], oneScale, THUMBNAIL);
       paint(canvas, row.small, map, range, strength);
     });
   });

@@ -104,6 +104,16 @@ function tellFigure(figure, one) {
   );
 }
 
+/** The figures that were not drawn, and why. */
+function tellAbsent() {
+  const section = byId("absent"), absent = Object.entries(content.absent);
+  section.hidden = !absent.length;
+  if (!absent.length) return;
+  section.replaceChildren(
+    element("h2", { id: "absent-title" }, "Not drawn"),
+    element("ul", {}, absent.map(([name, why]) => element("li", {}, `${name}: ${why}`))));
+}
+
 function claimed({ claim, holds, told, reading, numbers }) {
   const [sign, verdict] = VERDICTS[String(holds ?? null)];
   const measured = Object.keys(numbers ?? {}).length > 0;

@@ -17,8 +17,8 @@ from pipeline.figures.panels import (
     places,
     residuals,
     short,
-    spoken,
 )
+from pipeline.pictures.labels import spoken
 from pipeline.segmentation.answers import Answer
 from pipeline.segmentation.marks import colour, coloured, marked
 
@@ -158,7 +158,7 @@ def foot(page: Page, top: float, sheet: Sheet) -> float:
     left, room = MARGIN + 0.66, WIDTH - 2 * MARGIN - 0.66
     solved = any(answer.residuals.get(key) for answer in sheet.answers for key in sheet.methods)
     words = (
-        f"Minimum to maximum of each map by itself.   {sheet.model}.   Black: predicted as the "
+        f"Zero to the 99.5th percentile of each map.   {sheet.model}.   Black: predicted as the "
         "class.   Blue: the pixel set (a dot: one pixel)."
     ) + "   Small numbers: residual of the inverse." * solved
     top = page.paragraph(left, top, room, words, color=SOFT) + 0.02

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
 from torch import Tensor
 
 from naflow.errors import BadInput, near_names
-from naflow.explainers.segmentation import all_pixels, box, component, point
+from naflow.explainers.segmentation import all_pixels, box, point
 
 KINDS = ("class", "component", "box", "point", "all")
 
@@ -32,10 +34,18 @@ def pixel_set(
     pixels = predicted == index
     if kind == "class" or not pixels.any():
         return pixels
-    largest = component(pixels)
+    largest = largest_part(pixels)
     if kind == "box":
         return box(size, *part_of_box(largest, part))
     return point(size, *deepest(largest)) if kind == "point" else largest
+
+
+def largest_part(mask: Tensor) -> Tensor:
+    """The largest 4-connected part of a mask (H, W) that is not empty; of several as large the one
+    that begins first in reading order."""
+    parts, _ = ndimage.label(mask.cpu().numpy())
+    sizes = np.bincount(parts.ravel())[1:]
+    return torch.from_numpy(parts == sizes.argmax() + 1).to(mask.device)
 
 
 def part_of_box(mask: Tensor, part: Sequence[float]) -> tuple[int, int, int, int]:

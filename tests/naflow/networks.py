@@ -89,7 +89,7 @@ class Aliased(nn.Module):
 
 
 class Undecided(nn.Module):
-    """Control flow on the data: torch.fx cannot follow it."""
+    """Control flow on the data."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,13 +106,18 @@ class Undecided(nn.Module):
 
 
 class Attentive(nn.Module):
-    def __init__(self) -> None:
+    """A transformer: patches, and more layers of attention than of convolution."""
+
+    def __init__(self, depth: int = 2) -> None:
         super().__init__()
         self.patch = nn.Conv2d(3, 8, 4, stride=4)
-        self.attend = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.attend = nn.ModuleList(
+            nn.MultiheadAttention(8, 2, batch_first=True) for _ in range(depth)
+        )
         self.fc = nn.Linear(8, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.patch(x).flatten(2).transpose(1, 2)
-        x, _ = self.attend(x, x, x)
+        for attend in self.attend:
+            x = x + attend(x, x, x)[0]
         return self.fc(x.mean(1))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
+from types import SimpleNamespace
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from naflow import BadInput, scores
+from naflow import BadInput, UnsupportedModel, scores
 
 
 def test_class_logit_by_default_is_the_predicted_class() -> None:
@@ -35,8 +38,77 @@ def test_class_index_is_checked(index: object, message: str) -> None:
 def test_class_logit_needs_logits() -> None:
     with pytest.raises(BadInput, match="PixelSet"):
         scores.ClassLogit()(torch.zeros(2, 3, 4, 4))
-    with pytest.raises(BadInput, match="returns a dict"):
-        scores.ClassLogit()({"out": torch.zeros(2, 3)})
+    with pytest.raises(BadInput, match=r"returns a dict without 'logits' or 'out'.*score=lambda"):
+        scores.ClassLogit()({"scores": torch.zeros(2, 3)})
+    with pytest.raises(BadInput, match="returns a SimpleNamespace without"):
+        scores.ClassLogit()(SimpleNamespace(logits="0.3"))
+    with pytest.raises(BadInput, match="returns a tuple without"):
+        scores.ClassLogit()(())
+
+
+LOGITS = torch.tensor([[2.0, 1.0, 0.0], [0.0, 3.0, 4.0]])
+FEATURES = torch.zeros(2, 5, 4, 4)
+Named = namedtuple("Named", ["features", "logits"])
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        LOGITS,
+        {"logits": LOGITS, "features": FEATURES},
+        {"features": FEATURES, "out": LOGITS},
+        {"out": FEATURES, "logits": LOGITS},
+        SimpleNamespace(logits=LOGITS, features=FEATURES),
+        SimpleNamespace(out=LOGITS),
+        (LOGITS, FEATURES),
+        [LOGITS, None],
+    ],
+    ids=["tensor", "dict", "out", "logits before out", "object", "object out", "tuple", "list"],
+)
+def test_where_the_logits_are_in_an_output(output: object) -> None:
+    assert scores.ClassLogit()(output).tolist() == [2, 4]
+    assert scores.ClassLogit([1, 0])(output).tolist() == [1, 0]
+    assert scores.predicted(output, scores.ClassLogit()).tolist() == [0, 2]
+    asked = scores.settled(scores.ClassLogit(), output)
+    assert asked(-LOGITS).tolist() == [-2, -4]
+
+
+def test_a_tuple_with_names_begins_with_what_is_explained() -> None:
+    with pytest.raises(BadInput, match=r"returns \(2, 5, 4, 4\)"):
+        scores.ClassLogit()(Named(FEATURES, LOGITS))
+    assert scores.ClassLogit()(Named(LOGITS, FEATURES)).tolist() == [2, 4]
+
+
+def test_a_detector_is_refused_for_what_it_is() -> None:
+    with pytest.raises(UnsupportedModel, match="is a detector: it returns boxes"):
+        scores.ClassLogit()([{"boxes": torch.zeros(3, 4), "scores": torch.zeros(3)}])
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 1)])
+def test_one_logit_decides_between_two_classes(shape: tuple[int, ...]) -> None:
+    """Class 1 where it is positive; what is asked for has its own sign."""
+    z = torch.tensor([2.0, -3.0, 0.5]).view(shape).requires_grad_()
+    assert scores.ClassLogit()(z).tolist() == [2, 3, 0.5]
+    assert scores.ClassLogit(1)(z).tolist() == [2, -3, 0.5]
+    assert scores.ClassLogit([0, 0, 1])(z).tolist() == [-2, 3, 0.5]
+    assert scores.predicted(z, scores.ClassLogit()).tolist() == [1, 0, 1]
+    gradient = torch.autograd.grad(scores.ClassLogit()(z).sum(), z)[0]
+    assert gradient.flatten().tolist() == [1, -1, 1]
+    with pytest.raises(BadInput, match="Class 2 is out of range: the model has classes 0 to 1"):
+        scores.ClassLogit(2)(z)
+
+
+def test_one_channel_is_the_foreground() -> None:
+    """(B, 1, H, W): the pixels of a positive logit, and not every pixel."""
+    logits = torch.tensor([[[[1.0, -2.0], [3.0, -4.0]]], [[[-1.0, 5.0], [-6.0, -7.0]]]])
+    assert scores.PixelSet(0)(logits).tolist() == [4, 5]
+    assert scores.PixelSet(0, torch.ones(2, 2))(logits).tolist() == [-2, -9]
+    expected = (logits[:, 0] > 0).long()
+    assert torch.equal(scores.predicted(logits, scores.PixelSet(0)), expected)
+    asked = scores.settled(scores.PixelSet(0), logits)
+    assert asked(10 * logits.abs()).tolist() == [40, 50]
+    with pytest.raises(BadInput, match=r"class 0 is empty in images \[1\]"):
+        scores.PixelSet(0)(logits - 4.5 * torch.tensor([0.0, 2.0]).view(2, 1, 1, 1))
 
 
 @settings(max_examples=30, deadline=None)
@@ -131,9 +203,11 @@ def test_class_contrast() -> None:
     assert torch.equal(scores.ClassContrast()(logits)[1:], scores.ClassContrast(1)(logits)[1:])
 
 
-def test_class_contrast_needs_another_class() -> None:
-    with pytest.raises(BadInput, match="one class"):
-        scores.ClassContrast()(torch.zeros(2, 1))
+def test_one_logit_is_its_own_contrast() -> None:
+    z = torch.tensor([[2.0], [-3.0]])
+    for score in (scores.ClassContrast(), scores.contrasted(scores.ClassLogit())):
+        assert torch.equal(score(z), scores.ClassLogit()(z))
+    assert scores.ClassContrast(1)(z).tolist() == [2, -3]
 
 
 def test_contrasted_is_the_logit_explained_by_what_sets_it_apart() -> None:
@@ -144,9 +218,9 @@ def test_contrasted_is_the_logit_explained_by_what_sets_it_apart() -> None:
     assert torch.equal(found, expected)
 
 
-def test_without_another_class_or_for_another_question_nothing_is_contrasted() -> None:
+def test_of_one_logit_or_for_another_question_nothing_is_contrasted() -> None:
     logits = torch.randn(3, 1, generator=torch.Generator().manual_seed(0)).requires_grad_()
     found = torch.autograd.grad(scores.contrasted(scores.ClassLogit())(logits).sum(), logits)[0]
-    assert torch.equal(found, torch.ones(3, 1))
+    assert torch.equal(found, logits.sign())
     own = scores.Similarity(torch.ones(5))
     assert scores.contrasted(own) is own

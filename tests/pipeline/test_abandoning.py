@@ -11,9 +11,8 @@ from torch.autograd.functional import jacobian
 from torchvision.models import resnet18
 
 from naflow import NAFlow, plot
-from naflow.chain import ChainCache
 from naflow.errors import BadInput
-from naflow.record import record
+from naflow.reverse.record import record
 from naflow.scores import ClassLogit
 from pipeline import explain
 from pipeline.explanations import maps
@@ -29,7 +28,7 @@ DAMPED = partial(NAFlow, preset="damped")
 
 
 def recorded(network, images):
-    return record(ChainCache(network).chain(images), images, ClassLogit())
+    return record(network, images, ClassLogit())
 
 
 def by_hand(network, images, last):

@@ -15,6 +15,7 @@ from pipeline.claims.inside import AheadInside
 from pipeline.claims.last import LastIsGradCAM, difference
 from pipeline.claims.parts import SIDE, SameParts, in_box
 from pipeline.claims.stability import Steadier, ends, steadiness
+from pipeline.figures.extent import by_box, extent
 
 NAMES = list(LAYERS)
 
@@ -130,8 +131,34 @@ CLAIMS_ON_MASKS = [BackgroundFalls(NAMES), AheadInside("naflow", "gradcam", NAME
 def test_without_masks_nothing_is_claimed(scenes, claim):
     verdict = claim(material(scenes, masks=False))
     assert verdict.holds is None
-    assert "No picture shown has a mask" in verdict.told
+    assert "No picture shown has a mask or box" in verdict.told
     assert verdict.outcome == "not checked:"
+
+
+@pytest.mark.parametrize("claim", CLAIMS_ON_MASKS, ids=lambda claim: type(claim).__name__)
+def test_where_no_mask_is_published_the_box_is_the_object_and_it_is_said(scenes, claim):
+    base = material(scenes, masks="box")
+    view = base.views[0]
+    (x0, y0, x1, y1), cover = view.box, extent(view)
+    assert not view.mask.any()
+    assert by_box(view)
+    ys, xs = np.nonzero(cover)
+    assert abs(len(ys) - (x1 - x0) * (y1 - y0)) <= 2 * (x1 - x0 + y1 - y0)
+    assert x0 - 1 <= xs.min() and xs.max() <= x1 and y0 - 1 <= ys.min() and ys.max() <= y1
+
+    def changed(method, layer, case):
+        where = {one.case: extent(one) for one in base.views}[case]
+        return np.where(where, 0.75 / where.sum(), 0.25 / (~where).sum())
+
+    verdict = claim(material(scenes, masks="box", changed=changed))
+    assert verdict.holds is not None
+    assert "whole box in 2 of 2 pictures" in verdict.reading
+    assert "whole box" not in claim(material(scenes)).reading
+    if isinstance(claim, BackgroundFalls):
+        assert verdict.numbers["share"]["naflow"]["relu"] == pytest.approx(0.25, abs=1e-4)
+    else:
+        areas = [0.75 / extent(one).mean() for one in base.views]
+        assert verdict.numbers["ratio"]["naflow"]["relu"] == pytest.approx(np.mean(areas), abs=1e-3)
 
 
 # --- inside the network --------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from torch import nn
 from torchvision.models import resnet18
 
 from naflow.explainer import Explainer
-from naflow.models import list_models
+from naflow.models import card, list_models
 from pipeline.app import CONF
 from pipeline.learning.augment import Augmentation
 from pipeline.learning.curriculum import Curriculum
@@ -58,7 +58,13 @@ def test_recipes(config, path):
 
 def test_every_model_of_the_paper_has_a_recipe():
     trained = {path.stem for path in RECIPES if path.parent.name == "shapes"}
-    assert trained == set(list_models())
+    assert trained == set(list_models()) - {"efficientnet_lite0"}
+
+
+def test_the_published_network_is_given_the_pixels_that_its_card_says(config):
+    found, known = config("model=efficientnet_lite0").model.input, card("efficientnet_lite0").input
+    assert tuple(found.mean) == known.mean
+    assert tuple(found.std) == known.std
 
 
 @pytest.mark.parametrize("name", sorted(set(names("images")) - {"imagenet"}))

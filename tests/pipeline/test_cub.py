@@ -103,6 +103,17 @@ def test_index(root):
     boxes = table[["x0", "y0", "x1", "y1"]].to_numpy().tolist()
     assert boxes[:3] == [[1, 2, 6, 5], [0, 0, 8, 6], [1.5, 1, 3.75, 5]]
     assert boxes[5] == [3, 0, 8, 6]
+    for column, size in (("image", "bytes"), ("mask", "mask_bytes")):
+        assert [(root / name).stat().st_size for name in table[column]] == list(table[size])
+
+
+def test_a_folder_that_cannot_be_written_to(root, monkeypatch):
+    def refused(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(cub, "replacing", refused)
+    with pytest.raises(BadInput, match=r"no index.csv can be written there \(Permission denied\)"):
+        cub.write(root)
 
 
 def test_few_shot_rule_is_frns():

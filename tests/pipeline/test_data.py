@@ -1,6 +1,7 @@
 """The folder that stage `data` writes."""
 
 import hashlib
+import shutil
 
 import pandas as pd
 import pytest
@@ -8,7 +9,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from naflow.errors import BadInput
-from pipeline.data import COLUMNS, planned, write
+from pipeline.data import COLUMNS, draw, planned, write
 
 
 def digest(root):
@@ -63,3 +64,45 @@ def test_shipped_configuration_has_disjoint_class_splits_and_few_enough_files(co
     rows = list(planned(scenes))
     assert 2 * len(rows) < 10_000
     assert sum(row["class_split"] == "base" and row["split"] == "test" for row in rows) >= 200
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"classes": 5},
+        {"classes": {"base": 5}},
+        {"count": {"base": 5}},
+        {"count": {"base": {"train": "x"}}},
+    ],
+)
+def test_classes_and_counts_of_another_form(tmp_path, wrong):
+    with pytest.raises(BadInput, match=r"classes must be .*, and count"):
+        draw(asked(tmp_path, **wrong))
+
+
+def asked(folder, **more):
+    return OmegaConf.create({"scenes": SETTINGS | {"root": f"{folder}/a"} | more, "quiet": True})
+
+
+def test_a_folder_of_other_pictures_is_not_replaced(tmp_path):
+    (tmp_path / "a").mkdir()
+    for index in ("id,image,class\n", ""):
+        (tmp_path / "a" / "index.csv").write_text(index)
+        with pytest.raises(BadInput, match="holds other files than scenes"):
+            draw(asked(tmp_path))
+        assert (tmp_path / "a" / "index.csv").read_text() == index
+
+
+def test_a_kill_while_the_old_folder_is_removed_costs_nothing(tmp_path, monkeypatch):
+    draw(asked(tmp_path))
+    expected = digest(tmp_path / "a")
+
+    def stopping(*args, **more):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        patch.setattr(shutil, "rmtree", stopping)
+        draw(asked(tmp_path, seed=4))
+    draw(asked(tmp_path))
+    assert digest(tmp_path / "a") == expected
+    assert {path.name for path in tmp_path.iterdir()} == {"a", ".a.lock"}

@@ -52,6 +52,7 @@ def put(cfg, method, layers, cases, model="resnet18"):
         maps.part_path(folder, 0), flow, PredictedClass(), cases, ["disc"] * number, "mark"
     )
     made = {"method": method, "model": model, "classes": ["disc"], "settings": settings(cfg)}
+    made |= {"seed": 0, "weights_sha256": "0" * 64}
     maps.finish(folder, 1, made)
 
 
@@ -173,6 +174,17 @@ def test_models_without_objects_are_left_out_and_told(cfg, scene, scenes, caplog
         folder = evaluate(cfg)
     assert "blank/naflow: no picture shows an object" in caplog.text
     assert table(folder)["model"].tolist() == ["seen"]
+
+
+def test_maps_of_another_profile_are_left_out_and_told(cfg, scene, tmp_path, caplog):
+    path = tmp_path / "params.yaml"
+    path.write_text("verified: {resnet18: {images: shapes}, resnet50: {images: imagenet}}\n")
+    for model in ("resnet18", "resnet50"):
+        put(cfg, "naflow", {"only": scene.masks.float()}, cases_of(scene), model)
+    assert set(table(evaluate(cfg)).model) == {"resnet18", "resnet50"}
+    cfg.knobs = str(path)
+    assert set(table(evaluate(cfg)).model) == {"resnet18"}
+    assert "resnet50/naflow: maps of another profile; left out." in caplog.text
 
 
 def test_the_same_bytes_again(cfg, scene):

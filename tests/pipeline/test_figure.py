@@ -78,6 +78,13 @@ def test_nothing_was_selected(cfg, tmp_path):
         stage.draw(cfg())
 
 
+def test_no_picture_was_found(cfg, tmp_path):
+    path = tmp_path / "results" / "selected" / "resnet18" / "fig04.json"
+    selection.write(path, Selection("fig04", "resnet18", "the discs", False, (), {"right": 0}))
+    with pytest.raises(BadInput, match=r"fig04 has no picture to show: the discs.*'right': 0"):
+        stage.draw(cfg())
+
+
 def test_a_method_was_not_explained(cfg):
     with pytest.raises(BadInput, match="layercam holds no finished maps"):
         stage.draw(cfg("methods='naflow,layercam'"))

@@ -217,6 +217,52 @@ def test_a_selection_whose_model_has_no_maps_is_told_as_such(cfg):
     assert figures[0]["cases"] and figures[1]["cases"] == {}
 
 
+@pytest.fixture
+def profile(tmp_path):
+    """A profile of two networks, one of them on pictures that none of its maps are of."""
+    path = tmp_path / "params.yaml"
+    path.write_text("verified: {conv64f: {images: shapes}, resnet18: {images: imagenet}}\n")
+    return path
+
+
+@pytest.mark.usefixtures("values")
+def test_what_could_not_be_drawn_is_said_and_the_rest_is_shown(config, profile, tmp_path, caplog):
+    """The maps of another profile are still there, and so are its figures."""
+    figures = {
+        "fig04": "{model: resnet18, beside: resnet18}",
+        "fig08": "{model: conv64f, beside: resnet18}",
+        "fig10": "{model: conv64f, beside: conv64f}",
+        "fig11": "{model: conv64f, beside: conv64f}",
+    }
+    cfg = config(f"knobs={profile}", "methods=naflow", "++report.all=false")
+    cfg.figures = OmegaConf.create("{" + ", ".join(f"{k}: {v}" for k, v in figures.items()) + "}")
+    choose(cfg, "fig04", "resnet18", CLASSES[0])
+    choose(cfg, "fig10", "conv64f", PAIR)
+    Path(cfg.drawings).mkdir()
+    for name in ("fig04", "fig10"):
+        (Path(cfg.drawings) / f"{name}.json").write_text('{"title": "A title"}')
+    content = parsed(cfg).content
+    assert list(shown(content)) == ["conv64f"]
+    assert [figure["name"] for figure in content["figures"]] == ["fig10"]
+    assert content["absent"] == {
+        "fig04": "maps of resnet18 are missing.",
+        "fig08": "maps of resnet18 are missing.",
+        "fig11": "its stage did not end: dvc repro figure@fig11 tells why.",
+    }
+    assert "fig08 was not drawn: maps of resnet18 are missing." in caplog.text
+    cfg.knobs = None
+    assert parsed(cfg).content["absent"] == {}
+    assert set(shown(parsed(cfg).content)) == {"conv64f", "resnet18"}
+
+
+def test_a_method_that_is_missing_is_a_missing_figure(config, images, profile, tmp_path):
+    made(tmp_path / "results" / "maps" / "conv64f" / "naflow", images, [PAIR, PAIR.turned])
+    cfg = config(f"knobs={profile}", "methods='naflow,gradcam'")
+    cfg.figures = OmegaConf.create("{fig10: {model: conv64f, beside: conv64f}}")
+    absent = parsed(cfg).content["absent"]
+    assert absent == {"fig10": "maps of conv64f are missing."}
+
+
 @pytest.mark.usefixtures("values")
 def test_the_same_inputs_give_the_same_bytes(cfg):
     choose(cfg, "fig04", "resnet18", *CLASSES)
@@ -251,6 +297,24 @@ def test_names_are_text_and_never_tags(cfg, images, tmp_path):
     assert page.content["models"][0]["pictures"][hostile]["label"] == hostile
 
 
+def test_classes_are_told_in_words(cfg, images, tmp_path):
+    root, label = tmp_path / "named", "n01484850 great_white shark"
+    root.mkdir()
+    Image.new("RGB", (8, 8)).save(root / "a.png")
+    (root / "index.csv").write_text(f"id,image,class\na,a.png,{label}\n")
+    settings = images | {"root": str(root), "name": "x", "columns": {"id": "id"}}
+    folder = tmp_path / "results" / "maps" / "resnet18" / "naflow"
+    made(folder, settings, [Case("a")], classes=[label])
+    chosen = Chosen(Decision("a", "a", label, label, 0.5), "right")
+    path = Path(f"{cfg.results}/selected/resnet18/fig04.json")
+    selection.write(path, Selection("fig04", "resnet18", "a rule", True, (chosen,)))
+    content = parsed(cfg).content
+    model, (figure,) = content["models"][0], content["figures"]
+    told = [model["cases"][0]["prediction"], model["pictures"]["a"]["label"]]
+    told += [figure["chosen"][0]["label"], figure["chosen"][0]["predicted"]]
+    assert told == ["great white shark"] * 4
+
+
 def test_what_is_missing_is_said_with_what_to_do(cfg):
     with pytest.raises(BadInput, match=r"maps holds no finished maps.*python -m pipeline\.explain"):
         stage.report(cfg)
@@ -280,6 +344,18 @@ def test_a_broken_figure_file_is_named(cfg):
     (Path(cfg.drawings) / "evaluation.json").write_text("[")
     with pytest.raises(BadInput, match=r"evaluation\.json cannot be read .* pipeline\.evaluate"):
         stage.report(cfg)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", "5", "[" * 100_000, '{"a": ' * 100_000])
+def test_no_file_of_a_figure_is_more_than_an_object(content, tmp_path):
+    (tmp_path / "fig04.json").write_text(content)
+    with pytest.raises(BadInput, match=r"fig04\.json cannot be read .* figure=fig04"):
+        stage.read(tmp_path / "fig04.json")
+
+
+def test_numbers_that_are_none_become_none(tmp_path):
+    (tmp_path / "fig04.json").write_text('{"a": [1e999, -1e999, NaN, Infinity, 0.5, 3]}')
+    assert stage.read(tmp_path / "fig04.json") == {"a": [None, None, None, None, 0.5, 3]}
 
 
 @pytest.mark.usefixtures("values")

@@ -70,6 +70,15 @@ def test_a_class_is_explained_from_one_side(cfg):
     ]
 
 
+def test_networks_that_a_figure_does_not_name_need_not_be_there(cfg, tmp_path):
+    (tmp_path / "results/decisions/other.csv").unlink()
+    some = cfg()
+    del some.wanted.b
+    assert [path.name for path in sorted(selected(some).iterdir())] == ["a.json", "cases.json"]
+    with pytest.raises(BadInput, match=r"other\.csv: there is no such file.*pipeline\.verify"):
+        selected(cfg())
+
+
 def test_a_selection_comes_back_whole(cfg, tmp_path):
     found = selection.read(selected(cfg()) / "b.json")
     selection.write(tmp_path / "again.json", found)
@@ -82,3 +91,28 @@ def test_a_network_that_was_not_verified_is_told(cfg, tmp_path):
     (tmp_path / "results/decisions/other.csv").unlink()
     with pytest.raises(BadInput, match=r"other.csv: there is no such file.*pipeline.verify"):
         selected(cfg())
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "null", "{}", "[" * 100_000, '{"chosen": [5]}', '{"chosen": []}']
+)
+def test_a_damaged_selection_is_one_sentence(content, tmp_path):
+    path = tmp_path / "fig04.json"
+    path.write_text(content)
+    with pytest.raises(BadInput, match=r"fig04\.json is no selection .*python -m pipeline\.select"):
+        selection.read(path)
+
+
+HEAD = "trial,picture,label,predicted,margin,reference,support\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff\xfe", b"trial,picture\na,b\n", HEAD.encode() + b"a,b,c,c,x,,[]\n",
+     HEAD.encode() + b"a,b,c,c,0.5,,[\n", HEAD.encode() + b"a,b,c,c,0.5,,5\n", b'a,"\n'],
+)  # fmt: skip
+def test_a_damaged_table_of_decisions_is_one_sentence(content, tmp_path):
+    path = tmp_path / "resnet18.csv"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match=r"resnet18\.csv is no table of .*pipeline\.verify"):
+        decisions.read(path)

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 from torchvision.models import resnet18
 
+from naflow import plot
 from pipeline import explain as stage
 from pipeline import tracking
 from pipeline.explanations import maps
@@ -112,7 +113,9 @@ def test_a_run_of_explain_is_read_back(config, tmp_path):
 
     found = maps.load(folder)
     pictures = run.logged("flow")
-    assert [entry["caption"] for entry in pictures] == [case.picture for case in found.cases]
+    assert [entry["caption"] for entry in pictures] == [
+        f"{case.picture}. {plot.CONVENTION}" for case in found.cases
+    ]
     for row, (case, entry) in enumerate(zip(found.cases, pictures, strict=True)):
         scene = np.asarray(Image.open(f"{cfg.images.root}/images/{case.picture}.png"))
         drawn = stage.strip(scene, [layer[row] for layer in found.maps.values()])

@@ -1,5 +1,7 @@
 """Classification: cross-entropy over the classes trained on."""
 
+import math
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -25,7 +27,7 @@ class Classification(Objective):
         super().__init__(network, labels, size)
         classes = int(labels.max()) + 1
         self.head = nn.Linear(width(network, size), classes) if head else nn.Identity()
-        self.smoothing = smoothing
+        self.smoothing, self.chance = smoothing, math.log(classes)
 
     def forward(self, views: Tensor, chosen: Tensor) -> Tensor:
         logits = self.head(self.outputs(views))

@@ -4,6 +4,7 @@ Chen et al., ICCV 2021, arXiv 2003.04390, Eqs 2 and 3: a query belongs to the cl
 support embedding has the largest cosine to its own, times a learned temperature.
 """
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -33,6 +34,7 @@ class MetaBaseline(Objective):
     ) -> None:
         super().__init__(network, labels, size)
         self.ways, self.shots, self.queries, self.steps = ways, shots, queries, steps
+        self.chance = math.log(ways)
         self.temperature = nn.Parameter(torch.tensor(10.0))
 
     def batches(self, labels: Tensor, size: int, generator: Generator) -> Iterator[Tensor]:

@@ -1,5 +1,6 @@
 """What the ways of training share: a network, the order of the pictures, and a loss."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
@@ -14,7 +15,12 @@ class Objective(nn.Module, ABC):
 
     labels  (N,) the class of every picture trained on
     size    pixels a side of the network's input
+
+    `chance` is the loss of who knows nothing and says so; infinite where the loss has bounds, as of
+    likenesses on a sphere.
     """
+
+    chance: float = math.inf
 
     def __init__(self, network: nn.Module, labels: Tensor, size: int) -> None:
         super().__init__()

@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import torchvision
 from networks import Residual, randomised
 from PIL import Image
 
+import naflow
 from naflow import NAFlow, explainers, models, plot
 from naflow.cli import main
 from naflow.cli.methods import METHODS
@@ -65,7 +67,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {
         file.relative_to(folder).as_posix(): file.read_bytes()
         for file in sorted(folder.rglob("*"))
-        if file.is_file()
+        if file.is_file() and file.suffix != ".lock"
     }
 
 
@@ -89,7 +91,8 @@ def test_maps_statistics_and_predictions_are_the_librarys(
 ) -> None:
     out, names = tmp_path / "out", tmp_path / "names.txt"
     names.write_text("ant\nbee\ncat\ndog\n")
-    words = ("--weights", weights, "--labels", names, "--target", "cat", "--method", "naflow")
+    words = ("--weights", weights, "--labels", names, "--target", "cat", "--layers", "all")
+    words += ("--method", "naflow")
     assert main(residual(out, photo, *words, "gradcam", "--preset", "proximal")) == 0
     assert "photo.png: cat (" in capsys.readouterr().out
 
@@ -103,7 +106,7 @@ def test_maps_statistics_and_predictions_are_the_librarys(
     content = manifest(out)
     [(key, entry)] = content["photos"].items()
     assert entry["sha256"] == hashlib.sha256(photo.read_bytes()).hexdigest()
-    assert key == f"photo-{entry['sha256'][:8]}" and entry["file"] == photo.as_posix()
+    assert key == f"photo-{entry['sha256'][:32]}" and entry["file"] == photo.as_posix()
     assert content["failed"] == []
     assert content["settings"]["weights"] == {
         "file": "residual.pt",
@@ -161,7 +164,7 @@ def test_the_same_inputs_give_the_same_files(photo: Path, weights: Path, tmp_pat
     for out in ("a", "b"):
         assert main(residual(tmp_path / out, *words)) == 0
     first, second = contents(tmp_path / "a"), contents(tmp_path / "b")
-    assert len(first) > 20
+    assert len(first) == 16
     assert first == second
 
 
@@ -233,8 +236,22 @@ def test_a_folder_of_another_run_is_left_alone(
     said = refused(capsys, residual(out, photo, *words))
     assert "holds a run with another methods, target: give another --out" in said
     assert contents(out) == before
-    (out / "manifest.json").write_text("[]")
-    assert "no manifest of naflow" in refused(capsys, residual(out, photo))
+    content = manifest(out)
+    [key] = content["photos"]
+    for damaged in (
+        "", "[]", "null", "5", "{}", "[" * 100_000, '{"a": ' * 100_000, "9" * 5000,
+        json.dumps(content | {"photos": []}),
+        json.dumps(content | {"photos": {key: []}}),
+        json.dumps(content | {"photos": {key: {"methods": ["gradcam"]}}}),
+        json.dumps(content | {"photos": {key: {"methods": {"gradcam": 5}}}}),
+        json.dumps(content | {"photos": {key: {"methods": {"gradcam": {"files": "x"}}}}}),
+        json.dumps(content | {"photos": {key: {"methods": {"gradcam": {"files": [5]}}}}}),
+        json.dumps(content | {"settings": [[5, "x"]]}),
+        json.dumps(content | {"versions": None}),
+    ):  # fmt: skip
+        (out / "manifest.json").write_text(damaged)
+        words = ("--method", "gradcam", "--quiet")
+        assert "no manifest of naflow" in refused(capsys, residual(out, photo, *words)), damaged
 
 
 def test_a_damaged_photo_does_not_stop_the_others(
@@ -253,7 +270,7 @@ def test_a_damaged_photo_does_not_stop_the_others(
     assert head == "naflow: not everything could be explained:"
     assert len(lines) == 2
     assert "b.jpg cannot be decoded (OSError: image file is truncated" in lines[0]
-    assert "d.png is no picture, or a damaged one." in lines[1]
+    assert "d.png is no picture of a kind that is read (JPEG, " in lines[1]
     assert [entry["file"][-5:] for entry in manifest(out)["photos"].values()] == ["a.jpg", "c.jpg"]
     assert manifest(out)["failed"] == [line.strip() for line in lines]
     assert main(argv) == 1  # told again
@@ -389,10 +406,17 @@ def test_random_weights_are_an_error_or_said_aloud(
         ("--model networks:Residual --weights missing.pt", "--weights missing.pt: there is no"),
         ("--model networks:Residual --reference missing.jpg", "missing.jpg: there is no such pho"),
         ("--model networks:Residual --std 1 0 1", "three numbers above 0"),
+        ("--model networks:Residual --std inf 1 1", "--std: 'inf' is not a number"),
+        ("--model networks:Residual --mean nan 0 0", "--mean: 'nan' is not a number"),
         ("--model networks:Residual --batch 0", "--batch: '0' is not a number of 1 or more"),
+        (f"--model networks:Residual --batch {'9' * 5000}", "--batch: '999.*' is not a number"),
+        ("--model networks:Residual --size 2000000", "--size: '2000000' is more than 16384 pix"),
+        ("--model networks:Residual --target=--5", "no class names are known"),
+        ("--model networks:Residual --target=-1", "--target -1: the network has classes 0 to 3"),
+        (f"--model networks:Residual --target {'9' * 5000}", "999: the network has classes 0 to"),
         ("--model conv4net --random-weights", "conv4net gives an embedding.*--reference PHOTO"),
         ("--model networks:Residual --fast", "unrecognized arguments: --fast"),
-        ("--method naflow", "required: --model"),
+        ("--model", "--model: expected one argument"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(
@@ -423,6 +447,8 @@ def test_class_names(
     assert "no class 'herron'. Did you mean 'heron'" in said
     said = refused(capsys, residual(out, *words, "crane"))
     assert "classes 0 and 2 are all called 'crane'; give the number" in said
+    said = refused(capsys, residual(out, *words, "heron", "her"))
+    assert "'heron' and 'her' may stand for the same class: give one of them" in said
     names.write_text("crane\nheron\n")
     assert "--labels has 2 names, the network 4 classes" in refused(
         capsys, residual(out, *words, 1)
@@ -561,3 +587,125 @@ def test_progress_on_a_terminal(
     err = capsys.readouterr().err
     assert "photo.png, naflow, layer1.1.add 1/" in err
     assert err.endswith("\r\x1b[K")
+
+
+ENDS = "import sys\n\ndef net():\n    sys.exit({code})\n"
+LATER = """
+import sys
+from torch import nn
+
+class Net(nn.Module):
+    calls = 0
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        Net.calls += 1
+        if Net.calls > {after}:
+            sys.exit(0)
+        return self.layer(x).mean((2, 3))
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "factory", "said"),
+    [
+        ("raise SystemExit(0)", "net", "ends cannot be imported (SystemExit: 0)"),
+        ("import sys; sys.exit()", "net", "ends cannot be imported (SystemExit)"),
+        (ENDS.format(code=0), "net", "calling it without arguments failed (SystemExit: 0)"),
+        (ENDS.format(code="'enough'"), "net", "calling it without arguments failed (SystemExit: "),
+        (LATER.format(after=0), "Net", "The network cannot take images (1, 3, 32, 32) (SystemEx"),
+        (LATER.format(after=1), "Net", "ended the program (SystemExit: 0) before the work was d"),
+    ],
+)
+def test_a_model_that_ends_the_program_is_a_failure(
+    code: str,
+    factory: str,
+    said: str,
+    photo: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "ends.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "ends", raising=False)
+    words = ("--model", f"ends:{factory}", "--method", "gradcam")
+    assert said in refused(capsys, explain(tmp_path / "out", photo, *words))
+
+
+def test_no_file_of_the_current_folder_stands_in_for_a_package(photo: Path, tmp_path: Path) -> None:
+    for name in ("safetensors", "PIL", "torchvision", "matplotlib", "json", "mine"):
+        (tmp_path / f"{name}.py").write_text(
+            "from pathlib import Path\nfrom torch import nn\n"
+            "Path(__file__).with_suffix('.ran').touch()\n"
+            "def net():\n"
+            "    return nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1),\n"
+            "                         nn.Flatten())\n"
+        )
+    words = explain(tmp_path / "out", photo, "--model", "mine:net", "--method", "gradcam")
+    program = "import sys; from naflow.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, *words],  # -P: as the program naflow is started
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(naflow.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [file.name for file in tmp_path.glob("*.ran")] == ["mine.ran"]
+
+
+def test_help_says_that_the_code_of_a_model_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("explain", "plan"):
+        with pytest.raises(SystemExit, match="0"):
+            main([command, "--help"])
+        assert "its code runs" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("name", ["a\x1b[2K\x1b[1Ab", "a\nnaflow: done", "a\r\x07", "a\u202egpj"])
+def test_no_name_of_a_file_acts_on_the_screen(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture().save(tmp_path / f"{name}.png")
+    (tmp_path / f"{name}.jpg").write_text("no picture")
+    (tmp_path / f"{name}.pt").write_text("no weights")
+    out = tmp_path / f"{name}-out"
+    assert main(residual(out, tmp_path, "--method", "gradcam")) == 1
+    said = capsys.readouterr()
+    missing = refused(capsys, residual(out, tmp_path / f"{name}.png", "--weights", "x" + name))
+    damaged = residual(out, tmp_path / f"{name}.png", "--weights", tmp_path / f"{name}.pt")
+    for text in (said.out, said.err, missing, refused(capsys, damaged)):
+        lines = text.splitlines()
+        assert not any(c in text for c in "\x1b\r\x07\u202e")
+        assert not any(line.startswith("naflow: done") for line in lines)
+    assert f"{name.encode('unicode_escape').decode()}.png" in said.out
+
+
+def test_class_names_of_a_file_do_not_act_on_the_screen(
+    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "w.safetensors"
+    names = [f"\x1b[31m{number}" for number in range(4)]
+    checkpoint.save_safetensors(path, randomised(Residual()).state_dict(), {"classes": names})
+    assert main(residual(tmp_path / "out", photo, "--weights", path, "--method", "gradcam")) == 0
+    assert "\\x1b[31m" in (said := capsys.readouterr().out) and "\x1b" not in said
+
+
+def test_memory_that_runs_out_is_a_sentence(
+    photo: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for error in (MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")):
+
+        def run_out(*_: object, error: BaseException = error) -> None:
+            raise error
+
+        monkeypatch.setattr("naflow.cli.run.square", run_out)
+        said = refused(capsys, residual(tmp_path / "out", photo, "--method", "gradcam"))
+        assert said == "naflow: The memory ran out: use a smaller --size or --batch."

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from networks import Functional, Residual, randomised
-from test_preserve import same, state_of
+from untouched import same, state_of
 
 from naflow.errors import BadInput, NotFinite
 from naflow.metrics.answers import Answers, ClassProbability, ask

@@ -6,10 +6,10 @@ import torch
 from networks import Residual, randomised
 
 from naflow.errors import BadInput
-from naflow.perturb.masked import blurred
 from naflow.metrics import empty
 from naflow.metrics.answers import Answers, ClassProbability
 from naflow.metrics.perturbation import area_under, deletion, insertion
+from naflow.perturb.masked import blurred
 
 CURVES = (deletion, insertion)
 

@@ -35,9 +35,9 @@ def spy():
     class Spy(GradCAM):
         asked = []  # noqa: RUF012
 
-        def recorded(self, images, score, detail):
+        def recorded(self, images, score, inputs, detail):
             self.asked.append(score)
-            return super().recorded(images, score, detail)
+            return super().recorded(images, score, inputs, detail)
 
     return Spy
 
@@ -136,8 +136,8 @@ def test_the_seed_decides(model, images):
 def test_signed_maps_are_compared_by_their_size(model, images):
     def negated(network):
         class Negated(LRP):
-            def attention_map(self, x, g):
-                found = super().attention_map(x, g)
+            def evidence(self, x, g):
+                found = super().evidence(x, g)
                 return found if network is model else -found
 
         return Negated(network)
@@ -149,16 +149,14 @@ def test_signed_maps_are_compared_by_their_size(model, images):
 
 
 def test_stages_named_by_hand(images):
-    model = Undecided()
-
-    def explainer(network):
-        return MeanActivation(network, units=["stem", "body"])
-
-    found = metrics.cascading_randomisation(explainer, model, images, stages=["fc", "body"])
-    assert [list(by_layer) for by_layer in found.values()] == [["stem", "body"]] * 2
-    assert found["fc"]["body"].tolist() == pytest.approx([1, 1])
-    assert found["body"]["stem"].tolist() == pytest.approx([1, 1])
-    assert found["body"]["body"].max() < 0.99
+    found = metrics.cascading_randomisation(
+        MeanActivation, Undecided(), images, stages=["fc", "body"]
+    )
+    layers = ["stem.0", "stem.1", "body.0", "body.1"]
+    assert [list(by_layer) for by_layer in found.values()] == [layers] * 2
+    assert found["fc"]["body.1"].tolist() == pytest.approx([1, 1])
+    assert found["body"]["stem.1"].tolist() == pytest.approx([1, 1])
+    assert found["body"]["body.0"].max() < 0.99
 
 
 def test_a_module_that_two_units_share_is_one_stage():

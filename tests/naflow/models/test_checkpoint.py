@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import ast
+import io
+import json
 import os
+import pickle
+import stat
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 import naflow
-from naflow import BadInput
+from naflow import BadInput, models
 from naflow.models import checkpoint
 
 
@@ -70,3 +76,105 @@ def test_nothing_in_the_library_unpickles_freely() -> None:
             if owner == "torch" and node.func.attr == "load":
                 safe = {k.arg: getattr(k.value, "value", None) for k in node.keywords}
                 assert safe.get("weights_only") is True, f"{file.name}:{node.lineno}"
+
+
+def torchscript() -> bytes:
+    file = io.BytesIO()
+    with pytest.warns(FutureWarning):
+        torch.jit.save(torch.jit.script(nn.Linear(2, 2)), file)
+    return file.getvalue()
+
+
+def tar() -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("storages"))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        lambda: pickle.dumps(Evil(Path("mark"))),
+        lambda: pickle.dumps(object()),
+        lambda: b"\x80\x02\x8a\x01\x00\x97.",  # an operation that weights do not need
+        lambda: b"\x80\x04\x95\x00",
+        torchscript,
+        tar,
+    ],
+    ids=["code", "object", "operation", "cut", "torchscript", "tar"],
+)
+def test_the_advice_to_read_without_protection_is_not_passed_on(
+    content: object, tmp_path: Path
+) -> None:
+    path = tmp_path / "w.pth"
+    path.write_bytes(content())
+    with pytest.raises(BadInput, match=r"w\.pth (holds more than tensors|is damaged)") as error:
+        checkpoint.load(path)
+    for word in ("weights_only", "weights-only", "False", "allowlist", "add_safe_globals"):
+        assert word not in str(error.value)
+
+
+def told(path: Path, about: str, **tensors: torch.Tensor) -> Path:
+    save_file(tensors or {"fc.weight": torch.zeros(5, 2)}, path, {"naflow": about})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        ("[]", "a JSON object is expected, not a list"),
+        ("5", "a JSON object is expected, not a int"),
+        ("null", "a JSON object is expected"),
+        ("{", "no JSON that could be read"),
+        ("[" * 100_000, "no JSON that could be read"),
+        ('{"settings": ' + '{"a": ' * 100_000, "no JSON that could be read"),
+        (f'{{"settings": {{"classes": {"9" * 5000}}}}}', "no JSON that could be read"),
+        ('{"classes": 5}', "'classes' must be a list of names"),
+        ('{"classes": {"_target_": "os.system"}}', "'classes' must be a list of names"),
+        ('{"classes": ["a", 5]}', "'classes' must be a list of names"),
+        ('{"classes": ["a"], "settings": {"classes": 5}}', "1 names are told of 5 classes"),
+        ('{"model": ["resnet18"]}', "'model' must be text"),
+        ('{"settings": []}', "the settings are \\[\\], not names with values"),
+        ('{"settings": null}', "the settings are None, not names with values"),
+        ('{"settings": {"slope": NaN}}', "'slope' is nan; only finite numbers"),
+        ('{"settings": {"slope": 1e999}}', "'slope' is inf; only finite numbers"),
+        ('{"settings": {"_target_": "os.system"}}', "'_target_' was refused"),
+        ('{"settings": {"classes": 1000000000}}', "no tensor of the file has a side of classes=1"),
+    ],
+)  # fmt: skip
+def test_what_a_file_tells_is_checked(about: str, said: str, tmp_path: Path) -> None:
+    path = told(tmp_path / "w.safetensors", about)
+    with pytest.raises(BadInput, match=rf"w\.safetensors, metadata 'naflow': .*{said}"):
+        checkpoint.load_safetensors(path)
+
+
+def test_a_side_that_holds_nothing_vouches_for_no_size(tmp_path: Path) -> None:
+    empty = torch.zeros(10**9, 0)
+    path = told(tmp_path / "w.safetensors", '{"settings": {"classes": 1000000000}}', a=empty)
+    with pytest.raises(BadInput, match="no tensor of the file has a side"):
+        checkpoint.load_safetensors(path)
+
+
+def test_no_setting_of_a_file_reaches_a_network_by_another_kind(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    for settings, said in (
+        ({"classes": "5"}, "resnet18: the setting 'classes' is '5'; it must be int"),
+        ({"weights": "other.pth"}, "resnet18 has no setting 'weights'"),
+        ({"name": "resnet50"}, "resnet18 has no setting 'name'"),
+        ({"classes": -1}, "resnet18 cannot be built with classes=-1"),
+    ):
+        told(path, json.dumps({"settings": settings}))
+        with pytest.raises(BadInput, match=said):
+            models.create("resnet18", path)
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_weights_are_readable_by_whom_the_umask_says(mask: int, tmp_path: Path) -> None:
+    before = os.umask(mask)
+    try:
+        for path in (tmp_path / "w.safetensors", tmp_path / "w.safetensors"):  # new, and replaced
+            checkpoint.save_safetensors(path, {"a": torch.zeros(2)}, {})
+            assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
+    finally:
+        os.umask(before)

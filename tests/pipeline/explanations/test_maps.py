@@ -1,6 +1,7 @@
 """Folders of maps: what is there, what is finished, and what is not."""
 
 import json
+import random
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,8 @@ def folder(tmp_path):
     folder.mkdir(parents=True)
     for number, part in enumerate(parts):
         maps.part_path(part, 0).rename(maps.part_path(folder, number))
-    maps.finish(folder, 2, {"method": "NAFlow", "model": "resnet18"})
+    about = json.loads((parts[0] / "manifest.json").read_text())
+    maps.finish(folder, 2, about | {"method": "NAFlow", "model": "resnet18"})
     return folder
 
 
@@ -43,7 +45,7 @@ def test_a_damaged_part_is_not_there(folder, left):
 
 
 def test_a_folder_at_work_is_not_finished(folder):
-    about = {"method": "NAFlow", "job": "1"}
+    about = json.loads((folder / "manifest.json").read_text()) | {"job": "1"}
     maps.begin(folder, 2, about)
     with pytest.raises(BadInput, match="holds no finished maps"):
         maps.load(folder)
@@ -71,3 +73,28 @@ def test_means_over_parts_are_those_over_all_cases(folder):
     values = found.maps["conv"]
     assert np.allclose(table["empty"][0], np.mean([(one == 0).all() for one in values]))
     assert maps.summary_of_parts(folder, [7]).empty
+
+
+def test_a_changed_bit_of_a_part_is_refused_or_changes_nothing(folder):
+    path, chance, refusals = maps.part_path(folder, 1), random.Random(0), 0
+    content, expected = path.read_bytes(), maps.read_part(path)
+    for _ in range(200):
+        at, bit = chance.randrange(len(content)), 1 << chance.randrange(8)
+        path.write_bytes(content[:at] + bytes([content[at] ^ bit]) + content[at + 1 :])
+        try:
+            found = maps.read_part(path)
+        except BadInput:
+            refusals += 1
+            continue
+        assert found.keys() == expected.keys()
+        assert all(np.array_equal(found[name], expected[name]) for name in found), (at, bit)
+    assert refusals > 50
+
+
+def test_finished_maps_that_were_damaged_are_refused(folder):
+    maps.part_path(folder, 0).unlink()
+    with pytest.raises(BadInput, match=r"part-000.npz is missing or damaged .*explain again"):
+        maps.load(folder)
+    (folder / "manifest.json").write_text("")
+    with pytest.raises(BadInput, match=r"manifest.json is missing or damaged.*explain again"):
+        maps.load(folder)

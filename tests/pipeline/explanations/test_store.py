@@ -1,5 +1,6 @@
 """The store: every bit comes back, and a map costs one chunk."""
 
+import random
 import sys
 
 import numpy as np
@@ -41,7 +42,7 @@ def parts():
 
 @pytest.fixture
 def folder(tmp_path):
-    store.write(tmp_path, parts())
+    store.write(tmp_path, parts)
     return tmp_path
 
 
@@ -87,7 +88,7 @@ def test_a_map_is_read_from_one_chunk(folder):
     given = list(parts())[1]["map/layer1.0.add"]
     same(Store(folder).map(Case("picture 6"), "layer1.0.add"), given[2])
     # What any other reader of the format finds in it.
-    raw = np.frombuffer(blosc.decompress(chunk.read_bytes()), np.float32)
+    raw = np.frombuffer(blosc.decompress(chunk.read_bytes()[:-4]), np.float32)
     same(raw.reshape(given.shape), given)
 
 
@@ -99,7 +100,7 @@ def test_the_same_maps_are_the_same_bytes(folder, tmp_path):
         }
 
     first = content()
-    store.write(folder, parts())
+    store.write(folder, parts)
     assert content() == first
     assert [path.name for path in folder.iterdir()] == [store.NAME]
 
@@ -110,12 +111,12 @@ def test_a_store_is_whole_or_not_there(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        store.write(tmp_path, broken())
+        store.write(tmp_path, broken)
     assert not store.exists(tmp_path)
     assert store.fingerprints(tmp_path) == store.names(tmp_path) == []
     with pytest.raises(BadInput, match=r"holds no maps.zarr. Make it .* pipeline.merge"):
         Store(tmp_path)
-    store.write(tmp_path, parts())
+    store.write(tmp_path, parts)
     assert len(Store(tmp_path).cases) == sum(SIZES)
 
 
@@ -131,3 +132,53 @@ def test_without_the_package_it_says_what_to_install(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "zarr", None)
     with pytest.raises(BadInput, match=r"pip install 'naflow\[sweep\]'"):
         Store(folder)
+
+
+def test_a_changed_bit_anywhere_is_refused_or_changes_nothing(folder):
+    expected = {name: values.tobytes() for name, values in Store(folder).arrays().items()}
+    files = sorted(path for path in (folder / store.NAME).rglob("*") if path.is_file())
+    chance, refusals = random.Random(0), 0
+    for path in files * 2:
+        content = path.read_bytes()
+        at, bit = chance.randrange(len(content)), 1 << chance.randrange(8)
+        path.write_bytes(content[:at] + bytes([content[at] ^ bit]) + content[at + 1 :])
+        try:
+            found = {name: values.tobytes() for name, values in Store(folder).arrays().items()}
+            assert found == expected, f"{path}, byte {at}"
+        except BadInput:
+            refusals += 1
+        path.write_bytes(content)
+    assert refusals > 0.8 * 2 * len(files)
+
+
+@pytest.mark.parametrize("left", [None, 0, 3, 40])
+def test_a_chunk_that_is_cut_or_not_there_is_named_by_layer_and_picture(folder, left):
+    chunk = folder / store.NAME / "map" / "conv" / "c.1.0.0"
+    content = chunk.read_bytes()
+    if left is None:
+        chunk.unlink()
+    else:
+        assert len(content) > left
+        chunk.write_bytes(content[:left])
+    opened = Store(folder)
+    told = r"maps.zarr is damaged: layer 'conv', pictures 'picture 4' to 'picture 7'.*Delete"
+    with pytest.raises(BadInput, match=told):
+        opened.map(Case("picture 6"), "conv")
+    with pytest.raises(BadInput, match=told):
+        opened.arrays()
+    opened.map(Case("picture 2"), "conv")
+
+
+def test_what_is_read_back_otherwise_is_not_kept(tmp_path):
+    store.write(tmp_path, parts)
+    times = []
+
+    def changing():
+        times.append(1)
+        for part in parts():
+            yield part | ({"score": part["score"] + 1} if len(times) == 2 else {})
+
+    with pytest.raises(BadInput, match=r"part 0 was read back otherwise"):
+        store.write(tmp_path, changing)
+    assert [path.name for path in tmp_path.iterdir()] == [store.NAME]
+    same(Store(tmp_path).array("score"), np.concatenate([part["score"] for part in parts()]))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from small_material import LAYERS, material, outside, overlapping, sizes, words
 
+from naflow import plot
 from naflow.errors import BadInput
 from pipeline.claims.claim import Verdict
 from pipeline.figures import lines, pairs, profile, strips
@@ -56,7 +57,7 @@ def test_words_come_from_the_data(scenes, kind):
         len(shown.views) if kind in ("strips", "profile") else 2
     )
     assert "HiResCAM and LayerCAM of the same layer are the null hypothesis" in found.caption
-    assert "scaled by its own minimum and maximum" in found.caption
+    assert plot.CONVENTION in found.caption
     assert "relative residual" in found.caption
     assert "the first ones (30 decided)" in found.caption
     assert ", ".join(LAYERS) in found.caption

@@ -19,6 +19,7 @@ class Given:
 
     found: Outputs
     bank: Outputs | None = None
+    device: torch.device | str = "cpu"
 
     def outputs(self, part: Part) -> Outputs:
         return self.found
@@ -59,6 +60,21 @@ def test_accuracy():
         right = sum(int(y) in row[:k] for row, y in zip(ranked, found.labels, strict=True))
         assert numbers[f"top{k}"] == pytest.approx(right / 50)
     assert numbers["pictures"] == 50
+
+
+def test_the_vote_is_taken_where_the_network_is(monkeypatch):
+    """A million vectors for each of 50,000 pictures: minutes on a CPU beside an idle GPU."""
+    places = set()
+
+    def votes(self, *given):
+        places.update(one.device.type for one in given)
+        return torch.ones(len(given[0]), 2)
+
+    monkeypatch.setattr(NearestNeighbours, "votes", votes)
+    known = random(8, 4, 2)
+    subject = Given(known, known, "meta")
+    assert NearestNeighbours(Part())(subject, seed=0).numbers["pictures"] == 8
+    assert places == {"meta"}
 
 
 def test_nearest_neighbours():

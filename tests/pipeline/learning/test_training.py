@@ -1,5 +1,10 @@
 """The loop: a killed run that goes on ends exactly where an uninterrupted one does."""
 
+import math
+import random
+from contextlib import nullcontext
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -7,7 +12,7 @@ from torch import nn
 from naflow.errors import BadInput
 from pipeline.learning.augment import Augmentation
 from pipeline.learning.objectives import Classification
-from pipeline.learning.training import Phase, Schedule, Trainer
+from pipeline.learning.training import Phase, Schedule, Trainer, whole
 from pipeline.models.subject import outputs
 from pipeline.pictures.pixels import Pixels
 
@@ -117,6 +122,41 @@ def test_the_seed_decides(tmp_path, pixels):
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
 
+def test_a_diverging_loss_stops_with_a_sentence_and_leaves_the_last_checkpoint(
+    tmp_path, pixels, monkeypatch
+):
+    interrupted(trainer(tmp_path), pixels, monkeypatch, 1)
+    saved = (tmp_path / "c.checkpoint").read_bytes()
+    run = trainer(tmp_path)
+    run.schedule = replace(run.schedule, optimizer="sgd", rate=1e4, warmup=0)
+    run.objective.head = nn.Linear(2, 2)  # without a batch norm behind it the rate is felt
+    run.fingerprint = "another"
+    with pytest.raises(BadInput, match=r"mean loss of epoch 1 is .* would give 0\.6931.*10000"):
+        run(pixels)
+    assert (tmp_path / "c.checkpoint").read_bytes() == saved
+
+
+@pytest.mark.parametrize("chance", [math.inf, math.log(5)])
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_is_never_written(tmp_path, pixels, monkeypatch, chance, loss):
+    run, told = trainer(tmp_path), []
+    run.objective.chance, run.note = chance, told.append
+    monkeypatch.setattr(Trainer, "_step", lambda *_: torch.tensor(loss))
+    with pytest.raises(BadInput, match=rf"Training diverges: .* epoch 1 is {loss}"):
+        run(pixels)
+    assert not told and not (tmp_path / "c.checkpoint").exists()
+
+
+@pytest.mark.parametrize(("loss", "stops"), [(90, True), (40, False)])
+def test_what_diverges_is_measured_in_chance(tmp_path, pixels, monkeypatch, loss, stops):
+    """Conv64F at the rate of others' code: 91 in its first epoch, where ln 100 is 4.6."""
+    run = trainer(tmp_path)
+    run.objective.chance = math.log(100)
+    monkeypatch.setattr(Trainer, "_step", lambda *_: torch.tensor(float(loss)))
+    with pytest.raises(BadInput) if stops else nullcontext():
+        run(pixels)
+
+
 def test_rate_rises_then_falls_to_zero():
     schedule = Schedule([Phase(8, 1)], rate=1.0, warmup=0.25)
     rates = [schedule.rate_at(share / 100) for share in range(101)]
@@ -136,3 +176,48 @@ def test_milestones_divide_by_ten():
 def test_an_unknown_optimizer():
     with pytest.raises(BadInput, match=r"'adamv'.*Did you mean 'adam'"):
         Schedule([Phase(8, 1)], optimizer="adamv")
+
+
+def test_a_damaged_checkpoint_is_said_and_training_begins_again(tmp_path, pixels, caplog):
+    uninterrupted = trained(trainer(tmp_path), pixels)
+    content = (tmp_path / "c.checkpoint").read_bytes()
+    for damaged in (b"", content[: len(content) // 2], b"no archive"):
+        (tmp_path / "c.checkpoint").write_bytes(damaged)
+        caplog.clear()
+        for name, value in trained(trainer(tmp_path), pixels).items():
+            torch.testing.assert_close(value, uninterrupted[name], atol=0, rtol=0)
+        assert "c.checkpoint is damaged" in caplog.text and "begins again" in caplog.text
+
+
+def test_a_changed_bit_of_a_checkpoint_is_refused_or_changes_nothing(tmp_path, pixels):
+    trainer(tmp_path)(pixels)
+    path, chance, refusals = tmp_path / "c.checkpoint", random.Random(0), 0
+    content, state = path.read_bytes(), whole(path)
+    for _ in range(200):
+        at, bit = chance.randrange(len(content)), 1 << chance.randrange(8)
+        path.write_bytes(content[:at] + bytes([content[at] ^ bit]) + content[at + 1 :])
+        try:
+            found = whole(path)
+        except BadInput:
+            refusals += 1
+            continue
+        assert found.keys() == state.keys() and found["losses"] == state["losses"]
+        for name, value in found["objective"].items():
+            assert torch.equal(value, state["objective"][name]), (at, bit)
+    assert refusals > 50
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"batch": 0}, "schedule.batch=0: it must be a whole number of 1"),
+        ({"rate": "x"}, "schedule.rate='x': it must be a number of 0"),
+        ({"weight_decay": float("nan")}, "schedule.weight_decay=nan"),
+        ({"phases": []}, "nothing to train"),
+    ],
+)
+def test_schedules_that_there_are_not(wrong, told):
+    with pytest.raises(BadInput, match=told):
+        Schedule(**({"phases": [Phase(8, 1)]} | wrong))
+    with pytest.raises(BadInput, match=r"phases: epochs=0: it must be"):
+        Phase(8, 0)

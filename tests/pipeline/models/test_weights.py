@@ -1,8 +1,11 @@
 """Weights: a round trip, a start for other training, and one sentence for what does not fit."""
 
+import json
+
 import pytest
 import torch
 from omegaconf import OmegaConf
+from safetensors.torch import save_file
 from torchvision.models import resnet18
 
 import naflow.models
@@ -85,3 +88,77 @@ def test_a_start_of_another_network_is_refused(tmp_path):
     weights.save(tmp_path / "a.safetensors", "conv4net", naflow.models.create("conv4net"), None)
     with pytest.raises(BadInput, match=r"no start for this network: '.*' is only in one of them"):
         weights.begin_from(resnet18(), tmp_path / "a.safetensors", ["fc"])
+    weights.save(tmp_path / "b.safetensors", "resnet18", resnet18(num_classes=3), ["x"] * 3)
+    with pytest.raises(BadInput, match=r"no start for this network: fc.* is of shape"):
+        weights.begin_from(resnet18(), tmp_path / "b.safetensors", [])
+
+
+CODE = "__import__('pathlib').Path({!r}).touch()"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"classes": {"_target_": "sympy.sympify", "a": CODE}},
+        {"classes": {"_target_": "pathlib.Path.write_text", "_args_": [{"_target_": "x"}, CODE]}},
+        {"classes": [{"_target_": "pandas.read_pickle", "filepath_or_buffer": CODE}]},
+        {"_target_": "sympy.sympify", "a": CODE},
+        {"_args_": [CODE], "_target_": "sympy.sympify"},
+        {"_partial_": True},
+        {"_recursive_": True, "classes": 3},
+        {"classes": "${oc.env:HOME}"},
+        {"classes": "3"},
+        {"classes": 10**12},
+        {"classes": -3},
+        {"weights": "elsewhere.pth"},
+        {"name": "resnet50"},
+    ],
+)
+def test_nothing_runs_from_the_settings_of_a_file(settings, tmp_path):
+    mark, path = tmp_path / "mark", tmp_path / "w.safetensors"
+    about = json.loads(json.dumps({"model": "resnet18", "settings": settings}))
+    text = json.dumps(about).replace(CODE, CODE.format(str(mark)))
+    save_file(resnet18(num_classes=3).state_dict(), path, {"naflow": text})
+    with pytest.raises(BadInput, match=r"w\.safetensors.*(refused|setting|built|side of)") as error:
+        weights.load(model(path), CPU)
+    assert not mark.exists()
+    assert "/root" not in str(error.value) and len(str(error.value)) < 500
+
+
+def test_a_file_does_not_overrule_the_configuration(tmp_path):
+    network = naflow.models.create("conv4net", slope=0.3)
+    about = json.dumps({"settings": {"slope": 0.3}})
+    save_file(network.state_dict(), tmp_path / "w.safetensors", {"naflow": about})
+    asked = model(tmp_path / "w.safetensors", name="conv4net")
+    assert weights.load(asked, CPU).network.block1.act.negative_slope == 0.3
+    asked.network.slope = 0.3
+    assert weights.load(asked, CPU).network.block1.act.negative_slope == 0.3
+    asked.network.slope = 0.1
+    with pytest.raises(BadInput, match=r"slope=0\.3, but model\.network\.slope=0\.1"):
+        weights.load(asked, CPU)
+
+
+def test_a_file_makes_no_other_network_fetch_weights(tmp_path):
+    about = json.dumps({"settings": {"classes": 3, "encoder_weights": "imagenet"}})
+    save_file({"a": torch.zeros(9)}, tmp_path / "w.safetensors", {"naflow": about})
+    asked = model(tmp_path / "w.safetensors")
+    asked.network = {
+        "_target_": "segmentation_models_pytorch.Unet",
+        "encoder_name": "resnet18",
+        "encoder_weights": None,
+    }
+    with pytest.raises(BadInput, match=r"encoder_weights=imagenet, but model\.network"):
+        weights.load(asked, CPU)
+    asked.network = {"_target_": "torchvision.models.resnet18"}
+    for settings, said in (({"weights": "DEFAULT"}, "'weights'"), ({"classes": 3}, "'classes'")):
+        text = json.dumps({"settings": settings})
+        save_file({"a": torch.zeros(9)}, tmp_path / "w.safetensors", {"naflow": text})
+        with pytest.raises(BadInput, match=f"setting {said}"):
+            weights.load(asked, CPU)
+
+
+def test_labels_that_are_no_text(tmp_path):
+    torch.save(resnet18(num_classes=2).state_dict(), tmp_path / "w.pt")
+    (tmp_path / "labels.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(BadInput, match=r"model\.labels=.* is no UTF-8 text"):
+        weights.load(model(tmp_path / "w.pt", tmp_path / "labels.txt"), CPU)

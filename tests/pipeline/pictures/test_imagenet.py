@@ -9,13 +9,14 @@ import pytest
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from made_annotations import annotated
 from omegaconf import OmegaConf
 from PIL import Image
 
 from naflow.errors import BadInput
 from pipeline.app import CONF
 from pipeline.downloads.archives import unpack
-from pipeline.pictures.imagenet import DEVKIT, TAR, TRUTH, ImageNet
+from pipeline.pictures.imagenet import BOXES, DEVKIT, TAR, TRUTH, ImageNet
 from pipeline.pictures.images import Part, Picture
 from pipeline.pictures.pixels import read
 from pipeline.pictures.synsets import label_of, order
@@ -219,8 +220,40 @@ def test_a_thousand_class_folders_need_nothing_else(tmp_path):
         (tmp_path / wnid).mkdir()
     jpegs(tmp_path / wnids[3], STEMS[:1])
     images = ImageNet(str(tmp_path))
-    assert images.classes == wnids
-    assert [p.label for p in images.split("test")] == [wnids[3]]
+    assert [label.split(" ")[0] for label in images.classes] == wnids
+    assert images.classes == sorted(images.classes)
+    assert [p.label for p in images.split("test")] == [f"{wnids[3]} tiger shark"]
+
+
+@pytest.mark.parametrize("place", ["tgz", "unpacked", "kaggle", "elsewhere"])
+def test_published_boxes(tmp_path, place):
+    root = tmp_path / "imagenet"
+    flat_devkit(root)
+    made, given = tmp_path / "made" / "val", None
+    annotated(made, STEMS[0], STEMS[2])
+    if place == "tgz":
+        with tarfile.open(root / f"{BOXES}.tgz", "w:gz") as tar:
+            tar.add(made, "val")
+    elif place == "unpacked":
+        shutil.copytree(made, root / BOXES / "val")
+    elif place == "kaggle":
+        shutil.copytree(made, root / "Annotations" / "CLS-LOC" / "val")
+    else:
+        given = str(made.parent)
+    images = ImageNet(str(root), boxes=given)
+    found = {one.id: one.box for one in images.pictures if one.box}
+    assert found == {STEMS[0]: (1, 2, 5, 6), STEMS[2]: (0, 4, 7, 8)}
+    pixels = read(images.pictures[:1], images.classes, 4, "stretch", quiet=True)
+    assert pixels.boxes.tolist() == [[0.5, 1, 2.5, 3]]
+    assert not any(one.box for one in ImageNet(str(root), boxes=False).pictures)
+
+
+def test_boxes_that_are_not_there(tmp_path):
+    flat_devkit(tmp_path)
+    with pytest.raises(BadInput, match=r"images.boxes=lost.tgz: there is no .*images.boxes=false"):
+        ImageNet(str(tmp_path), boxes="lost.tgz")
+    with pytest.raises(BadInput, match=rf"boxes=True: there is no {BOXES}.tgz or {BOXES}"):
+        ImageNet(str(tmp_path), boxes=True)
 
 
 def test_files_may_lie_elsewhere(tmp_path):

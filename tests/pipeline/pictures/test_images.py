@@ -1,5 +1,7 @@
 """The reader: what it finds, and one clear sentence for everything it cannot use."""
 
+import os
+
 import pandas as pd
 import pytest
 from PIL import Image
@@ -58,6 +60,14 @@ def test_class_folders(tmp_path):
     assert pets.classes == ["cat", "dog"]
     assert len(pets.pictures) == 40
     assert sum(len(pets.split(s)) for s in ("train", "val", "test")) == 40
+
+
+def test_what_is_no_file_among_the_pictures_is_named(tmp_path):
+    (tmp_path / "cat").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "cat" / "a.jpg")
+    os.mkfifo(tmp_path / "cat" / "b.jpg")
+    with pytest.raises(BadInput, match=r"cat/b\.jpg is no file: take it out of .*cat"):
+        Folder(str(tmp_path), "pets")
 
 
 def test_dealing_is_by_id_and_near_its_shares():

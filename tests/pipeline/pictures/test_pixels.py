@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from naflow.cli import photos
 from naflow.errors import BadInput
 from pipeline.pictures.images import Picture
 from pipeline.pictures.pixels import MARGIN, normalised, read, square
@@ -71,8 +72,50 @@ def test_damaged_file_is_named(tmp_path, content):
         Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(path)
         content = path.read_bytes()[:3000]
     path.write_bytes(content)
-    with pytest.raises(BadInput, match=r"bad.png cannot be decoded .*Replace the file"):
+    sentence = r"bad.png (cannot be decoded|is no picture) .*Replace the file"
+    with pytest.raises(BadInput, match=sentence):
         read([Picture("b", path, "x", "test")], ["x"], 8, "crop", quiet=True)
+
+
+def of(folder, image, mask=None):
+    picture = Picture("p", folder / image, "x", "test", mask and folder / mask)
+    return read([picture], ["x"], 8, "crop", quiet=True)
+
+
+def test_the_command_line_and_the_pipeline_see_the_same(tmp_path):
+    """Deep and transparent pictures, too."""
+    ramp = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    Image.fromarray(ramp).save(tmp_path / "deep.png")
+    Image.fromarray(np.dstack([(ramp >> 8).astype(np.uint8)] * 4)).save(tmp_path / "clear.png")
+    for name in ("deep.png", "clear.png"):
+        seen = photos.square(photos.PhotoFile.read(tmp_path / name), 8)
+        np.testing.assert_array_equal(of(tmp_path, name).images[0].permute(1, 2, 0), seen)
+    deep = of(tmp_path, "deep.png").images[0, 0].numpy()
+    assert (deep == np.round(ramp / 257)).all()
+    assert (of(tmp_path, "clear.png").images[0, 0].numpy()[0, 0] == 255).all()
+
+
+def test_pixels_of_no_known_range_are_refused_by_name(tmp_path):
+    Image.fromarray(np.ones((8, 8), np.float32)).save(tmp_path / "f.tiff")
+    with pytest.raises(BadInput, match=r"f.tiff holds floating-point numbers.*Replace the file"):
+        of(tmp_path, "f.tiff")
+
+
+@pytest.mark.parametrize("kind", ["bool", "deep", "dark blue", "transparent", "float"])
+def test_masks_of_every_kind(tmp_path, kind):
+    """Also where what is inside is so dark that 8 bits of grey do not show it."""
+    inside = np.eye(8, dtype=bool)
+    Image.new("RGB", (8, 8)).save(tmp_path / "i.png")
+    blue = np.dstack([0 * inside, 0 * inside, inside]).astype(np.uint8)
+    mask = {
+        "bool": inside,
+        "deep": inside.astype(np.uint16),
+        "dark blue": blue,
+        "transparent": np.dstack([0 * blue + 200, 255 * inside]).astype(np.uint8),
+        "float": inside.astype(np.float32) / 1000,
+    }[kind]
+    Image.fromarray(mask).save(tmp_path / "m.tiff")
+    assert (of(tmp_path, "i.png", "m.tiff").masks[0].numpy() == inside).all()
 
 
 def test_mask_of_another_size_is_an_error(tmp_path):

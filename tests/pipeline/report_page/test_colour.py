@@ -59,11 +59,12 @@ def test_both_pictures_of_a_pair_have_their_own_flow(opened, report, images):
 def test_one_scale_for_all_layers(opened, report, images):
     page = opened("#figure=fig04&picture=disc_test_000&layer=block.0")
     page.get_by_label("one for all layers").click()
-    maps = {name: values[0].astype(float) for name, values in report[1]["naflow"].items()}
-    low, high = (
-        end(one.min() if end is min else one.max() for one in maps.values()) for end in (min, max)
-    )
-    level = (plot.enlarged(maps["block.0"], (32, 32)) - low) / (high - low)
+    drawn = {
+        name: plot.smoothed(values[0], (32, 32)) for name, values in report[1]["naflow"].items()
+    }
+    lows, highs = zip(*map(plot.limits, drawn.values()), strict=True)
+    low, high = min(lows), max(highs)
+    level = np.clip((drawn["block.0"] - low) / (high - low), 0, 1)
     cover = 0.85 * np.sqrt(level)[..., None]
     grey = 0.45 + 0.55 * photograph(images, "disc_test_000") @ [0.299, 0.587, 0.114]
     wanted = (1 - cover) * grey[..., None] + cover * colormaps[plot.COLOURS](level)[..., :3]

@@ -1,4 +1,4 @@
-"""Sets of pixels, against scipy and by hand."""
+"""Sets of pixels by hand, and the deepest of them against scipy."""
 
 import pytest
 import torch
@@ -21,12 +21,15 @@ def predicted():
 
 def test_class_component_and_all(predicted):
     assert torch.equal(pixel_set("class", predicted, 2), predicted == 2)
-    labels, count = ndimage.label((predicted == 2).numpy())
-    assert count == 2
-    sizes = ndimage.sum_labels(labels > 0, labels, range(1, count + 1))
-    largest = torch.from_numpy(labels == sizes.argmax() + 1)
-    assert torch.equal(pixel_set("component", predicted, 2), largest)
+    plus = predicted == 2
+    plus[10:12] = False
+    assert torch.equal(pixel_set("component", predicted, 2), plus)
     assert pixel_set("all", predicted, 2).all()
+
+
+def test_corners_do_not_connect_and_the_first_of_equals_is_taken():
+    diagonal = torch.eye(3, dtype=torch.uint8)
+    assert pixel_set("component", diagonal, 1).nonzero().tolist() == [[0, 0]]
 
 
 def test_point_is_deepest_inside(predicted):

@@ -1,0 +1,157 @@
+"""`naflow demo`: a published network on photographs that come with it, in one picture.
+
+A cat under three methods, and a cat and a cup of coffee side by side, asked for either. Network and
+photographs are two packages (the extra demo); nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+import torch
+from torch import nn
+
+from naflow import models, plot
+from naflow.atomic import replacing
+from naflow.cascade import NAFlow
+from naflow.cli import pictures
+from naflow.cli.files import need, shown
+from naflow.cli.labels import classes_called
+from naflow.cli.photos import PhotoFile, normalised, square
+from naflow.cli.question import Question, Target
+from naflow.errors import BadInput
+from naflow.explainer import Explainer
+from naflow.explainers import SGLRP, GradCAM
+from naflow.models.imagenet import class_names
+from naflow.scores import ClassLogit
+
+NETWORK = "efficientnet_lite0"
+METHODS: dict[str, Callable[[nn.Module], Explainer]] = {
+    "NAFlow": NAFlow,
+    "Grad-CAM": GradCAM,
+    "SGLRP": SGLRP,
+}
+DPI = 120  # the picture is as wide as a page on a screen
+ASKED = ("Egyptian cat", "espresso")
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A file of scikit-image, and whose it is."""
+
+    file: str
+    author: str
+    licence: str
+
+    @property
+    def path(self) -> Path:
+        """Where it is installed. Raises BadInput, with what to install, where it is not."""
+        package = find_spec("skimage")
+        if package is None or package.origin is None:
+            raise BadInput(
+                f"{self.file} comes with scikit-image, which is not installed: "
+                "pip install 'naflow[demo]'."
+            )
+        return Path(package.origin).parent / "data" / self.file
+
+
+PHOTOGRAPHS = {
+    "cat": Photograph("chelsea.png", "Stéfan van der Walt", "CC0"),
+    "coffee": Photograph("coffee.png", "Rachel Michetti", "CC0"),
+    "astronaut": Photograph("astronaut.png", "NASA", "public domain"),
+    "rocket": Photograph("rocket.jpg", "SpaceX", "public domain"),
+}
+
+
+def demo(arguments: Namespace) -> int:
+    """Draw the picture into a folder, and say where it lies."""
+    need("PIL", "matplotlib", "torchvision")
+    network = models.create(NETWORK, models.installed(NETWORK))
+    path = draw(network, arguments.out, quiet=arguments.quiet)
+    sys.stdout.write(f"{shown(path.absolute())}\n")
+    return 0
+
+
+def draw(network: nn.Module, folder: Path, quiet: bool = False) -> Path:
+    """Write flow.png, and the raw maps as flow.npz, to a folder; returns the picture's path."""
+    cat, coffee = (photograph(name) for name in ("cat", "coffee"))
+    pair = np.concatenate([cat, coffee], axis=1)
+    began, rows, raw = monotonic(), [], {}
+    made = {name: method(network) for name, method in METHODS.items()}
+    questions = [("cat", cat, None), *(("cat and coffee", pair, word) for word in ASKED)]
+    count = len(made) * len(questions)
+    for name, explainer in made.items():
+        for title, image, word in questions:
+            if not quiet:
+                step = f"{len(rows) + 1} of {count}, {title}, {word or 'predicted'}, {name}"
+                sys.stderr.write(f"naflow: {step} ({monotonic() - began:.0f} s)\n")
+            maps = _maps(explainer, network, image, word)
+            rows.append((f"{name}: {word}" if word else explainer.name, image / 255, maps))
+            raw |= {f"{title}/{word or 'predicted'}/{name}/{at}": one for at, one in maps.items()}
+    drawn = [
+        (name, image, {at: plot.overlay(image, one) for at, one in maps.items()})
+        for name, image, maps in sorted(rows, key=lambda row: row[1].shape[1])
+    ]
+    with replacing(folder / "flow.npz") as partial, partial.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **raw)
+    with replacing(folder / "flow.png") as partial:
+        title = "Where EfficientNet-Lite0 looked, block by block, on its way to its decision"
+        shown_images = {"Cat": cat, "Coffee": coffee, "Side by side": pair}
+        pictures.rows(partial, drawn, title, caption(network, shown_images), DPI)
+    return folder / "flow.png"
+
+
+def photograph(name: str) -> np.ndarray:
+    """The largest square in the middle of a photograph, (224, 224, 3) uint8."""
+    path = PHOTOGRAPHS[name].path
+    return square(PhotoFile(path, path.read_bytes()), models.card(NETWORK).input.size)
+
+
+def caption(network: nn.Module, images: Mapping[str, np.ndarray]) -> str:
+    """What stands below the picture: what the network says, whose it all is, and the colours."""
+    predicted = "; ".join(f"{name}: {_predicted(network, one)}" for name, one in images.items())
+    whose = " and ".join(
+        f"{PHOTOGRAPHS[name].author} ({name}, {PHOTOGRAPHS[name].licence})"
+        for name in ("cat", "coffee")
+    )
+    return (
+        "The cat above is explained by the class predicted, the pictures side by side once for "
+        f"{ASKED[0]!r} and once for {ASKED[1]!r}, each against all other classes.\n"
+        f"Predicted. {predicted}.\n"
+        f"{plot.CONVENTION}\n"
+        f"Photographs by {whose}; network by Tan and Le, Google (Apache-2.0)."
+    )
+
+
+def _maps(
+    explainer: Explainer, network: nn.Module, image: np.ndarray, word: str | None
+) -> dict[str, np.ndarray]:
+    """The raw map of each block, for a class or for the predicted one."""
+    names, images = class_names(), _input(image)
+    score = ClassLogit()
+    if word is not None:
+        target = Target(word, tuple(classes_called(word, names, len(names))))
+        score = Question("", target, contrasted=True).score(explainer, network, images)
+    flow = explainer(images, score)
+    return {layer: flow[layer][0].cpu().numpy() for layer in flow.blocks}
+
+
+def _input(image: np.ndarray) -> torch.Tensor:
+    wanted = models.card(NETWORK).input
+    return normalised([image], wanted.mean, wanted.std)
+
+
+def _predicted(network: nn.Module, image: np.ndarray, most: int = 5) -> str:
+    """The most probable classes."""
+    with torch.no_grad():
+        found = network(_input(image))[0].softmax(0)
+    names = class_names()
+    order = found.argsort(descending=True, stable=True)[:most].tolist()
+    return ", ".join(f"{names[i]} {float(found[i]):.1%}" for i in order)

@@ -1,0 +1,66 @@
+"""The file manifest.json of a folder of maps, read as the data that it is."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from naflow.errors import BadInput
+from pipeline.pictures.images import FITS
+
+NAME = "manifest.json"
+AGAIN = "Make the maps again: python -m pipeline.explain, or dvc repro."
+TEXT = ("method", "model", "weights_sha256")
+NAMES = ("classes", "layers")
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What made the maps of a complete folder.
+
+    Raises BadInput, naming the entry, for a file that is damaged or lacks what is read of it.
+    """
+    path = folder / NAME
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = str(error).splitlines()[0]
+        raise BadInput(f"{path} cannot be read ({reason}). {AGAIN}") from None
+    _expect(isinstance(found, dict), path, "it is no JSON object")
+    for key in TEXT:
+        _expect(isinstance(found.get(key), str), path, f"{key!r} is no text")
+    for key in NAMES:
+        names = found.get(key)
+        texts = isinstance(names, list) and all(isinstance(one, str) for one in names)
+        _expect(texts, path, f"{key!r} is no list of names")
+    for key in ("parts", "seed"):
+        _expect(type(found.get(key)) is int, path, f"{key!r} is no whole number")
+    _expect(found["parts"] > 0, path, "it says that there are no parts")
+    _check_settings(found.get("settings"), path)
+    return found
+
+
+def check_layers(folder: Path, manifest: dict[str, Any], layers: Iterable[str]) -> None:
+    """Raise BadInput where a manifest names other layers than those that have maps."""
+    agree = manifest["layers"] == list(layers)
+    _expect(agree, folder / NAME, "'layers' are not those of the maps")
+
+
+def _check_settings(settings: Any, path: Path) -> None:
+    for keys in (("images",), ("method",), ("model",), ("model", "input")):
+        entry = settings
+        for key in keys:
+            entry = entry.get(key) if isinstance(entry, dict) else None
+        _expect(isinstance(entry, dict), path, f"'settings.{'.'.join(keys)}' is missing")
+    name, seen = settings["images"].get("name"), settings["model"]["input"]
+    _expect(isinstance(name, str), path, "'settings.images.name' is no text")
+    size = seen.get("size")
+    _expect(
+        type(size) is int and 0 < size <= 1 << 14, path, "'settings.model.input.size' is no side"
+    )
+    fits = f"one of {', '.join(FITS)}"
+    _expect(seen.get("fit") in FITS, path, f"'settings.model.input.fit' is not {fits}")
+
+
+def _expect(right: bool, path: Path, fault: str) -> None:
+    if not right:
+        raise BadInput(f"{path}: {fault}. {AGAIN}")
