@@ -72,7 +72,7 @@ PHOTOGRAPHS = {
 
 def demo(arguments: Namespace) -> int:
     """Draw the picture into a folder, and say where it lies."""
-    need("PIL", "matplotlib", "torchvision")
+    need("PIL", "matplotlib", "torchvision", extra="demo")
     network = models.create(NETWORK, models.installed(NETWORK))
     path = draw(network, arguments.out, quiet=arguments.quiet)
     sys.stdout.write(f"{shown(path.absolute())}\n")

@@ -24,7 +24,7 @@ def shown(path: Path) -> str:
     return printable(path.as_posix())
 
 
-def need(*modules: str) -> None:
+def need(*modules: str, extra: str = "cli") -> None:
     """Raise BadInput, naming the extra to install, where a package is missing."""
     for module in modules:
         try:
@@ -34,7 +34,7 @@ def need(*modules: str) -> None:
                 raise
             package = _PACKAGES.get(module, module)
             raise BadInput(
-                f"This needs {package}, which is not installed: pip install 'naflow[cli]'."
+                f"This needs {package}, which is not installed: pip install 'naflow[{extra}]'."
             ) from None
 
 

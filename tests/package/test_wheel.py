@@ -10,6 +10,7 @@ from email.message import Message
 from email.parser import Parser
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
@@ -122,9 +123,14 @@ def test_ten_lines_of_the_readme(python: Path, tmp_path: Path) -> None:
     assert printed.endswith("tensor(True)\n")
 
 
-def test_the_command_says_what_it_lacks(python: Path, tmp_path: Path) -> None:
-    words = [python.with_name("naflow"), "plan", "--model", "torchvision:resnet18"]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env={})
+@pytest.mark.parametrize(
+    ("words", "extra"), [(["plan", "--model", "torchvision:resnet18"], "cli"), (["demo"], "demo")]
+)
+def test_the_command_says_what_it_lacks(
+    words: list[str], extra: str, python: Path, tmp_path: Path
+) -> None:
+    command = [python.with_name("naflow"), *words]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env={})
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "pip install 'naflow[cli]'" in done.stderr
+    assert f"pip install 'naflow[{extra}]'" in done.stderr
