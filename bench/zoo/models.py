@@ -31,6 +31,7 @@ class Entry:
     build: Callable[[], nn.Module]
     size: int = 96
     kind: str = "cnn"
+    channels: int = 3
 
 
 #: distribution -> the module that is imported
@@ -168,7 +169,9 @@ def _torchxrayvision(torchxrayvision: Any) -> Iterator[Entry]:
     def densenet() -> nn.Module:
         return torchxrayvision.models.DenseNet(weights=None, num_classes=18, in_channels=1)
 
-    yield Entry("torchxrayvision: DenseNet", densenet, 224)  # its ResNet comes with weights only
+    yield Entry(
+        "torchxrayvision: DenseNet", densenet, 224, channels=1
+    )  # its ResNet comes with weights only
 
 
 def _facenet(facenet: Any) -> Iterator[Entry]:

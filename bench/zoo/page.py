@@ -41,6 +41,13 @@ page:
 """
 
 
+#: What is known of a line of "What went wrong".
+_KNOWN = {
+    "timm: efficientformer_l1": "; it is the hooks that are off: on a CPU, PyTorch 2.15's backward "
+    "pass of a batch norm in evaluation mode misreads a gradient that comes from tokens, of "
+    "strides (C, 1, W C, C) and one image. naflow's gradient is the norm's, worked out by hand",
+}
+
 _BROKEN = """A sum of branches gives each the share a R / (a + b). Where branches of either sign
 nearly cancel, shares are many times R, and they grow from sum to sum; what is lost of them later no
 longer cancels. The flow's `conservation` tells. So with untrained weights (deviation above 1):
@@ -74,7 +81,7 @@ def page(rows: Sequence[Row], skipped: Iterable[str], command: str, batch: int) 
         "\n## Where LRP breaks down\n",
         _BROKEN.format(models=_names(_broken(rows)) or "None"),
         "\n## What went wrong\n",
-        *(f"- `{row.name}`: {problem}" for row, problem in failed),
+        *(f"- `{row.name}`: {problem}{_KNOWN.get(row.name, '')}" for row, problem in failed),
         *([] if failed else ["Nothing."]),
     ]
     lines = list(skipped)

@@ -63,7 +63,7 @@ def measured(entry: Entry, batch: int, limit: int) -> Row:
             torch.manual_seed(0)
             model = entry.build().eval()
             row.parameters = sum(p.numel() for p in model.parameters())
-            images = torch.randn(max(batch, 4), _channels(model), entry.size, entry.size)
+            images = torch.randn(max(batch, 4), entry.channels, entry.size, entry.size)
             seen_data(model, images)
             _fill(row, model, images[:batch])
     except _TooLongError:
@@ -196,11 +196,6 @@ def _output_size(model: nn.Module, images: Tensor) -> tuple[int, int]:
     with torch.no_grad():
         height, width = scores.output_tensor(model(images)).shape[2:]
     return height, width
-
-
-def _channels(model: nn.Module) -> int:
-    first = next(m for m in model.modules() if isinstance(m, nn.Conv2d))
-    return first.in_channels
 
 
 @contextmanager

@@ -201,7 +201,7 @@ def overwrites(function: Callable, args: tuple, kwargs: dict[str, Any]) -> bool:
     name = getattr(function, "__name__", "")
     if name in _IN_PLACE or (name.endswith("_") and not name.endswith("__")):
         return True
-    if kwargs.get("inplace") is True or "out" in kwargs:
+    if kwargs.get("inplace") is True or kwargs.get("out") is not None:
         return True
     if any(value is True for value in args[1:]) and inspect.isfunction(function):
         names = list(inspect.signature(function).parameters)

@@ -161,3 +161,25 @@ def test_what_has_no_forward_derivative_is_refused_by_its_name() -> None:
     assert NAFlow(model)(images).maps["stem"].any()
     with pytest.raises(UnsupportedModel, match=r"'cdist' in 'the model' has no forward-mode"):
         NAFlow(model, "damped")(images)
+
+
+class Normalised(nn.Module):
+    """Reads its features again after torch.nn.functional.normalize, as cosine classifiers do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        unit = nn.functional.normalize(x, dim=1)
+        return self.head((x + unit).mean((2, 3)))
+
+
+@pytest.mark.parametrize("method", [LRP, HiResCAM, lambda model: NAFlow(model, "damped")])
+def test_normalize_leaves_its_input_alone(method) -> None:
+    torch.manual_seed(0)
+    model, images = Normalised(), torch.randn(2, 3, 8, 8)
+    flow = method(model)(images)
+    torch.testing.assert_close(flow.output, model(images).detach())
+    assert flow.maps["stem"].any()
