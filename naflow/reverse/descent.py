@@ -115,8 +115,11 @@ def gradients(
     finally:
         if isinstance(of, Value):
             of.begins = False
+    # Contiguous: of a gradient with other strides PyTorch's batch norm (2.15, CPU) gives a wrong one.
     return [
-        torch.zeros(v.shape, dtype=v.dtype, device=v.device) if g is None else g.detach()
+        torch.zeros(v.shape, dtype=v.dtype, device=v.device)
+        if g is None
+        else g.detach().contiguous()
         for v, g in zip(values, found, strict=True)
     ]
 

@@ -192,9 +192,10 @@ def test_a_buffer_that_is_filled(x: Tensor) -> None:
 def test_a_model_that_breaks_its_own_gradient_is_told_so(x: Tensor) -> None:
     """ReLU's gradient needs its output, and that is overwritten: PyTorch cannot go back either."""
     model = model_of(lambda model, f: model.conv(f).relu_().mul_(2))
+    images = x.clone().requires_grad_()
+    value = model(images)[:, 1].sum()
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        images = x.clone().requires_grad_()
-        torch.autograd.grad(model(images)[:, 1].sum(), images)
+        torch.autograd.grad(value, images)
     for explainer in (HiResCAM(model), NAFlow(model)):
         with pytest.raises(UnsupportedModel, match="overwrites in place what its own gradient"):
             explainer(x, ONE)
