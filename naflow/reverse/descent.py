@@ -115,13 +115,16 @@ def gradients(
     finally:
         if isinstance(of, Value):
             of.begins = False
-    # Contiguous: of a gradient with other strides PyTorch's batch norm (2.15, CPU) gives a wrong one.
     return [
-        torch.zeros(v.shape, dtype=v.dtype, device=v.device)
-        if g is None
-        else g.detach().contiguous()
+        torch.zeros(v.shape, dtype=v.dtype, device=v.device) if g is None else _plain(g)
         for v, g in zip(values, found, strict=True)
     ]
+
+
+def _plain(gradient: Tensor) -> Tensor:
+    """Out of the graph, and contiguous: of a gradient with other strides PyTorch's batch norm on a
+    CPU (2.15) gives a wrong one."""
+    return gradient.detach().contiguous()
 
 
 def checked(layer: str, importance: Tensor) -> Tensor:
