@@ -96,8 +96,13 @@ def _has_objects(content: Any, *keys: str) -> bool:
 
 
 def _is_entry(entry: Any) -> bool:
-    """Whether this can be what is told of a photo: for every method the files there are."""
+    """Whether this can be what is told of a photo: for every method the files there are, with
+    their checksums (an older version kept none)."""
     if not _has_objects(entry, "methods") or not _has_objects(entry["methods"], *entry["methods"]):
         return False
-    files = [told.get("files") for told in entry["methods"].values()]
-    return all(isinstance(some, list) and all(isinstance(f, str) for f in some) for some in files)
+    return all(_are_files(told.get("files")) for told in entry["methods"].values())
+
+
+def _are_files(files: Any) -> bool:
+    texts = [*files, *files.values()] if isinstance(files, dict) else files
+    return isinstance(texts, list) and all(isinstance(text, str) for text in texts)

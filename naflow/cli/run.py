@@ -12,7 +12,7 @@ import numpy as np
 
 from naflow.atomic import replacing
 from naflow.cli import pictures
-from naflow.cli.files import shown
+from naflow.cli.files import sha256, shown
 from naflow.cli.layers import Layers
 from naflow.cli.manifest import Manifest
 from naflow.cli.photos import PhotoFile, square
@@ -128,7 +128,8 @@ class Run:
             if of_method:
                 path = f"{file.key}/{method}/classes.png"
                 self._rows(path, [results[name] for name in of_method])
-                entry["methods"][of_method[-1]]["files"].append(path)
+                files = entry["methods"][of_method[-1]]["files"]
+                files[path] = sha256(self.manifest.folder / path)
         if results:
             self.manifest.photos[file.key] = entry
             said = ": " + ", ".join(dict.fromkeys(_said(one) for one in results.values()))

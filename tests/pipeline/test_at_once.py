@@ -38,7 +38,11 @@ def folder(tmp_path):
     folder.mkdir(parents=True)
     for number in range(PARTS):
         np.savez(maps.part_path(folder, number), allow_pickle=False, **part(number))
-    maps.begin(folder, PARTS, {"job": "job", "method": "Grad-CAM", "model": "resnet18"})
+    settings = {"images": {"name": "shapes"}, "method": {}}
+    settings |= {"model": {"input": {"size": 5, "fit": "crop"}}}
+    about = {"method": "Grad-CAM", "model": "resnet18", "weights_sha256": "0" * 64, "seed": 0}
+    about |= {"job": "job", "classes": ["disc"], "settings": settings, "layers": LAYERS}
+    maps.begin(folder, PARTS, about)
     return folder
 
 

@@ -19,7 +19,7 @@ from pipeline import fetch as stage
 from pipeline.app import CONF
 from pipeline.downloads import source, weights_lock
 from pipeline.downloads.download import Unavailable, WrongFile
-from pipeline.fetch import convert, expected, fetch, main, prepare
+from pipeline.fetch import convert, expected, fetch, prepare
 from pipeline.verify import hold
 
 
@@ -245,7 +245,7 @@ def test_stage(card, server, tmp_path):
     place = {"folder": str(tmp_path / "in"), "lock": str(tmp_path / "lock.json"), "mirror": None}
     model = {"name": "conv64f", "weights": str(target)}
     settings = {"model": model, "images": {"name": "x"}, "recipe": {}, "fetch": place}
-    main(OmegaConf.create(settings | {"quiet": True}))
+    prepare(OmegaConf.create(settings | {"quiet": True}))
     torch.manual_seed(1)
     wanted = models.create("conv64f").state_dict()
     found = models.create("conv64f", target).state_dict()

@@ -51,7 +51,11 @@ def imagenet(items):
 
 def test_every_file_of_the_paper_is_told_before_it_is_fetched(found):
     items = found()
-    published = [name for name in models.list_models() if models.card(name).weights]
+    published = [
+        name
+        for name in models.list_models()
+        if any(one.installed is None for one in models.card(name).weights)
+    ]
     assert list(items) == [*published, "CUB-200-2011", "ImageNet-2012, validation set"]
     for name in published:
         text, card = str(items[name]), models.card(name)

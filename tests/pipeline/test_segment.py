@@ -34,7 +34,7 @@ def cfg(config, tmp_path):
             "start": None,
             "schedule": {"phases": [{"size": 32, "epochs": 2}], "batch": 6},
             "gate": {"mean_iou": 0.0},
-            "layers": ["encoder.relu", "encoder.layer1.1", "decoder.center", "decoder"],
+            "layers": ["encoder.relu", "encoder.layer1.1", "encoder.layer2.1", "decoder"],
             "questions": [{"of": "disc", "pixels": "all"}],
         }
         cfg.segment = OmegaConf.merge(cfg.segment, small, changed)
