@@ -17,7 +17,7 @@ from naflow.errors import UnsupportedModel
 
 #: Operations whose results are not kept while the model runs: made again from their inputs, which
 #: autograd keeps anyway, they cost one pass over memory.
-_MADE_AGAIN = frozenset({"batch_norm", "add"})
+_MADE_AGAIN = frozenset({"batch_norm"})
 
 
 #: A tensor object that C++ alone owned is owned by Python again.
