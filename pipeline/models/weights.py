@@ -133,6 +133,8 @@ def _read(path: Path, setting: str) -> tuple[dict[str, Tensor], dict, list[str] 
     tensors = {
         name: value.float() if value.is_floating_point() else value for name, value in state.items()
     }
+    if broken := [name for name, value in tensors.items() if not value.isfinite().all()]:
+        raise BadInput(f"{path} holds no usable weights: NaN or infinity is in {broken[0]}.")
     return tensors, about.get("settings", {}), about.get("classes")
 
 

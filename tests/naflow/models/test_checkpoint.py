@@ -178,3 +178,14 @@ def test_weights_are_readable_by_whom_the_umask_says(mask: int, tmp_path: Path) 
             assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
     finally:
         os.umask(before)
+
+
+def test_a_changed_bit_of_a_checkpoint_is_refused_and_not_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    torch.save({"w": torch.arange(1000.0)}, path)
+    content = path.read_bytes()
+    assert checkpoint.load(path)["w"][7] == 7
+    at = content.index(torch.arange(1000.0).numpy().tobytes()) + 2000
+    path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    with pytest.raises(BadInput, match=r"w\.pth is damaged .*data/0 is not as it was saved"):
+        checkpoint.load(path)

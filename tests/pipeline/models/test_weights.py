@@ -162,3 +162,16 @@ def test_labels_that_are_no_text(tmp_path):
     (tmp_path / "labels.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(BadInput, match=r"model\.labels=.* is no UTF-8 text"):
         weights.load(model(tmp_path / "w.pt", tmp_path / "labels.txt"), CPU)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_name(tmp_path, value):
+    network = naflow.models.create("conv4net")
+    network.state_dict()["block2.conv.weight"].view(-1)[3] = value
+    path = tmp_path / "a.safetensors"
+    weights.save(path, "conv4net", network, None)
+    told = r"a\.safetensors holds no usable weights: NaN or infinity is in block2\.conv\.weight"
+    with pytest.raises(BadInput, match=told):
+        weights.load(model(path, name="conv4net"), CPU)
+    with pytest.raises(BadInput, match=told):
+        weights.begin_from(network, path, [])

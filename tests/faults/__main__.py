@@ -1,0 +1,42 @@
+"""Try so many faults and write their table: PYTHONPATH=.:tests python -m faults 50000."""
+
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy
+import torch
+from faults.judged import Table
+from faults.kinds import ready
+
+PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
+ABOUT = """# Faults
+
+Damaged weights, results, pictures, replies and words, and ends at any write. Each case is *right*
+(what was asked for came), *refused* (one sentence of ours), *traceback* (any other exception),
+*wrong* (another result, without a word) or *lost* (finished work is gone); the last three should
+be empty. They are not for the manifests of maps: manifest.json has no checksum, and a letter that
+was changed in it is believed where the entry keeps its kind.
+
+A safetensors file has no checksum either: one with other finite numbers is another file of weights,
+and right is that the network holds exactly these.
+
+"""
+
+
+def main() -> None:
+    cases, table = int(sys.argv[1]) if sys.argv[1:] else 2000, Table()
+    with tempfile.TemporaryDirectory() as folder:
+        table.add(ready(Path(folder)), cases)
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
+    versions += f", numpy {numpy.__version__}"
+    command = f"PYTHONPATH=.:tests python -m faults {cases}"
+    PAGE.write_text(f"{ABOUT}{table.markdown()}\n`{command}`, seed {table.seed}; {versions}.\n")
+    print(table.markdown())
+    for fault in table.faults[:60]:
+        print(*fault)
+
+
+if __name__ == "__main__":
+    main()
