@@ -1,5 +1,6 @@
 """The file manifest.json of a folder of maps, read as the data that it is."""
 
+import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +13,7 @@ NAME = "manifest.json"
 AGAIN = "Make the maps again: python -m pipeline.explain, or dvc repro."
 TEXT = ("method", "model", "weights_sha256")
 NAMES = ("classes", "layers")
+SEAL = "sha256"
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -36,7 +38,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         _expect(type(found.get(key)) is int, path, f"{key!r} is no whole number")
     _expect(found["parts"] > 0, path, "it says that there are no parts")
     _check_settings(found.get("settings"), path)
+    _expect(found == sealed(found), path, "it was changed after it was written")
     return found
+
+
+def sealed(manifest: dict[str, Any]) -> dict[str, Any]:
+    """A manifest with the sha256 of what it says, by which a change is found."""
+    said = {key: value for key, value in manifest.items() if key != SEAL}
+    text = json.dumps(said, sort_keys=True)
+    return said | {SEAL: hashlib.sha256(text.encode()).hexdigest()}
 
 
 def check_layers(folder: Path, manifest: dict[str, Any], layers: Iterable[str]) -> None:

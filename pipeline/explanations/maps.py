@@ -23,7 +23,7 @@ from naflow.errors import BadInput, near_names
 from pipeline.atomic import replacing, write_json
 from pipeline.explanations import store
 from pipeline.explanations.cases import Case
-from pipeline.explanations.manifest import check_layers, read_manifest
+from pipeline.explanations.manifest import check_layers, read_manifest, sealed
 from pipeline.explanations.questions import Question
 
 MANIFEST, JOB = "manifest.json", "job.json"
@@ -181,7 +181,7 @@ def finish(folder: Path, parts: int, manifest: dict) -> None:
     remove_parts(folder, kept=range(parts))
     first = store.names(folder) or read_part(part_path(folder, 0))
     layers = [name.removeprefix("map/") for name in first if name.startswith("map/")]
-    write_json(folder / MANIFEST, manifest | {"parts": parts, "layers": layers})
+    write_json(folder / MANIFEST, sealed(manifest | {"parts": parts, "layers": layers}))
     (folder / JOB).unlink(missing_ok=True)
 
 

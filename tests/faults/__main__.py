@@ -16,8 +16,7 @@ ABOUT = """# Faults
 Damaged weights, results, pictures, replies and words, and ends at any write. Each case is *right*
 (what was asked for came), *refused* (one sentence of ours), *traceback* (any other exception),
 *wrong* (another result, without a word) or *lost* (finished work is gone); the last three should
-be empty. They are not for the manifests of maps: manifest.json has no checksum, and a letter that
-was changed in it is believed where the entry keeps its kind.
+be empty.
 
 A safetensors file has no checksum either: one with other finite numbers is another file of weights,
 and right is that the network holds exactly these.

@@ -16,6 +16,7 @@ from pipeline.evaluate import evaluate
 from pipeline.explain import explain
 from pipeline.explanations import maps
 from pipeline.explanations.cases import Case
+from pipeline.explanations.manifest import sealed
 from pipeline.models import weights
 from pipeline.montage import columns, draw, montage
 
@@ -37,7 +38,7 @@ def folder(config, tmp_path):
         made(place, images, CASES, layers=layers)
         manifest = json.loads((place / "manifest.json").read_text()) | {"method": name}
         manifest["settings"]["method"] = {"_target_": "any.method"} | settings
-        (place / "manifest.json").write_text(json.dumps(manifest))
+        (place / "manifest.json").write_text(json.dumps(sealed(manifest)))
     return tmp_path / "results" / "maps" / "resnet18"
 
 
@@ -101,7 +102,7 @@ def test_many_layers_can_be_read(folder, config):
     made(folder / "naflow", images, CASES, layers={"input": (128, 128)} | layers)
     manifest = json.loads((folder / "naflow" / "manifest.json").read_text())
     manifest["settings"]["method"] = {}
-    (folder / "naflow" / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "naflow" / "manifest.json").write_text(json.dumps(sealed(manifest)))
     figure = draw({"naflow": maps.load(folder / "naflow")})
     assert outside(figure) == []
     assert overlapping(figure) == []

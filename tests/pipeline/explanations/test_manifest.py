@@ -8,7 +8,7 @@ from made_maps import made
 from naflow.errors import BadInput
 from pipeline.explanations import maps
 from pipeline.explanations.cases import Case
-from pipeline.explanations.manifest import read_manifest
+from pipeline.explanations.manifest import read_manifest, sealed
 
 MISSING = object()
 
@@ -31,7 +31,7 @@ def changed(folder, keys, value):
         del entry[last]
     else:
         entry[last] = value
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(sealed(content)))
 
 
 def test_what_is_written_is_read(folder):
@@ -115,3 +115,12 @@ def test_a_predicted_class_without_a_name_is_told_where_the_name_is_wanted(folde
 def test_a_likeness_predicts_no_class(tmp_path):
     made(tmp_path / "small" / "naflow", {}, [Case("key_test_000", "key_test_001")])
     assert maps.load(tmp_path / "small" / "naflow").predicted(0) is None
+
+
+def test_a_changed_letter_is_found(folder):
+    path = folder / "manifest.json"
+    text = path.read_text()
+    assert "0123456789" in text
+    path.write_text(text.replace("0123456789", "0123456788", 1))
+    with pytest.raises(BadInput, match=r"manifest\.json: it was changed after it was written"):
+        maps.load(folder)

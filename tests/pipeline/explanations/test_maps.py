@@ -96,5 +96,5 @@ def test_finished_maps_that_were_damaged_are_refused(folder):
     with pytest.raises(BadInput, match=r"part-000.npz is missing or damaged .*explain again"):
         maps.load(folder)
     (folder / "manifest.json").write_text("")
-    with pytest.raises(BadInput, match=r"manifest.json is missing or damaged.*explain again"):
+    with pytest.raises(BadInput, match=r"manifest.json cannot be read.*pipeline.explain"):
         maps.load(folder)

@@ -15,6 +15,7 @@ from naflow.errors import BadInput
 from pipeline import evaluate, figure, montage, report
 from pipeline.explanations import maps, recorded
 from pipeline.explanations.cases import Case
+from pipeline.explanations.manifest import sealed
 from pipeline.figures.abandoning import draw
 from pipeline.figures.view import Material
 from pipeline.judging.decisions import Decision
@@ -126,7 +127,7 @@ def poisoned(folder, group, settings):
     path = folder / "manifest.json"
     about = json.loads(path.read_text())
     about["settings"][group] = {"name": "x"} | settings
-    path.write_text(json.dumps(about))
+    path.write_text(json.dumps(sealed(about)))
 
 
 def test_no_stage_runs_what_a_manifest_names(config, images, tmp_path, monkeypatch):
@@ -163,7 +164,7 @@ def test_the_worked_example_runs_no_code_of_a_manifest(images, tmp_path):
     poisoned(folder, "method", {"_target_": "naflow.explainers.GradCAM"})
     about = json.loads((folder / "manifest.json").read_text())
     del about["settings"]["method"]["name"]
-    (folder / "manifest.json").write_text(json.dumps(about))
+    (folder / "manifest.json").write_text(json.dumps(sealed(about)))
     found["naflow"] = maps.load(folder)
     with pytest.raises(BadInput, match="abandons no neurons"):
         draw(Material(material.selection, found, found), [])
