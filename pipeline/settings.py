@@ -39,11 +39,18 @@ def between(low: float, high: float) -> Kind:
     )
 
 
+def one_of(*names: str) -> Kind:
+    """One of these words."""
+    return Kind(f"{', '.join(names[:-1])} or {names[-1]}", lambda v: v in names)
+
+
 NULL = Kind("null", lambda v: v is None)
 FLAG = Kind("true or false", lambda v: isinstance(v, bool))
 TEXT = Kind("text", lambda v: isinstance(v, str) and bool(v))
 SHARE = Kind("a number from 0 to 1", lambda v: type(v) in (int, float) and 0 <= v <= 1)
-MODE = Kind("offline, online or disabled", lambda v: v in ("offline", "online", "disabled"))
+MODE = one_of("offline", "online", "disabled")
+FIT = one_of("crop", "centre", "stretch", "box")  # as pipeline.pictures.images has them
+TASK = one_of("classification", "discrimination", "few_shot", "retrieval")
 NAMES = Kind(
     "a list of names", lambda v: isinstance(v, list) and all(isinstance(one, str) for one in v)
 )
@@ -96,10 +103,13 @@ SETTINGS = {
     "model.name": TEXT,
     "model.weights": TEXT,
     "model.labels": TEXT | NULL,
+    "model.task": TASK,
     "model.input.size": whole(1),
+    "model.input.fit": FIT,
     "model.input.mean": THREE,
     "model.input.std": THREE,
     "recipe.size": whole(1),
+    "recipe.fit": FIT,
     "recipe.steps": PARTS,
     "recipe.learns": PARTS,
     "recipe.verify": PARTS,

@@ -6,7 +6,8 @@ from omegaconf import OmegaConf
 
 from naflow.errors import BadInput
 from pipeline.app import sentence
-from pipeline.settings import SETTINGS, check
+from pipeline.pictures.images import FITS
+from pipeline.settings import FIT, SETTINGS, check
 
 
 def test_the_shipped_settings_are_right(config):
@@ -26,6 +27,9 @@ def test_every_group_is_right(config, model):
         ("explain.pictures=-3", "explain.pictures=-3: it must be a whole number"),
         ("explain.batch=2.5", "explain.batch=2.5"),
         ("explain.batch=true", "explain.batch=True"),
+        ("model.input.fit=zz", "model.input.fit=zz: it must be crop, centre, stretch or box"),
+        ("recipe.fit=zz", "recipe.fit=zz: it must be crop, centre, stretch or box"),
+        ("model.task=zzz", "model.task=zzz: it must be classification, discrimination"),
         ("explain=5", "explain=5: it has settings of its own, as in explain.pictures"),
         ("~explain.batch", "explain.batch is missing: give a whole number"),
         ("evaluate.confidence=1", "evaluate.confidence=1: it must be a number between 0 and 1"),
@@ -61,3 +65,8 @@ def test_what_is_told_of_errors_that_are_not_ours():
         instantiate({"_target_": "pathlib.PurePath", "zzz": 1}, _convert_="all")
     told = sentence(wrong.value)
     assert told.startswith("The configuration cannot be used: ") and "\n" not in told
+
+
+def test_fits_are_those_of_pictures():
+    assert {fit for fit in FITS if FIT.allows(fit)} == set(FITS)
+    assert FIT.words.replace(" or ", ", ").split(", ") == list(FITS)
