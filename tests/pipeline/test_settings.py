@@ -28,7 +28,7 @@ def test_every_group_is_right(config, model):
         ("explain.batch=2.5", "explain.batch=2.5"),
         ("explain.batch=true", "explain.batch=True"),
         ("model.input.fit=zz", "model.input.fit=zz: it must be crop, centre, stretch or box"),
-        ("recipe.fit=zz", "recipe.fit=zz: it must be crop, centre, stretch or box"),
+        ("recipe.fit=zz", "fit=zz: it must be crop, centre, stretch or box"),  # the input's follows
         ("model.task=zzz", "model.task=zzz: it must be classification, discrimination"),
         ("explain=5", "explain=5: it has settings of its own, as in explain.pictures"),
         ("~explain.batch", "explain.batch is missing: give a whole number"),
