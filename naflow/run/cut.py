@@ -211,8 +211,9 @@ def _cut_points(run: Run, needed: list[Operation], ends: list[Value]) -> list[Va
 
 
 def _whole(value: Value, run: Run) -> bool:
-    """Whether a value has a row an image."""
-    return len(value.shape) > 0 and value.shape[0] == run.images.shape[0]
+    """Whether a value has a row an image, of real numbers as precise as the images'."""
+    images = run.images
+    return value.dtype == images.dtype and value.shape[:1] == images.shape[:1]
 
 
 # --- names ---------------------------------------------------------------------------------------

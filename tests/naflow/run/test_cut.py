@@ -258,3 +258,28 @@ def test_signals_pictures_and_volumes(rank: int) -> None:
     for preset in ("damped", "proximal"):
         maps = NAFlow(model, preset)(images, ClassLogit(1)).maps
         assert all(m.shape == flow[n].shape and m.isfinite().all() for n, m in maps.items())
+
+
+def test_values_of_another_type_are_no_cut_points() -> None:
+    """Complex numbers and other precisions on the way are inside a unit, which is inverted whole."""
+
+    class Filtered(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = (nn.Conv2d(c, 4, 3, padding=1) for c in (3, 4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            f = torch.fft.ifft2(torch.fft.fft2(self.a(x)) * 0.5).real
+            return self.b(f.double().float()).relu().mean((2, 3))
+
+    model, x = Filtered(), torch.randn(2, 3, 8, 8)
+    flow = HiResCAM(model)(x, ClassLogit(1))
+    assert flow.layers == ["a", "real", "float", "b", "relu"]
+    for preset in ("selective", "damped"):
+        found = NAFlow(model, preset)(x, ClassLogit(1))
+        assert all(maps.dtype == torch.float32 and maps.isfinite().all() for _, maps in found)
+    f = model.a(x).detach().requires_grad_()
+    halved = torch.fft.ifft2(torch.fft.fft2(f) * 0.5).real
+    score = model.b(halved).relu().mean((2, 3))[:, 1].sum()
+    (gradient,) = torch.autograd.grad(score, f)
+    torch.testing.assert_close(flow["a"], (gradient * f).sum(1).relu().detach())
