@@ -261,7 +261,7 @@ def test_signals_pictures_and_volumes(rank: int) -> None:
 
 
 def test_values_of_another_type_are_no_cut_points() -> None:
-    """Complex numbers and other precisions on the way are inside a unit, which is inverted whole."""
+    """Complex numbers and other precisions on the way are inside a unit, and inverted with it."""
 
     class Filtered(nn.Module):
         def __init__(self) -> None:
