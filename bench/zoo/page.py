@@ -17,7 +17,7 @@ _HEAD = """# Reach
 
 Which models naflow explains: {count} models of {packages} packages, untrained (seeded; batch norms
 have the statistics of four random images), {batch} image(s), one thread. One command writes this
-page:
+page; with `--rows FILE` it goes on with the rows of earlier runs:
 
 ```sh
 {command}
