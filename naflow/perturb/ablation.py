@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from naflow.run.cut import Chain, upstream
+from naflow.run.cut import Chain, again, upstream
 from naflow.run.operation import Operation
 from naflow.run.run import mapped
 
@@ -67,13 +67,7 @@ class Onward:
 
     @torch.no_grad()
     def __call__(self, activation: Tensor) -> Any:
-        found = {**self._given, self.value: activation}
-        for operation in self._operations:
-            if self.value in operation.results and len(operation.results) == 1:
-                continue
-            made = operation.again(found.__getitem__)
-            for value, tensor in zip(operation.results, made, strict=True):
-                found.setdefault(value, tensor)
+        found = again(self._operations, {**self._given, self.value: activation})
 
         def changed(tensor: Tensor) -> Tensor:
             value = self._value_of(tensor)

@@ -8,7 +8,7 @@ them all, so a plain net is cut layer by layer and a residual block is one unit.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -60,7 +60,7 @@ class Unit:
         What did not depend on the images stays as it was. Raises UnsupportedModel where a part
         cannot be run again.
         """
-        return again(self.operations, {self.source: x}, self.result)
+        return again(self.operations, {self.source: x})[self.result]
 
 
 @dataclass(frozen=True)
@@ -174,15 +174,17 @@ def known_layer(name: str, layers: Iterable[str]) -> None:
         raise BadInput(f"There is no layer '{name}'.{near_names(name, layers)}")
 
 
-def again(operations: Iterable[Operation], given: dict[Value, Tensor], wanted: Value) -> Tensor:
-    """A value, from other tensors for some of the values before it."""
+def again(operations: Iterable[Operation], given: Mapping[Value, Tensor]) -> dict[Value, Tensor]:
+    """All values that operations make, from other tensors for some of the values: those stay."""
     found = dict(given)
     for operation in operations:
         if all(result in given for result in operation.results):
             continue
-        made = operation.again(found.__getitem__)
-        found |= {v: t for v, t in zip(operation.results, made, strict=True) if v not in given}
-    return found[wanted]
+        for value, tensor in zip(
+            operation.results, operation.again(found.__getitem__), strict=True
+        ):
+            found.setdefault(value, tensor)
+    return found
 
 
 def upstream(run: Run, ends: Iterable[Value]) -> list[Operation]:
