@@ -23,10 +23,11 @@ from PIL import Image
 import naflow
 from naflow import NAFlow, explainers, models, plot
 from naflow.cli import main
-from naflow.cli.methods import METHODS
+from naflow.cli.methods import NAMES
 from naflow.cli.photos import PhotoFile, normalised, square
 from naflow.explainer import Explainer
 from naflow.explainers import GradCAM
+from naflow.methods import METHODS
 from naflow.models import checkpoint
 from naflow.scores import ChannelContribution, ClassLogit
 
@@ -563,11 +564,11 @@ def test_every_explainer_for_classes_and_embeddings_is_a_method(
         and not name.startswith("Seg")
         and kind.__module__ != "naflow.explainers.controls"  # they explain nothing
     }
-    assert set(METHODS.values()) == concrete | {NAFlow}
-    argv = residual(tmp_path / "out", photo, "--layers", "layer1.0", "--method", *METHODS)
+    assert {METHODS[name].kind for name in NAMES} == concrete | {NAFlow}
+    argv = residual(tmp_path / "out", photo, "--layers", "layer1.0", "--method", *NAMES)
     assert main(argv) == 0
     [entry] = manifest(tmp_path / "out")["photos"].values()
-    assert set(entry["methods"]) == set(METHODS)
+    assert set(entry["methods"]) == set(NAMES)
 
 
 def test_quiet_says_nothing(
