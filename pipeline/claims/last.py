@@ -32,7 +32,7 @@ class LastIsGradCAM:
             largest <= self.tolerance,
             "Is Grad-CAM's: the largest absolute difference of the two maps is at most "
             f"{self.tolerance:g} of the maximum of Grad-CAM's, for every picture shown.",
-            f"At {layer} largest difference {largest:.1e} of the maximum, allowed "
+            f"Largest difference {largest:.2g} of the maximum at {layer}, allowed "
             f"{self.tolerance:g}",
             {"layer": layer, "difference": {key: told(value) for key, value in apart.items()}},
         )
