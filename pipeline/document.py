@@ -47,12 +47,14 @@ TAIL = """What to make of methods that differ so: [method-study.md](method-study
 
 ## The page
 
-[index.html]({to}/index.html) holds every flow of these figures in one file without a server: choose
-figure, model, picture and methods, scrub through the layers with the slider or the arrow keys, read
-raw values under the pointer or with shift and the arrows, and compare the solver's statistics. A
-link keeps the view.
+[index.html]({to}/index.html) holds every flow of these figures in one file without a server, and
+opens on that of a published network on a photograph: choose figure, model, picture and methods,
+scrub through the layers with the slider or the arrow keys, read raw values under the pointer or
+with shift and the arrows, and compare the solver's statistics. A link keeps the view.
 
-![The page: controls, the picture under every method, the layers with solve statistics](report.png)
+![The page: what is shown, a picture under every method, and all its layers](report.png)
+
+`python -m pipeline.screenshot drawings={drawings}` takes this picture of it.
 """
 OUTCOMES = {True: "holds", False: "**does not hold**", None: "not checked"}
 
@@ -107,7 +109,7 @@ def blocks(
     if evaluated:
         yield LOCALISATION.format(to=to)
         yield localisation(evaluated, names)
-    yield TAIL.format(to=to)
+    yield TAIL.format(to=to, drawings=cfg.drawings)
 
 
 def figure(name: str, shows: str, drawn: Mapping[str, Any] | None, to: str) -> Iterator[str]:

@@ -124,7 +124,7 @@ def posed(batch: Batch, cfg: DictConfig, network: nn.Module) -> Question:
 def show(run: Run, batch: Batch, flow: Flow) -> None:
     """Log the strip of every case."""
     for case, image, row in zip(batch.cases, batch.images, rows(flow), strict=True):
-        caption = f"{' ~ '.join(case.pictures)}. {CONVENTION}"
+        caption = f"{flow.method}, {' ~ '.join(case.pictures)}. {CONVENTION}"
         run.picture("flow", strip(image.permute(1, 2, 0).numpy(), row), caption=caption)
 
 

@@ -2,18 +2,24 @@
 
     python -m pipeline.flow drawings=figures
 
-Draws what `naflow demo` draws, as figures/flow.png, with the raw maps beside it as flow.npz. Needs
-no data and no training: network and photographs are installed. Weights become safetensors once.
+Draws what `naflow demo` draws, as figures/flow.png, with the raw maps beside it as flow.npz, and
+what the network says of the cat as flow.json, from which the report's page shows it, too. Needs no
+data and no training: network and photographs are installed. Weights become safetensors once.
 """
 
+import hashlib
 from pathlib import Path
 
+import torch
 from omegaconf import DictConfig
 
 from naflow import models
-from naflow.cli.demo import NETWORK, draw
+from naflow.cli.demo import NETWORK, draw, photograph
+from naflow.cli.photos import normalised
 from naflow.errors import BadInput
+from naflow.models.imagenet import class_names
 from pipeline.app import stage
+from pipeline.atomic import write_json
 
 WEIGHTS = Path("data/weights/photographs") / f"{NETWORK}.safetensors"
 
@@ -34,7 +40,24 @@ def flow(cfg: DictConfig, weights: Path = WEIGHTS) -> Path:
         if published is None:
             raise BadInput(f"{NETWORK} comes in no package: give its weights as {weights}.")
         models.convert(NETWORK, published, weights)
-    return draw(models.create(NETWORK, weights), Path(cfg.drawings), quiet=bool(cfg.quiet))
+    network = models.create(NETWORK, weights)
+    path = draw(network, Path(cfg.drawings), quiet=bool(cfg.quiet))
+    write_json(path.with_suffix(".json"), said(network, weights))
+    return path
+
+
+def said(network: torch.nn.Module, weights: Path) -> dict[str, str | float]:
+    """What the network says of the cat, and which network it was."""
+    pixels = models.card(NETWORK).input
+    with torch.no_grad():
+        found = network(normalised([photograph("cat")], pixels.mean, pixels.std))[0].softmax(0)
+    return {
+        "model": NETWORK,
+        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "picture": "cat",
+        "predicted": class_names()[int(found.argmax())],
+        "confidence": round(float(found.max()), 4),
+    }
 
 
 if __name__ == "__main__":

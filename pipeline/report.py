@@ -4,7 +4,8 @@
 
 Reads all finished maps, the selections, the figures' captions and claims, and what `evaluate` found
 of every model; writes index.html, a single file that refers to no other. It shows the pictures that
-the figures do; with report.all=true, or where nothing was selected, all that were explained.
+the figures do; with report.all=true, or where nothing was selected, all that were explained. It
+opens on what stage `flow` drew of a published network, where that lies in the same folder.
 
 Under a profile (knobs=params.yaml) maps and figures of other pictures are left out, and the page
 says which figures were not drawn, for want of which networks.
@@ -27,6 +28,7 @@ from pipeline.explanations.maps import Maps
 from pipeline.judging import selection
 from pipeline.judging.selection import Selection
 from pipeline.report_page import content, html
+from pipeline.report_page.real import real
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +53,7 @@ def report(cfg: DictConfig) -> Path:
     evaluated = read(evaluation) if evaluation.is_file() else {}
     told = {name: one for name, one in told.items() if name not in absent}
     selections = {name: one for name, one in selections.items() if name not in absent}
-    page = html(content.of(found, selections, told, evaluated, absent))
+    page = html(content.of(found, selections, told, evaluated, absent, real(drawings)))
     path = drawings / "index.html"
     with replacing(path) as partial:
         partial.write_text(page, encoding="utf-8", newline="\n")

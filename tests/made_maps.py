@@ -86,7 +86,7 @@ def made(
         folder,
         1,
         {
-            "method": {"naflow": "NAFlow (damped)"}.get(folder.name, "Grad-CAM"),
+            "method": {"naflow": "NAFlow (selective)"}.get(folder.name, "Grad-CAM"),
             "model": folder.parent.name,
             "classes": list(classes),
             "settings": {

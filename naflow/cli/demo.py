@@ -20,7 +20,6 @@ from torch import nn
 
 from naflow import models, plot
 from naflow.atomic import replacing
-from naflow.cascade import NAFlow
 from naflow.cli import pictures
 from naflow.cli.files import need, shown
 from naflow.cli.labels import classes_called
@@ -28,15 +27,14 @@ from naflow.cli.photos import PhotoFile, normalised, square
 from naflow.cli.question import Question, Target
 from naflow.errors import BadInput
 from naflow.explainer import Explainer
-from naflow.explainers import SGLRP, GradCAM
+from naflow.methods import METHODS as NAMED
+from naflow.methods import label
 from naflow.models.imagenet import class_names
 from naflow.scores import ClassLogit
 
 NETWORK = "efficientnet_lite0"
 METHODS: dict[str, Callable[[nn.Module], Explainer]] = {
-    "NAFlow": NAFlow,
-    "Grad-CAM": GradCAM,
-    "SGLRP": SGLRP,
+    name: NAMED[name] for name in ("naflow", "gradcam", "sglrp")
 }
 DPI = 120  # the picture is as wide as a page on a screen
 ASKED = ("Egyptian cat", "espresso")
@@ -90,10 +88,11 @@ def draw(network: nn.Module, folder: Path, quiet: bool = False) -> Path:
     for name, explainer in made.items():
         for title, image, word in questions:
             if not quiet:
-                step = f"{len(rows) + 1} of {count}, {title}, {word or 'predicted'}, {name}"
+                step = f"{len(rows) + 1} of {count}, {title}, {word or 'predicted'}, {label(name)}"
                 sys.stderr.write(f"naflow: {step} ({monotonic() - began:.0f} s)\n")
             maps = _maps(explainer, network, image, word)
-            rows.append((f"{name}: {word}" if word else explainer.name, image / 255, maps))
+            short = label(name).partition(" (")[0]
+            rows.append((f"{short}: {word}" if word else explainer.name, image / 255, maps))
             raw |= {f"{title}/{word or 'predicted'}/{name}/{at}": one for at, one in maps.items()}
     drawn = [
         (name, image, {at: plot.overlay(image, one) for at, one in maps.items()})

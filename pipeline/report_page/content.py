@@ -1,13 +1,14 @@
 """What the page shows, as JSON: figures in words, and models with their pictures and flows."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from naflow import plot
 from naflow.errors import BadInput
 from pipeline.explanations.cases import Case
 from pipeline.explanations.maps import Maps
 from pipeline.judging.selection import Selection
-from pipeline.report_page import encoded, figures, models
+from pipeline.report_page import encoded, figures, models, real
 from pipeline.report_page.photographs import Photographs
 
 
@@ -17,10 +18,12 @@ def of(
     drawn: Mapping[str, dict],
     evaluated: Mapping[str, Mapping[str, dict]],
     absent: Mapping[str, str] | None = None,
+    first: dict[str, Any] | None = None,
 ) -> dict:
     """Everything: `found` are model -> method -> maps, `drawn` are the figures' JSON files,
     `evaluated` is that of stage `evaluate`, model -> method -> where in the depth -> ratio;
-    `absent` are the figures that were not drawn, each with the reason.
+    `absent` are the figures that were not drawn, each with the reason; `first` is the flow that the
+    page opens on, as real.real reads it.
 
     Where there are selections, only their pictures are kept, with every model that explained them.
     Raises BadInput where a model has maps but not of the case selected for it, and where nothing
@@ -38,8 +41,10 @@ def of(
             models.model(name, found[name], cases, photographs)
             for name, cases in shown.items()
             if cases
-        ],
-        "figures": [
+        ]
+        + ([] if first is None else [real.model(first, photographs)]),
+        "figures": ([] if first is None else [real.figure(first)])
+        + [
             figures.figure(name, selections.get(name), drawn.get(name, {}), shown)
             for name in sorted({*selections, *drawn})
         ],

@@ -33,7 +33,8 @@ function fillMethods(model, methods) {
 }
 
 const titleOf = ({ pictures }, { picture, reference }) =>
-  reference ? `${picture} beside ${reference}` : `${picture} (${pictures[picture].label})`;
+  reference ? `${picture} beside ${reference}`
+    : pictures[picture].label == null ? picture : `${picture} (${pictures[picture].label})`;
 
 const strength = () => Number(byId("strength").value);
 

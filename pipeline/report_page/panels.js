@@ -13,11 +13,14 @@ function buildPanels(rows, methods, point) {
       element("div", { class: "panels", style: `--panels: ${methods.length + 1}` },
         element("figure", {},
           element("div", { class: "frame" },
-            element("img", { src: row.address, alt: `Photograph ${row.id}, class ${row.picture.label}` })),
+            element("img", { src: row.address, alt: altOf(row) })),
           element("figcaption", {}, element("strong", {}, "Photograph"))),
         row.flows.size ? row.panels.map(({ figure }) => figure) : ""));
   }));
 }
+
+const altOf = ({ id, picture }) =>
+  `Photograph ${id}${picture.label == null ? "" : `, class ${picture.label}`}`;
 
 function panelOf(method) {
   const canvas = element("canvas", { role: "img" });

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from pipeline.explanations import recorded
 from pipeline.pictures.labels import spoken
 from pipeline.pictures.pixels import read
@@ -23,7 +25,12 @@ class Photographs:
         seen = manifest["settings"]["model"]["input"]
         found = recorded.images(manifest).of_id(picture)
         pixels = read([found], [], seen["size"], seen["fit"], quiet=True).images[0]
-        address = encoded.photograph(pixels.permute(1, 2, 0).numpy())
+        number = self.kept(pixels.permute(1, 2, 0).numpy())
+        return {"label": spoken(found.label), "photograph": number}
+
+    def kept(self, pixels: np.ndarray) -> int:
+        """The number of a photograph, uint8 (H, W, 3)."""
+        address = encoded.photograph(pixels)
         if address not in self.addresses:
             self.addresses.append(address)
-        return {"label": spoken(found.label), "photograph": self.addresses.index(address)}
+        return self.addresses.index(address)

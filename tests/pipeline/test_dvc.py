@@ -97,7 +97,8 @@ def test_every_file_of_conf_is_read_by_some_stage():
 
 
 def test_the_report_waits_for_every_figure():
-    figures = {f"${{drawings}}/{name}.json" for name in (*FIGURES["figures"], "evaluation")}
+    figures = {f"${{drawings}}/{name}.json" for name in (*FIGURES["figures"], "evaluation", "flow")}
+    figures |= {"${drawings}/flow.npz"}
     assert figures == {item for item in body("report")["deps"] if item.startswith("${drawings}/")}
 
 

@@ -30,7 +30,7 @@ def pair() -> np.ndarray:
 @pytest.fixture(scope="module")
 def either(network: torch.nn.Module, pair: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
     """The maps of NAFlow for the cat and for the coffee."""
-    explainer = demo.METHODS["NAFlow"](network)
+    explainer = demo.METHODS["naflow"](network)
     return {word: demo._maps(explainer, network, pair, word) for word in demo.ASKED}
 
 

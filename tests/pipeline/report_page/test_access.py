@@ -20,7 +20,7 @@ def test_tab_reaches_every_control_once_and_in_order(opened):
         reached.append(name)
         assert name == "BODY" or ring == "solid", name
     assert reached[:10] == [
-        *("figure", "model", "picture", "naflow", "gradcam", "strength", "scale", "layer", "strip"),
+        *("figure", "model", "picture", "gradcam", "naflow", "strength", "scale", "layer", "strip"),
         "SUMMARY",
     ]
 
@@ -30,7 +30,7 @@ def test_pictures_are_named_for_those_who_do_not_see_them(opened, report):
     assert page.locator("img").get_attribute("alt") == "Photograph disc_test_000, class disc"
     label = canvas_of(page, "NAFlow").get_attribute("aria-label")
     row, column = np.unravel_index(report[1]["naflow"]["block.0"][0].argmax(), (4, 6))
-    assert label.startswith("NAFlow (damped), block.0, over disc_test_000")
+    assert label.startswith("NAFlow (selective), block.0, over disc_test_000")
     assert label.endswith(f"highest at row {row + 1}, column {column + 1} of 4 × 6")
     for control in page.locator("select, input").all():
         assert control.evaluate("one => one.labels.length") == 1

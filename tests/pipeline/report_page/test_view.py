@@ -34,7 +34,7 @@ def test_the_first_view(opened):
         "figure": "fig04",
         "model": "resnet18",
         "picture": "disc_test_000 (disc)",
-        "methods": ["naflow", "gradcam"],
+        "methods": ["gradcam", "naflow"],
         "layer": "2",
     }
     assert status(page) == "layer 2 of 3, block.0, 4 × 6"
@@ -144,7 +144,7 @@ def test_the_keyboard_reads_values_too(opened, report):
     page.keyboard.press("Shift+ArrowLeft")
     value = report[1]["pair"]["block.0"][0, 2, 2]
     said = page.locator("#values[aria-live]").text_content()
-    said = re.fullmatch(r"NAFlow \(damped\) (\S+), row 3, column 3 of 4 × 6", said)
+    said = re.fullmatch(r"NAFlow \(selective\) (\S+), row 3, column 3 of 4 × 6", said)
     assert float(said[1]) == pytest.approx(value, rel=0.006)
     page.keyboard.press("ArrowRight")  # the place stays while the layers pass
     expect(page.locator(".reading").first).to_contain_text("row 2, column 1 of 2 × 2")
@@ -165,7 +165,7 @@ def test_statistics_follow_the_layer(opened):
     bars = page.locator(".column").nth(1).locator(".profile i")
     heights = bars.evaluate_all("all => all.map(one => parseFloat(one.style.height))")
     assert heights == pytest.approx([50, 50, 60, 100])
-    page.get_by_role("checkbox", name="NAFlow (damped)").click()
+    page.get_by_role("checkbox", name="NAFlow (selective)").click()
     expect(table).to_be_hidden()
 
 
@@ -173,7 +173,7 @@ def test_a_link_brings_the_view_back(opened, report):
     page = opened()
     page.get_by_role("combobox", name="Figure").select_option("")
     page.get_by_role("combobox", name="Picture").select_option("cross_test_000 (cross)")
-    page.get_by_role("checkbox", name="NAFlow (damped)").click()
+    page.get_by_role("checkbox", name="NAFlow (selective)").click()
     expect(page.locator(".panels canvas")).to_have_count(1)
     page.locator("h1").click()
     page.keyboard.press("ArrowRight")

@@ -1,0 +1,108 @@
+"""The page's first view: the cat of stage `flow`, a published network on a real photograph."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from naflow.cli.demo import PHOTOGRAPHS, photograph
+from naflow.errors import BadInput
+from naflow.methods import label, ordered
+from pipeline.explanations.maps import DAMAGED
+from pipeline.report_page import encoded
+from pipeline.report_page.photographs import Photographs
+
+NAME = "flow"  # of the figure on the page, and of its files
+ASKED = "predicted"
+TEXT = ("model", "weights_sha256", "picture", "predicted")
+
+
+def real(drawings: Path) -> dict[str, Any] | None:
+    """What flow.json says, and under "maps" method -> layer -> (h, w), shallow to deep; None where
+    stage `flow` has not run there. Raises BadInput for files that cannot be read."""
+    told, raw = (drawings / f"{NAME}{ending}" for ending in (".json", ".npz"))
+    if not (told.is_file() and raw.is_file()):
+        return None
+    try:
+        said = _said(json.loads(told.read_text(encoding="utf-8")))
+        return said | {"maps": _maps(raw, said["picture"])}
+    except (*DAMAGED, KeyError, TypeError) as error:
+        raise BadInput(
+            f"{raw} and {told.name} cannot be read ({type(error).__name__}: {error}). Make them "
+            f"again: python -m pipeline.flow drawings={drawings}."
+        ) from None
+
+
+def _said(found: Any) -> dict[str, Any]:
+    said: dict[str, Any] = {key: str(found[key]) for key in TEXT}
+    if said["picture"] not in PHOTOGRAPHS:
+        raise ValueError(f"there is no photograph {said['picture']!r}")
+    return said | {"confidence": float(found["confidence"])}
+
+
+def _maps(raw: Path, picture: str) -> dict[str, dict[str, np.ndarray]]:
+    maps: dict[str, dict[str, np.ndarray]] = {}
+    with raw.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        for key in arrays.files:
+            of_picture, asked, method, layer = key.split("/", 3)
+            if (of_picture, asked) != (picture, ASKED):
+                continue
+            values = maps.setdefault(method, {})[layer] = arrays[key]
+            if values.ndim != 2 or not np.isfinite(values).all():
+                raise ValueError(f"{key} is no map")
+    if not maps:
+        raise ValueError(f"there is no map of {picture}")
+    return {method: maps[method] for method in ordered(maps)}
+
+
+def model(found: dict[str, Any], photographs: Photographs) -> dict:
+    """The network as a model of the page, with its one case; the photograph is added."""
+    picture, maps = found["picture"], found["maps"]
+    pixels = photograph(picture)
+    return {
+        "name": found["model"],
+        "size": pixels.shape[0],
+        "seed": None,
+        "weights": found["weights_sha256"],
+        "layers": list(next(iter(maps.values()))),
+        "methods": [
+            {
+                "key": method,
+                "name": label(method),
+                "shapes": {layer: list(values.shape) for layer, values in of_method.items()},
+            }
+            for method, of_method in maps.items()
+        ],
+        "pictures": {picture: {"label": None, "photograph": photographs.kept(pixels)}},
+        "cases": [
+            {
+                "picture": picture,
+                "reference": "",
+                "confidence": encoded.number(found["confidence"]),
+                "prediction": found["predicted"],
+                "contributions": None,
+                "flows": {
+                    method: encoded.flow(list(of_method.values())) | {"stats": {}}
+                    for method, of_method in maps.items()
+                },
+            }
+        ],
+    }
+
+
+def figure(found: dict[str, Any]) -> dict:
+    """The same as a figure in words."""
+    whose = PHOTOGRAPHS[found["picture"]]
+    return {
+        "name": NAME,
+        "title": "a published network on a photograph",
+        "caption": f"How {found['model']}, trained on ImageNet by its authors, came to "
+        f"{found['predicted']!r}: the ends of its stages and blocks. {NAME}.png shows the same, "
+        "and the cat beside a cup of coffee, asked for either. "
+        f"Photograph by {whose.author} ({whose.licence}).",
+        "claims": [],
+        "chosen": [],
+        "cases": {found["model"]: [[found["picture"], ""]]},
+        "model": found["model"],
+    }

@@ -1,0 +1,66 @@
+"""docs/report.png: the report's page as a reader sees it, taken by a browser.
+
+    python -m pipeline.screenshot drawings=figures
+
+Opens index.html of `drawings` in Chromium, at `screenshot.view` (a link of the page, as in
+figure=fig04&layer=layer4.1; "" is what the page opens on), and writes `screenshot.file`.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+from omegaconf import DictConfig
+from PIL import Image
+
+from naflow.errors import BadInput
+from pipeline.app import stage
+from pipeline.atomic import replacing
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+WAIT = 30_000  # milliseconds for the maps to be unpacked and drawn
+COLOURS = 256  # of the PNG: half its size, and no difference to be seen
+
+
+@stage
+def main(cfg: DictConfig) -> None:
+    """Take it."""
+    screenshot(cfg)
+
+
+def screenshot(cfg: DictConfig) -> Path:
+    """Write `cfg.screenshot.file`; returns it. Raises BadInput without a page, playwright or
+    Chromium, and where the page has no such view."""
+    page, asked = Path(cfg.drawings) / "index.html", cfg.screenshot
+    if not page.is_file():
+        raise BadInput(f"{page} is missing. Make it: python -m pipeline.report, or make figures.")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        raise BadInput("playwright is not installed: pip install playwright.") from None
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        raise BadInput(f"There is no browser: install one of {', '.join(BROWSERS)}.")
+    alone = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=found, args=alone)
+        shown = browser.new_page(viewport={"width": asked.width, "height": asked.height})
+        shown.set_default_timeout(WAIT)
+        shown.goto(f"{page.resolve().as_uri()}#{asked.view}")
+        status = shown.get_by_role("status")
+        status.filter(has_text="layer ").wait_for()
+        said = status.text_content() or ""
+        if said.startswith("This report has no"):
+            raise BadInput(f"screenshot.view={asked.view}: {said}.")
+        file = Path(asked.file)
+        with replacing(file) as partial:
+            shown.screenshot(path=partial, type="png")
+            with Image.open(partial) as taken:
+                small = taken.convert("RGB").quantize(COLOURS)
+            small.save(partial, "PNG", optimize=True)
+        browser.close()
+    return file
+
+
+if __name__ == "__main__":
+    main()
