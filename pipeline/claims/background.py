@@ -8,7 +8,7 @@ import pandas as pd
 
 from naflow.metrics import background_share
 from pipeline.claims.claim import Verdict
-from pipeline.claims.shares import UNKNOWN, known_by, rounded, through, with_object
+from pipeline.claims.shares import UNKNOWN, known_by, rounded, through, with_object, without
 from pipeline.figures.extent import extent
 from pipeline.figures.view import Material
 
@@ -30,8 +30,9 @@ class BackgroundFalls:
             "the last share below the first."
         )
         views = with_object(material.views)
-        if not views:
-            return Verdict(claim, None, reading, UNKNOWN)
+        lacks = without(material, self.method, names)
+        if lacks or not views:
+            return Verdict(claim, None, reading, lacks or UNKNOWN)
         shares = {one: through(views, one, names, background_share) for one in material.found}
         own = shares[self.method]
         trend = rank_correlation(own)

@@ -3,11 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from naflow.metrics import energy_ratio
 from pipeline.claims.claim import Verdict
-from pipeline.claims.shares import UNKNOWN, known_by, rounded, through, with_object
+from pipeline.claims.shares import (
+    UNKNOWN,
+    known_by,
+    known_mean,
+    rounded,
+    through,
+    with_object,
+    without,
+)
 from pipeline.figures.view import Material
 
 
@@ -31,11 +37,12 @@ class AheadInside:
             "the mean over the pictures shown, is larger at every layer shown but the last."
         )
         views = with_object(material.views)
-        if not views:
-            return Verdict(claim, None, reading, UNKNOWN)
+        lacks = without(material, self.method, names)
+        if lacks or not views:
+            return Verdict(claim, None, reading, lacks or UNKNOWN)
         ratios = {one: through(views, one, names, energy_ratio) for one in material.found}
         ahead = ratios[self.method] > ratios[self.other]
-        means = {one: float(np.nanmean(values)) for one, values in ratios.items()}
+        means = {one: known_mean(values) for one, values in ratios.items()}
         return Verdict(
             claim,
             bool(ahead.all()),
@@ -46,6 +53,6 @@ class AheadInside:
                 "pictures": len(views),
                 "ahead": dict(zip(names, ahead.tolist(), strict=True)),
                 "ratio": {one: rounded(names, values) for one, values in ratios.items()},
-                "mean": {one: round(mean, 4) for one, mean in means.items()},
+                "mean": rounded(list(means), means.values()),
             },
         )

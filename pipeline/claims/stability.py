@@ -24,35 +24,43 @@ class Steadier:
     layers: Mapping[str, Sequence[str]]
 
     def __call__(self, material: Material) -> Verdict:
+        called = material.found[self.method].manifest["method"]
+        claim = f"Under {called}, {self.unsteady} is unstable where {self.steady} is stable."
+        reading = (
+            "Stability: the mean correlation of the maps of consecutive layers shown, the larger "
+            f"one averaged to the other's size. {self.unsteady}'s is the lower one on the complex "
+            "picture, the last one shown. A deeper network takes smaller steps from layer to "
+            "layer, and by them alone its maps follow each other more closely; the stability from "
+            "stage to stage, as many steps in both, is therefore told beside it."
+        )
         found = {
             model: {view.case.picture: self.of(view, model) for view in material.of_model(model)}
             for model in (self.unsteady, self.steady)
         }
         shown = material.views[-1].case.picture
+        if any(self.method not in of_model[shown] for of_model in found.values()):
+            return Verdict(claim, None, reading, f"{called} has no map of some of the layers")
         low, high = (found[model][shown][self.method] for model in (self.unsteady, self.steady))
-        called = material.found[self.method].manifest["method"]
         return Verdict(
-            f"Under {called}, {self.unsteady} is unstable where {self.steady} is stable.",
+            claim,
             low["layers"] < high["layers"],
-            "Stability: the mean correlation of the maps of consecutive layers shown, the larger "
-            f"one averaged to the other's size. {self.unsteady}'s is the lower one on the complex "
-            "picture, the last one shown. A deeper network takes smaller steps from layer to "
-            "layer, and by them alone its maps follow each other more closely; the stability from "
-            "stage to stage, as many steps in both, is therefore told beside it.",
+            reading,
             f"On {shown}, stability {low['layers']:.2f} against {high['layers']:.2f}; from stage "
             f"to stage {low['stages']:.2f} against {high['stages']:.2f}",
             found,
         )
 
     def of(self, view: View, model: str) -> dict[str, dict[str, float]]:
-        """By method: stability over the layers, and over the last layer of each stage."""
+        """By method: stability over the layers, and over the last layer of each stage; none of
+        methods that lack a map of one of the layers."""
         names = list(self.layers[model])
         return {
             method: {
                 "layers": steadiness(view, method, names),
                 "stages": steadiness(view, method, ends(names)),
             }
-            for method in view.maps
+            for method, of_method in view.maps.items()
+            if of_method.keys() >= set(names)
         }
 
 

@@ -102,7 +102,7 @@ def rows(
             row(page, left, top, cell, view.picture, extent(view), view.maps[method], names)
             top += cell
             if any(view.residuals[method].get(name, 0) for name in names):
-                residuals(page, left, top, cell, [view.residuals[method][n] for n in names])
+                residuals(page, left, top, cell, [view.residuals[method].get(n, 0) for n in names])
                 top += NUMBERS
         labelled(page, left - 0.06 - 0.1 * any(roles), (start + top) / 2, method, maps)
         top += 0.04 * (len(views) > 1)
@@ -119,9 +119,11 @@ def row(
     flow: Mapping[str, np.ndarray],
     names: list[str],
 ) -> None:
-    """One flow: each map over the picture, and the object's outline."""
+    """One flow: each map over the picture, and the object's outline; blank where it has none."""
     ax = page.axes(left, top, cell * len(names), cell * PANEL)
     for column, name in enumerate(names):
+        if name not in flow:
+            continue
         extent = (column, column + PANEL, 0, 1)
         ax.imshow(overlay(image, flow[name]), extent=extent, interpolation="antialiased")
         outline(ax, mask, 0.3, column)

@@ -103,6 +103,11 @@ class Material:
         known = self.first.manifest["layers"]
         return list(known) if list(wanted) == ["all"] else of_known(wanted, known, "layer")
 
+    def lacking(self, method: str, names: Iterable[str]) -> list[str]:
+        """The layers of which a method has no map: a preset may merge units, and lose those maps
+        between them."""
+        return [name for name in names if name not in self.found[method].maps]
+
     def methods(self, wanted: Sequence[str]) -> list[str]:
         """The methods asked for. Raises BadInput for one that has no maps here."""
         return of_known(wanted, self.found, "method")

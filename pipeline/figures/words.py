@@ -52,12 +52,24 @@ def caption(material: Material, methods: Sequence[str], names: Sequence[str]) ->
         *(f"{called}: {METHODS[one].note}." for one, called in noted(shown).items()),
         null_hypothesis(shown),
         f"Columns, shallow to deep: {', '.join(names)}; below each name the size of its map.",
+        blank(material, methods, names),
         CONVENTION,
         edges(material.views),
         residuals([*material.views, *material.references], material, methods, names),
         chosen_by(material.selection),
     ]
     return " ".join(part for part in parts if part)
+
+
+def blank(material: Material, methods: Sequence[str], names: Sequence[str]) -> str:
+    """Which methods lack maps of which layers."""
+    lacking = {one: material.lacking(one, names) for one in methods}
+    told = (
+        f"{material.found[one].manifest['method']} has no map of {listed(layers)}."
+        for one, layers in lacking.items()
+        if layers
+    )
+    return " ".join(["Blank:", *told]) if any(lacking.values()) else ""
 
 
 def edges(views: Sequence[View]) -> str:

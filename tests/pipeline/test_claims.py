@@ -1,5 +1,6 @@
 """Claims: what holds, what does not, what cannot be checked; numbers against other ways to them."""
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -282,6 +283,43 @@ def test_in_box_is_a_crop_resized():
     )
     found = in_box(attention, np.array([8.2, 3.9, 28.6, 20.4]), (32, 32))
     np.testing.assert_allclose(found, want[0, 0], atol=1e-12)
+
+
+# --- layers without a map ------------------------------------------------------------------------
+
+
+def merged(root, beside=None):
+    """Material whose released flow lacks two maps, as where units were merged."""
+    shown = material(root, beside=beside) if beside else material(root)
+    for layer in ("relu", "layer1.0"):
+        del shown.found["naflow_released"].maps[layer]
+    return shown
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [BackgroundFalls, partial(AheadInside, other="gradcam")],
+    ids=["background", "inside"],
+)
+def test_of_layers_without_maps_nothing_is_claimed(scenes, claim):
+    verdict = claim(method="naflow_released", layers=NAMES)(merged(scenes))
+    assert verdict.holds is None
+    assert verdict.told == "NAFlow (released) has no map of relu, layer1.0"
+    beside = claim(method="naflow", layers=NAMES)(merged(scenes))
+    assert beside.holds is not None  # and the numbers of the others are told where there are any
+    numbers = beside.numbers["share" if claim is BackgroundFalls else "ratio"]
+    assert numbers["naflow_released"]["relu"] is None
+    assert numbers["naflow_released"]["layer1.1"] is not None
+
+
+def test_of_layers_without_maps_no_stability_is_claimed(scenes):
+    beside = material(scenes, model="deep")
+    shown = merged(scenes, beside)
+    layers = {"small": NAMES, "deep": NAMES}
+    verdict = Steadier("naflow_released", "deep", "small", layers)(shown)
+    assert verdict.holds is None
+    assert "no map of some of the layers" in verdict.told
+    assert Steadier("naflow", "deep", "small", layers)(shown).holds is not None
 
 
 # --- all of them ---------------------------------------------------------------------------------

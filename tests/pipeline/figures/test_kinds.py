@@ -98,6 +98,23 @@ def test_without_the_null_hypothesis_nothing_is_said_of_it(scenes):
     assert "HiResCAM and LayerCAM of the same layer are the null hypothesis" in found.caption
 
 
+def test_a_flow_that_lacks_maps_is_blank_there_and_it_is_said(scenes):
+    for draw, cases in (
+        (strips.draw, PAIRS[0][:1]),
+        (profile.draw, PAIRS[0][:1]),
+        (pairs.draw, PAIRS),
+    ):
+        shown = material(scenes, list(cases))
+        for layer in ("relu", "layer1.1"):
+            del shown.found["naflow_released"].maps[layer]
+        found = draw(shown, (), METHODS, ["all"])
+        rows = [len(ax.images) for ax in found.figure.axes if len(ax.images) > 1]
+        flows = len(shown.views) + len(shown.references)
+        assert sorted(rows) == [2] * flows + [4] * (len(METHODS) - 1) * flows
+        assert "Blank: NAFlow (released) has no map of relu and layer1.1." in found.caption
+        assert "Blank" not in draw(shown, (), ["naflow"], ["all"]).caption
+
+
 def test_without_masks_no_outline_and_no_curves(scenes):
     _, found = drawn("profile", scenes, masks=False)
     assert not any(ax.collections for ax in found.figure.axes)
