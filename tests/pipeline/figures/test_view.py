@@ -29,7 +29,9 @@ def test_a_reference_is_seen_from_its_own_side(scenes):
     (query,), (match,) = shown.views, shown.references
     assert match.case == query.case.turned
     assert match.label == "cross"
-    np.testing.assert_array_equal(match.maps["naflow"]["relu"], shown.found["naflow"].maps["relu"][1])
+    np.testing.assert_array_equal(
+        match.maps["naflow"]["relu"], shown.found["naflow"].maps["relu"][1]
+    )
     assert shown.turned("small", query).case == match.case
     assert material(scenes).references == []
 
