@@ -44,7 +44,10 @@ def screenshot(cfg: DictConfig) -> Path:
     alone = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as started:
         browser = started.chromium.launch(executable_path=found, args=alone)
-        shown = browser.new_page(viewport={"width": asked.width, "height": asked.height})
+        shown = browser.new_page(
+            viewport={"width": asked.width, "height": asked.height},
+            reduced_motion="reduce",  # nothing is taken while it scrolls
+        )
         shown.set_default_timeout(WAIT)
         shown.goto(f"{page.resolve().as_uri()}#{asked.view}")
         status = shown.get_by_role("status")
