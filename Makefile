@@ -17,6 +17,7 @@ export UV_COMPILE_BYTECODE := 1
 .PHONY: figures rest test coverage lint docs gallery notebooks lock setup
 figures: setup figures/flow.png
 	dvc repro --keep-going || { make rest; exit 1; }
+	python -m pipeline.document drawings=figures
 
 # The numbers and the page of what was drawn, after a `dvc repro --keep-going` that could not draw everything.
 knob = $(shell sed -n 's/^$(1): *\([^ ]*\).*/\1/p' params.yaml)
