@@ -1,8 +1,8 @@
 """Notebooks as pages: words, code and pictures, as they were committed.
 
 Each docs/notebooks/*.ipynb becomes a page of the same name. Nothing is executed here, and nothing
-of Jupyter is needed: a notebook is JSON. Its own links to notebooks lead to their pages; the file
-itself lies beside the page.
+of Jupyter is needed: a notebook is JSON. Links to notebooks lead to their pages; the file
+itself lies beside its page.
 """
 
 from __future__ import annotations
@@ -35,11 +35,16 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Lead the links to notebooks to their pages."""
+    return _NOTEBOOK_LINK.sub(r"](\g<target>.md\g<anchor>)", markdown)
+
+
 def _cell(cell: dict, name: str, pictures: dict[str, bytes]) -> str:
     """A cell as Markdown; what it drew is added to the pictures, file name -> PNG."""
     source = "".join(cell["source"])
     if cell["cell_type"] == "markdown":
-        return _NOTEBOOK_LINK.sub(r"](\g<target>.md\g<anchor>)", source)
+        return source
     lines = [line for line in source.splitlines() if not line.startswith("%")]  # Jupyter's own
     parts = [_fenced("\n".join(lines), "python")]
     for output in cell["outputs"]:

@@ -55,14 +55,14 @@ def stage(task: Callable[[DictConfig], None]) -> Callable[[], None]:
 
 
 def sentence(error: Exception) -> str:
-    """What is told of an error that is the user's to mend."""
+    """The message of an error that the user can fix."""
     cause = error.__cause__ if isinstance(error, InstantiationException) else None
     if isinstance(cause, NAFlowError):
         return str(cause)
     if isinstance(error, OSError):  # a full disk, a folder that may not be written to
         return (
             f"{error.filename or 'A file'}: {error.strerror or error}. What was finished before "
-            "is kept: mend that, and run the same command again."
+            "is kept. Fix that, and run the same command again."
         )
     if isinstance(error, NAFlowError):
         return str(error)

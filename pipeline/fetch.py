@@ -96,7 +96,7 @@ def wanted(name: str, lock: Path, locked: Entry | None) -> list[Weights]:
     """
     weights = models.card(name).weights
     if not weights:
-        raise BadInput(f"{name}: nobody has published its weights. Train it.")
+        raise BadInput(f"{name}: its weights are not published. Train it.")
     if locked is None:
         return list(weights)
     held = [one for one in weights if one.address == locked.address]

@@ -86,6 +86,12 @@ def draw(path: Path, rows: Sequence[Row], title: str) -> Path:
     return path
 
 
+def first(network: nn.Module) -> list[Row]:
+    """The first picture of the README: two questions about one image."""
+    pair = np.concatenate([photograph("cat"), photograph("coffee")], axis=1)
+    return [Row(f"asked: {asked}", network, pair, asked) for asked in ("Egyptian cat", "espresso")]
+
+
 def photographs(network: nn.Module) -> list[Row]:
     """Each photograph, under the default method, for the class predicted."""
     images = {name: photograph(name) for name in PHOTOGRAPHS}
@@ -120,6 +126,7 @@ def limits(network: nn.Module) -> list[Row]:
 
 
 PICTURES: Mapping[str, tuple[str, Callable[[nn.Module], list[Row]]]] = {
+    "first": ("EfficientNet-Lite0, from its stem to its head", first),
     "photographs": ("Four photographs, each explained by the class predicted", photographs),
     "either": ("Two photographs in one: asked for the cat, asked for the coffee", either),
     "methods": ("One photograph under seven methods, and a control", methods),

@@ -92,7 +92,7 @@ def described(folder: Path) -> dict:
             return maps.described(folder / name)
     raise BadInput(
         f"{folder} holds parts, but neither manifest.json nor job.json, which say of what job. "
-        "Remove them, or make them anew: python -m pipeline.explain."
+        "Remove them, or make them again: python -m pipeline.explain."
     )
 
 

@@ -32,13 +32,13 @@ class Stop(IntEnum):
 class Solution:
     """A batch of solutions, every field on the operator's device.
 
-    value : (B, *in), x.
-    iterations : (B,) int64, the sample's own count.
-    residual : (B,), ||A x - b|| / ||b|| without the damping term, computed and not estimated;
-        0 where b = 0.
-    stop : (B,) int64, `Stop` codes.
-    condition : (B,), estimated condition number of the (damped) operator, as far as the
-        iterations saw it: 1 where there were none.
+    value       (B, *in), x
+    iterations  (B,) int64, the sample's own count
+    residual    (B,), ||A x - b|| / ||b|| without the damping term, computed and not estimated; 0
+                where b = 0
+    stop        (B,) int64, `Stop` codes
+    condition   (B,), estimated condition number of the (damped) operator, as far as the iterations
+                saw it: 1 where there were none
     """
 
     value: Tensor

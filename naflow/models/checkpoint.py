@@ -111,7 +111,7 @@ def _about(text: str, state: Mapping[str, Tensor], path: Path) -> dict[str, Any]
         raise BadInput(f"{where}: 'classes' must be a list of names. {_CONVERT}")
     count = about["settings"].get("classes")
     if names and count not in (None, len(classes)):
-        raise BadInput(f"{where}: {len(classes)} names are told of {count} classes. {_CONVERT}")
+        raise BadInput(f"{where}: it names {len(classes)} of {count} classes. {_CONVERT}")
     return about
 
 

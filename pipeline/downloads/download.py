@@ -101,12 +101,12 @@ def download(
                 raise WrongFile(f"{target} is no file. Remove it, and it will be downloaded.")
             found = digest(target)
             if fault := expected.fault(target, found):
-                raise WrongFile(f"{target}: {fault}. Remove it, and it will be downloaded anew.")
+                raise WrongFile(f"{target}: {fault}. Remove it; the next run downloads it again.")
             return Got(found)
     except OSError as error:
         raise BadInput(
-            f"{target} cannot be written: {error.strerror or error}. Mend that and run again: a "
-            "download goes on where it stopped."
+            f"{target} cannot be written: {error.strerror or error}. Fix that and run again: the "
+            "download continues where it stopped."
         ) from None
 
 

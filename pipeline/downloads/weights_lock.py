@@ -62,5 +62,5 @@ def record(path: str | Path, name: str, entry: Entry) -> None:
             write_json(path, {name: asdict(entry) for name, entry in entries.items()})
     except OSError as error:
         raise BadInput(
-            f"{path} cannot be written: {error.strerror or error}. Mend that, or give fetch.lock."
+            f"{path} cannot be written: {error.strerror or error}. Fix that, or give fetch.lock."
         ) from None

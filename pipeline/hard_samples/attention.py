@@ -37,7 +37,7 @@ def attended(
     masks = []
     for start in tqdm(range(0, len(images), batch), desc="masks", disable=quiet):
         part = normalised(images[start : start + batch].to(where), mean, std)
-        layer = layer or GradCAM(explainer.model)(part[:1]).layers[-1]  # CF-CAM is dear: that alone
+        layer = layer or GradCAM(explainer.model)(part[:1]).layers[-1]  # CF-CAM is expensive
         flow = explainer(part, ClassLogit(labels[start : start + batch]), layers=[layer])
         size = (images.shape[2], images.shape[3])
         masks.append(image_masks(flow, size, layer=layer, threshold=threshold).cpu())

@@ -184,7 +184,7 @@ def test_what_does_not_convert_is_not_taken(card, get, tmp_path, server, told):
     assert get().name == "two.pth"
     path.with_name("two.pth").unlink()
     path.write_bytes(BODIES[told])  # by hand
-    with pytest.raises(WrongFile, match="Remove it, and it will be downloaded anew"):
+    with pytest.raises(WrongFile, match="Remove it; the next run downloads it again"):
         get()
 
 
@@ -233,7 +233,7 @@ def test_lock_of_another_address(card, get, tmp_path):
 
 
 def test_unpublished_and_unknown(get, tmp_path):
-    with pytest.raises(BadInput, match="nobody has published"):
+    with pytest.raises(BadInput, match="are not published"):
         get()
     with pytest.raises(BadInput, match=r"no model 'resnet19'.*'resnet18'"):
         fetch("resnet19", tmp_path, tmp_path / "lock.json")

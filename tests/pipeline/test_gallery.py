@@ -73,9 +73,9 @@ def test_the_names_of_the_photographs_are_their_predictions(network: torch.nn.Mo
 
 
 def test_every_picture_is_committed_small_and_shown_with_words() -> None:
-    page = (COMMITTED.parent / "gallery.md").read_text()
+    pages = "".join((COMMITTED.parent / f"{name}.md").read_text() for name in ("index", "gallery"))
     files = sorted(COMMITTED.iterdir())
     assert [file.stem for file in files] == sorted(gallery.PICTURES)
     assert sum(file.stat().st_size for file in files) < 1.5e6
     for file in files:
-        assert f"](gallery/{file.name})" in page
+        assert f"](gallery/{file.name})" in pages

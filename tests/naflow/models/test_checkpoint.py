@@ -133,7 +133,7 @@ def told(path: Path, about: str, **tensors: torch.Tensor) -> Path:
         ('{"classes": 5}', "'classes' must be a list of names"),
         ('{"classes": {"_target_": "os.system"}}', "'classes' must be a list of names"),
         ('{"classes": ["a", 5]}', "'classes' must be a list of names"),
-        ('{"classes": ["a"], "settings": {"classes": 5}}', "1 names are told of 5 classes"),
+        ('{"classes": ["a"], "settings": {"classes": 5}}', "it names 1 of 5 classes"),
         ('{"model": ["resnet18"]}', "'model' must be text"),
         ('{"settings": []}', "the settings are \\[\\], not names with values"),
         ('{"settings": null}', "the settings are None, not names with values"),

@@ -225,7 +225,7 @@ def test_full_disk(server, target, get):
     target.parent.mkdir()
     full = target.parent / "w.pth.partial"
     full.symlink_to("/dev/full")
-    with pytest.raises(BadInput, match=r"No space left on device.*goes on") as raised:
+    with pytest.raises(BadInput, match=r"No space left on device.*continues") as raised:
         get()
     assert type(raised.value) is BadInput and get.waits == []
     assert not target.exists()
