@@ -15,7 +15,8 @@ def show(run: Run, batch: Batch, flow: Flow) -> None:
     maps = [flow.maps[layer].detach().cpu().numpy() for layer in flow.layers]
     for row, (case, image) in enumerate(zip(batch.cases, batch.images, strict=True)):
         drawn = strip(image.permute(1, 2, 0).numpy(), [values[row] for values in maps])
-        run.picture("flow", drawn, caption=f"{' ~ '.join(case.pictures)}. {CONVENTION}")
+        caption = f"{flow.method}, {' ~ '.join(case.pictures)}. {CONVENTION}"
+        run.picture("flow", drawn, caption=caption)
 
 
 def strip(image: np.ndarray, attention: Sequence[np.ndarray]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -109,6 +110,17 @@ def test_what_gathers_maps_knows_the_profile(stage):
     assert "pipeline/profile.py" in body(stage)["deps"]
 
 
+def of_stages(graph):
+    """A graph of `dvc dag --mermaid` whose networks and figures are one: a node a stage."""
+    names = dict(re.findall(r'(node\d+)\["([^"@]+)', graph))
+    stages = {name: f"node{at}" for at, name in enumerate(dict.fromkeys(names.values()), 1)}
+    lines = [f'{node}["{name}"]' for name, node in stages.items()]
+    edges = re.findall(r"(node\d+)-->(node\d+)", graph)
+    pairs = {tuple(stages[names[end]] for end in edge) for edge in edges}
+    lines += [f"{one}-->{other}" for one, other in sorted(pairs) if one != other]
+    return "\n\t".join(["flowchart TD", *lines])
+
+
 def test_the_documented_graph_is_what_dvc_prints(tmp_path):
     own = os.environ | {"DVC_SITE_CACHE_DIR": str(tmp_path), "DVC_NO_ANALYTICS": "1"}
     graph = subprocess.run(
@@ -119,7 +131,7 @@ def test_the_documented_graph_is_what_dvc_prints(tmp_path):
         text=True,
         check=True,
     ).stdout
-    assert graph.strip() in (ROOT / "docs" / "dag.md").read_text()
+    assert of_stages(graph) in (ROOT / "docs" / "dag.md").read_text()
 
 
 PIPELINES = [ROOT / place / "dvc.yaml" for place in (".", "figures", "docs/method-study")]
@@ -145,6 +157,12 @@ def test_knobs_are_used():
         assert "${" + knob + "}" in text
 
 
+def of_the_paper():
+    """The nine networks: those that its figures show."""
+    figures = FIGURES["figures"].values()
+    return {figure[key] for figure in figures for key in ("model", "beside")}
+
+
 PROFILES = sorted((ROOT / "conf" / "profile").glob("*.yaml"))
 
 
@@ -163,8 +181,8 @@ def test_a_profile_gives_models_weights_and_a_check(path):
     """And each has a recipe that fits: steps where it is trained, what it starts from before it."""
     knobs = read(path)
     assert set(knobs["trained"]).isdisjoint(knobs["published"])
-    of_the_paper = set(list_models()) - {"efficientnet_lite0"}
-    assert set(knobs["trained"]) | set(knobs["published"]) == of_the_paper
+    shown = set(knobs["trained"]) | set(knobs["published"])
+    assert of_the_paper() <= shown <= set(list_models())
     assert knobs["verified"] == knobs["trained"] | knobs["published"]
     for model, item in knobs["verified"].items():
         recipe = read(ROOT / "conf" / "recipe" / item["images"] / f"{model}.yaml")

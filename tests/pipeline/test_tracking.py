@@ -115,7 +115,7 @@ def test_a_run_of_explain_is_read_back(config, tmp_path):
     found = maps.load(folder)
     pictures = run.logged("flow")
     assert [entry["caption"] for entry in pictures] == [
-        f"{case.picture}. {plot.CONVENTION}" for case in found.cases
+        f"Grad-CAM, {case.picture}. {plot.CONVENTION}" for case in found.cases
     ]
     for row, (case, entry) in enumerate(zip(found.cases, pictures, strict=True)):
         scene = np.asarray(Image.open(f"{cfg.images.root}/images/{case.picture}.png"))
