@@ -82,7 +82,7 @@ def check_choices(overrides: Sequence[str]) -> None:
     """End the program with the near names where an override like model=resnet81, or one of a sweep
     like model=resnet18,resnet81, names a file that conf/ does not have."""
     for override in overrides:
-        group, _, choices = override.lstrip("+").partition("=")
+        group, _, choices = override.partition("=")
         if not (CONF / group).is_dir() or "(" in choices:  # glob(*) and other functions: Hydra's
             continue
         for choice in choices.split(","):

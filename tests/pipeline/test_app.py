@@ -28,7 +28,6 @@ def test_choices_that_there_are(override):
     [
         ("model=resnet81", r"no conf/model/resnet81.yaml. Did you mean 'resnet18'"),
         ("method=naflow,grad_cam", r"no conf/method/grad_cam.yaml. Did you mean 'gradcam'"),
-        ("+experiment=caltech4", r"no conf/experiment/caltech4.yaml. Did you mean 'caltech3'"),
         ("recipe=shapes/resnet-18", r"Did you mean 'shapes/resnet18'"),
     ],
 )

@@ -51,7 +51,7 @@ def digests(folder):
 def test_maps_with_everything_a_figure_says(cfg):
     folder = stage.explain(cfg(), "naflow")
     found = maps.load(folder)
-    assert found.manifest["method"] == "NAFlow (damped)"
+    assert found.manifest["method"] == "NAFlow (selective)"
     assert found.manifest["seed"] == 0
     assert found.cases[:2] == [Case("disc_test_000"), Case("cross_test_000")]
     assert found.row(Case("cross_test_000")) == 1
@@ -71,7 +71,7 @@ def test_maps_with_everything_a_figure_says(cfg):
     assert found.stats["relu"]["residual"].dtype.kind == "f"
     assert (
         json.loads((folder / "manifest.json").read_text())["settings"]["method"]["preset"]
-        == "damped"
+        == "selective"
     )
 
 
