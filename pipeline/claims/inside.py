@@ -8,7 +8,7 @@ import numpy as np
 from naflow.metrics import energy_ratio
 from pipeline.claims.claim import Verdict
 from pipeline.claims.shares import UNKNOWN, known_by, rounded, through, with_object
-from pipeline.figures.view import Material
+from pipeline.material.view import Material
 
 
 @dataclass(frozen=True)
