@@ -13,35 +13,31 @@ memory. A run that was killed goes on where it stopped; a finished one starts an
 shards each makes what is missing of its own parts; `python -m pipeline.merge` finishes the job.
 """
 
-import hashlib
-import json
-from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 import naflow
-from naflow import Flow
 from naflow.errors import BadInput
-from naflow.plot import CONVENTION, overlay
 from pipeline import device
 from pipeline.app import stage
-from pipeline.atomic import locked, restore
-from pipeline.explanations import maps, store
-from pipeline.explanations.batches import Batch, Batches
-from pipeline.explanations.cases import Case
+from pipeline.atomic import locked
+from pipeline.explanations import maps, parts, questions
+from pipeline.explanations.batches import Batches
+from pipeline.explanations.job import Job
 from pipeline.explanations.questions import Likeness, PredictedClass, Question
+from pipeline.explanations.strips import show
+from pipeline.fingerprint import fingerprint, of_file
 from pipeline.models import weights
 from pipeline.models.subject import outputs
 from pipeline.pictures.pixels import normalised
-from pipeline.tracking import Run, tracked
+from pipeline.tracking import tracked
 
 # What of `explain` says who works and what is shown on the way; the maps are the same.
 WITHOUT_EFFECT = ("shard", "shards", "shown")
@@ -67,38 +63,30 @@ def explain(cfg: DictConfig, method: str) -> Path:
     batches = Batches(cfg, images, loaded.network)
     numbers = share(cfg.explain, len(batches))
     explainer = instantiate(cfg.method, loaded.network)
-    classes = loaded.classes or images.classes
-    about = manifest(cfg, explainer.name, classes, batches.cases)
-    folder = Path(cfg.results) / "maps" / model / method
+    about = described(cfg, explainer.name, loaded.classes or images.classes, batches)
+    job = Job(Path(cfg.results) / "maps" / model / method, len(batches), about)
     alone = cfg.explain.shards == 1
     name = f"{images.name}-{method}-{model}" + f"-{cfg.explain.shard}" * (not alone)
     # Shards write to one folder in turn; a run alone has it for itself.
-    with locked(folder) if alone else nullcontext(), tracked(cfg.tracking, name, cfg) as run:
-        with locked(folder):
-            restore(folder / store.NAME)
-            if alone:
-                maps.empty(folder)
+    with locked(job.folder) if alone else nullcontext(), tracked(cfg.tracking, name, cfg) as run:
+        job.start(anew=alone)
         for number in tqdm(numbers, desc=f"{method} {model}", disable=cfg.quiet):
             batch = batches.read(number)
-            mark = f"{about['job']} {batch.mark}"
-            if maps.made(folder, [number]).get(number) == mark:
+            if job.has(number, batch.mark):
                 continue
-            question = posed(batch, cfg, loaded.network)
+            question = posed(batch.references, cfg, loaded.network)
             device.seeded(cfg.seed)  # its maps depend on no other batch
             shown = normalised(batch.images.to(where), seen.mean, seen.std)
             flow = explainer(shown, question.score)
-            with locked(folder):
-                maps.begin(folder, len(batches), about)
-                path = maps.part_path(folder, number)
-                maps.write_part(path, flow, question, batch.cases, batch.labels, mark)
+            job.add(number, batch.mark, parts.arrays(flow, question, batch.cases, batch.labels))
             if number * cfg.explain.batch < cfg.explain.shown:
                 show(run, batch, flow)
         if alone:
-            maps.finish(folder, len(batches), about)
-        with locked(folder):
-            summary = maps.summary_of_parts(folder, numbers)
+            job.finish()
+        with locked(job.folder):
+            summary = maps.summary_of_parts(job.folder, numbers)
         run.table("layers", summary)
-    return folder
+    return job.folder
 
 
 def share(asked: DictConfig, parts: int) -> range:
@@ -113,35 +101,12 @@ def share(asked: DictConfig, parts: int) -> range:
     return range(asked.shard, parts, asked.shards)
 
 
-def posed(batch: Batch, cfg: DictConfig, network: nn.Module) -> Question:
-    """What is asked of a batch."""
-    if batch.references is None:
+def posed(references: Tensor | None, cfg: DictConfig, network: nn.Module) -> Question:
+    """What is asked of a batch: its likeness to references (B, 3, H, W) uint8, or its classes."""
+    if references is None:
         return PredictedClass()
     seen, where = cfg.model.input, next(network.parameters()).device
-    return Likeness(outputs(network, batch.references, seen.mean, seen.std).to(where))
-
-
-def show(run: Run, batch: Batch, flow: Flow) -> None:
-    """Log the strip of every case."""
-    for case, image, row in zip(batch.cases, batch.images, rows(flow), strict=True):
-        caption = f"{flow.method}, {' ~ '.join(case.pictures)}. {CONVENTION}"
-        run.picture("flow", strip(image.permute(1, 2, 0).numpy(), row), caption=caption)
-
-
-def rows(flow: Flow) -> list[list[np.ndarray]]:
-    """For each image of the batch, its maps from shallow to deep."""
-    return [
-        list(of_image)
-        for of_image in zip(
-            *(flow.maps[n].detach().cpu().numpy() for n in flow.layers), strict=True
-        )
-    ]
-
-
-def strip(image: np.ndarray, attention: Sequence[np.ndarray]) -> np.ndarray:
-    """The image (H, W, 3) uint8 under each map, side by side: (H, L*W, 3) uint8."""
-    panels = [overlay(image / 255, one) for one in attention]
-    return (np.concatenate(panels, axis=1) * 255).astype(np.uint8)
+    return Likeness(outputs(network, references, seen.mean, seen.std).to(where))
 
 
 def settings(cfg: DictConfig) -> dict:
@@ -151,30 +116,22 @@ def settings(cfg: DictConfig) -> dict:
     return {key: chosen[key] for key in ("method", "model", "images")} | {"explain": asked}
 
 
-def fingerprint(asked: Sequence[Case], made_by: dict) -> str:
-    """What all parts of a job must agree on: settings, seed, weights, cases, library code."""
-    keys = ("settings", "seed", "weights_sha256")
-    agreed = [[made_by[key] for key in keys], [case.pictures for case in asked]]
-    digest = hashlib.sha256(json.dumps(agreed, sort_keys=True).encode())
-    for source in sorted(Path(naflow.__file__).parent.rglob("*.py")):
-        if source.name != "plot.py":
-            digest.update(source.read_bytes())
-    return digest.hexdigest()
-
-
-def manifest(cfg: DictConfig, name: str, classes: Sequence[str], asked: Sequence[Case]) -> dict:
-    """What made the maps, for captions and for whoever finds the folder."""
-    made_by = {
+def described(cfg: DictConfig, name: str, classes: list[str], batches: Batches) -> dict:
+    """What makes the maps, and in "job" its fingerprint: settings, seed, weights, cases, code."""
+    agreed = {
+        "settings": settings(cfg),
+        "seed": cfg.seed,
+        "weights_sha256": of_file(cfg.model.weights),
+    }
+    pictures = [case.pictures for case in batches.cases]
+    return agreed | {
         "method": name,
         "model": cfg.model.name,
         "classes": list(classes),
-        "settings": settings(cfg),
-        "seed": cfg.seed,
-        "weights_sha256": hashlib.sha256(Path(cfg.model.weights).read_bytes()).hexdigest(),
-        # Between releases every commit has a version; there the sources count (fingerprint).
+        # Between releases every commit has a version; there the sources count.
         "versions": device.versions() | {"naflow": naflow.__version__.partition(".dev")[0]},
+        "job": fingerprint([agreed, pictures], naflow, questions),
     }
-    return made_by | {"job": fingerprint(asked, made_by)}
 
 
 if __name__ == "__main__":

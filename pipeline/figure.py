@@ -17,7 +17,7 @@ from naflow.errors import BadInput, near_names
 from pipeline.app import stage
 from pipeline.atomic import write_json
 from pipeline.figures.page import publish
-from pipeline.figures.view import Material, gathered
+from pipeline.material.view import Material, gathered
 
 
 @stage

@@ -13,7 +13,6 @@ has the same steps; of one seed, the same batches and the same other chance, too
 A run that was killed goes on: masks are made anew, finished trainings are kept.
 """
 
-import hashlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +28,7 @@ from naflow.errors import BadInput
 from pipeline import device
 from pipeline.app import stage
 from pipeline.atomic import replacing, write_json
+from pipeline.fingerprint import of_file
 from pipeline.hard_samples.attention import attended
 from pipeline.hard_samples.comparison import accuracies, compared, table
 from pipeline.hard_samples.course import Course
@@ -80,7 +80,7 @@ def finetune(cfg: DictConfig) -> dict:
     }
     found = {
         "model": cfg.model.name,
-        "weights_sha256": hashlib.sha256(Path(cfg.model.weights).read_bytes()).hexdigest(),
+        "weights_sha256": of_file(cfg.model.weights),
         "settings": chosen,
         "pictures": {
             "train": len(train.ids),

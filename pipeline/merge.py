@@ -10,17 +10,16 @@ missing, says which; it may be asked at any time, also by several at once, and a
 nothing.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from omegaconf import DictConfig
 from tqdm import tqdm
 
 from naflow.errors import BadInput
 from pipeline.app import stage
-from pipeline.atomic import locked, restore
-from pipeline.explanations import maps, store
+from pipeline.atomic import locked
+from pipeline.explanations import parts
+from pipeline.explanations.job import Job
 
 
 @stage
@@ -43,57 +42,19 @@ def merge(results: Path, quiet: bool | None = None) -> list[Path]:
     merged, told = [], []
     for folder in tqdm(folders, desc="merge", disable=quiet):
         with locked(folder):
-            if not list(folder.glob("part-*.npz")):
+            if not parts.paths(folder):
                 continue  # another process has merged them meanwhile
-            restore(folder / store.NAME)
-            if missing := lacking(folder):
-                told.append(f"{folder} lacks {missing}.")
+            job = Job.of(folder)
+            job.start(anew=False)
+            if missing := job.missing():
+                few = ", ".join(map(str, missing[:8])) + (", ..." if len(missing) > 8 else "")
+                told.append(f"{folder} lacks {len(missing)} of {job.count} parts ({few}).")
             else:
-                merge_one(folder)
+                job.merge()
                 merged.append(folder)
     if told:
         raise BadInput(*told, "Run the command of explain again: it makes what is missing.")
     return merged
-
-
-def lacking(folder: Path) -> str:
-    """In words, the parts that a folder's job has not made; "" where it is complete."""
-    if (folder / maps.MANIFEST).exists():
-        return ""
-    job = described(folder)
-    made = maps.made(folder, range(job["parts"]))
-    missing = [n for n in range(job["parts"]) if made.get(n, "").split(" ")[0] != job["job"]]
-    few = ", ".join(map(str, missing[:8])) + (", ..." if len(missing) > 8 else "")
-    return f"{len(missing)} of {job['parts']} parts ({few})" if missing else ""
-
-
-def merge_one(folder: Path) -> None:
-    """Write the store of a complete folder, then its manifest; then remove the parts. The folder is
-    locked. Raises BadInput, and removes nothing, where a source or the new store is damaged."""
-    job = described(folder)
-    parts = range(job["parts"])
-    # After a picture was replaced, the other parts are those of the store there was.
-    old = store.Store(folder) if store.exists(folder) else None
-    paths = [maps.part_path(folder, number) for number in parts]
-
-    def sources() -> Iterator[dict[str, np.ndarray]]:
-        for number, path in enumerate(paths):
-            yield maps.read_part(path) if old is None or path.exists() else old.part(number)
-
-    store.write(folder, sources)
-    maps.finish(folder, len(parts), {key: job[key] for key in job if key != "layers"})
-    maps.remove_parts(folder)
-
-
-def described(folder: Path) -> dict:
-    """What is being made in a folder, or was."""
-    for name in (maps.MANIFEST, maps.JOB):
-        if (folder / name).exists():
-            return maps.described(folder / name)
-    raise BadInput(
-        f"{folder} holds parts, but neither manifest.json nor job.json, which say of what job. "
-        "Remove them, or make them again: python -m pipeline.explain."
-    )
 
 
 if __name__ == "__main__":

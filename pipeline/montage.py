@@ -20,11 +20,11 @@ from naflow.methods import ordered
 from pipeline.app import stage
 from pipeline.explanations import maps
 from pipeline.explanations.maps import Maps
-from pipeline.figures.extent import extent
 from pipeline.figures.page import DPI, LARGE, NORMAL, SMALL, SOFT, WIDTH, Page
 from pipeline.figures.panels import MARGIN, PANEL, labelled, outline, picture, short
-from pipeline.figures.view import Material, View
 from pipeline.judging.selection import Selection
+from pipeline.material.extent import extent
+from pipeline.material.view import Material, View
 from pipeline.pictures.labels import spoken
 
 LABEL, HEADER, SIDE = 0.98, 0.9, 0.45  # inches: names of methods, names of layers, a picture

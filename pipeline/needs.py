@@ -88,7 +88,8 @@ def needs(cfg: DictConfig) -> list[Need]:
 def network(cfg: DictConfig, name: str, images: str) -> Need:
     """The published weights of a model."""
     card, folder, lock = models.card(name), Path(cfg.fetch.folder), Path(cfg.fetch.lock)
-    model = OmegaConf.load(CONF / "model" / f"{name}.yaml")
+    files = [CONF / "model" / f"{one}.yaml" for one in ("base/registered", name)]
+    model = OmegaConf.merge(*map(OmegaConf.load, files))
     weights = Path(OmegaConf.create({"images": {"name": images}, "model": model}).model.weights)
     licence = ("licence", card.licence)
     whole = source.bank(weights).is_file() or not fetch.has_bank(name)

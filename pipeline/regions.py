@@ -6,7 +6,6 @@ Asks `segment.questions` of a trained segmentation (python -m pipeline.segment).
 `segment.figure` as PNG and PDF, and beside them a JSON file with its caption and numbers.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from pipeline import device
 from pipeline.app import stage
 from pipeline.atomic import write_json
 from pipeline.figures.page import publish
+from pipeline.fingerprint import of_file
 from pipeline.models import weights
 from pipeline.segmentation.answers import Examiner, Question
 from pipeline.segmentation.drawing import Sheet, drawn
@@ -59,10 +59,8 @@ def regions(cfg: DictConfig) -> Path:
     )
     place = Path(cfg.drawings) / asked.figure
     publish(drawn(sheet), place)
-    sha = hashlib.sha256(Path(asked.model.weights).read_bytes()).hexdigest()
-    write_json(
-        place.with_suffix(".json"), {"figure": asked.figure, "weights_sha256": sha} | told(sheet)
-    )
+    made_of = {"figure": asked.figure, "weights_sha256": of_file(asked.model.weights)}
+    write_json(place.with_suffix(".json"), made_of | told(sheet))
     return place.with_suffix(".json")
 
 

@@ -7,8 +7,6 @@ below its gate. A run that was killed goes on from its last finished epoch, and 
 weights.
 """
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +15,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from pipeline import device
+from pipeline import device, learning, segmentation
 from pipeline.app import stage
 from pipeline.atomic import locked, write_json
+from pipeline.fingerprint import fingerprint
 from pipeline.judging import gate
 from pipeline.learning.training import Phase, Schedule, Trainer
 from pipeline.models import weights
@@ -71,7 +70,7 @@ def train(cfg: DictConfig, run: Run) -> None:
         [*shape.std, 1.0],
         cfg.seed,
         path.with_suffix(".checkpoint"),
-        fingerprint(cfg, pixels),
+        mark(cfg, pixels),
         quiet=cfg.quiet,
         note=run.numbers,
     )
@@ -91,17 +90,19 @@ def begun(cfg: DictConfig, classes: int) -> nn.Module:
     return network
 
 
-def fingerprint(cfg: DictConfig, pixels: Pixels) -> str:
-    """What a checkpoint must agree on to be gone on from: network, schedule, seed, start, pictures
-    and targets."""
+def mark(cfg: DictConfig, pixels: Pixels) -> str:
+    """The fingerprint that a checkpoint must agree on to be gone on from: network, schedule, seed,
+    start, pictures with their targets, code."""
     asked: Any = OmegaConf.to_container(settings(cfg), resolve=True)
-    names = ("model", "start", "schedule", "augmentation")
-    chosen = [cfg.seed, pixels.ids, {name: asked[name] for name in names}]
-    digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode())
-    if asked["start"]:
-        digest.update(Path(asked["start"]).read_bytes())
-    digest.update(pixels.images.numpy().data)
-    return digest.hexdigest()
+    trains = {key: asked[key] for key in ("model", "start", "schedule", "augmentation")}
+    return fingerprint(
+        [trains, cfg.seed, pixels.ids],
+        asked["start"] and Path(asked["start"]),
+        pixels.images,
+        pixels.labels,
+        learning,
+        segmentation,
+    )
 
 
 def measured(cfg: DictConfig) -> dict[str, Any]:

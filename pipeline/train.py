@@ -7,8 +7,6 @@ that was killed goes on from its last checkpoint, and ends with the same weights
 it says so, and begins that step again.
 """
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +16,12 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
+import naflow.models
 from naflow.errors import BadInput
-from pipeline import device
+from pipeline import device, learning
 from pipeline.app import stage
 from pipeline.atomic import locked, write_json
+from pipeline.fingerprint import fingerprint
 from pipeline.learning.augment import Augmentation
 from pipeline.learning.curriculum import Curriculum
 from pipeline.learning.objectives import Objective
@@ -66,7 +66,7 @@ def train(cfg: DictConfig) -> None:
             objective = instantiate(
                 step.objective, network=network, labels=pixels.labels, size=size
             )
-            losses[name] = trainer(cfg, name, objective, fingerprint(cfg, pixels), run)(pixels)
+            losses[name] = trainer(cfg, name, objective, mark(cfg, pixels), run)(pixels)
         weights.save(path, cfg.model.name, network, names)
         write_json(path.with_suffix(".losses.json"), losses)
         for name in recipe.steps:
@@ -102,7 +102,7 @@ def calmed(network: nn.Module) -> None:
             nn.init.zeros_(last.weight)
 
 
-def trainer(cfg: DictConfig, name: str, objective: Objective, mark: str, run: Run) -> Trainer:
+def trainer(cfg: DictConfig, name: str, objective: Objective, made_of: str, run: Run) -> Trainer:
     """What trains step `name` of the recipe."""
     settings: Any = OmegaConf.to_container(cfg.recipe.steps[name], resolve=True)
     try:
@@ -121,23 +121,27 @@ def trainer(cfg: DictConfig, name: str, objective: Objective, mark: str, run: Ru
         cfg.model.input.std,
         cfg.seed,
         checkpoint(cfg, name),
-        mark,
+        made_of,
         curriculum=curriculum,
         quiet=cfg.quiet,
         note=run.numbers,
     )
 
 
-def fingerprint(cfg: DictConfig, pixels: Pixels) -> str:
-    """What a checkpoint must agree on to be gone on from: model, recipe, seed, start, pictures."""
+def mark(cfg: DictConfig, pixels: Pixels) -> str:
+    """The fingerprint that a checkpoint must agree on to be gone on from: model, what of the recipe
+    trains, seed, start, pictures, code."""
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
-    chosen = [settings["model"], settings["recipe"], cfg.seed, pixels.ids]
-    digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode())
-    if (cfg.recipe.start or {}).get("weights"):
-        digest.update(Path(cfg.recipe.start.weights).read_bytes())
-    digest.update(pixels.images.numpy().data)
-    digest.update(pixels.labels.numpy().data)
-    return digest.hexdigest()
+    trains = {key: settings["recipe"].get(key) for key in ("size", "fit", "start", "steps")}
+    start = (cfg.recipe.start or {}).get("weights")
+    return fingerprint(
+        [settings["model"], trains, cfg.seed, pixels.ids],
+        start and Path(start),
+        pixels.images,
+        pixels.labels,
+        learning,
+        naflow.models,
+    )
 
 
 if __name__ == "__main__":

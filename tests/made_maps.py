@@ -13,8 +13,9 @@ from torch import Tensor
 from naflow import Flow
 from naflow.flow import LayerStats
 from naflow.linalg import Stop
-from pipeline.explanations import maps
+from pipeline.explanations import parts
 from pipeline.explanations.cases import Case
+from pipeline.explanations.job import Job
 
 LAYERS = {"conv": (8, 8), "block.0": (4, 6), "block.1": (2, 2)}
 
@@ -81,21 +82,20 @@ def made(
         torch.from_numpy(rng.dirichlet(np.ones(20), count)) if likeness else torch.zeros(count, 0),
     )
     labels = [case.picture.split("_")[0] for case in cases]
-    maps.write_part(maps.part_path(folder, 0), flow, answer, cases, labels, "made")
-    maps.finish(
-        folder,
-        1,
-        {
-            "method": {"naflow": "NAFlow (selective)"}.get(folder.name, "Grad-CAM"),
-            "model": folder.parent.name,
-            "classes": list(classes),
-            "settings": {
-                "images": {"name": "made"} | dict(images),
-                "model": {"input": {"size": size, "fit": "crop"}},
-                "method": {},
-            },
-            "seed": 0,
-            "weights_sha256": "0123456789abcdef" * 4,
+    about = {
+        "method": {"naflow": "NAFlow (selective)"}.get(folder.name, "Grad-CAM"),
+        "model": folder.parent.name,
+        "classes": list(classes),
+        "settings": {
+            "images": {"name": "made"} | dict(images),
+            "model": {"input": {"size": size, "fit": "crop"}},
+            "method": {},
         },
-    )
+        "seed": 0,
+        "weights_sha256": "0123456789abcdef" * 4,
+        "job": "made",
+    }
+    job = Job(folder, 1, about)
+    job.add(0, "0", parts.arrays(flow, answer, cases, labels))
+    job.finish()
     return values

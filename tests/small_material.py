@@ -5,9 +5,9 @@ import numpy as np
 from naflow.methods import METHODS
 from pipeline.explanations.cases import Case
 from pipeline.explanations.maps import Maps
-from pipeline.figures.view import Material
 from pipeline.judging.decisions import Decision
 from pipeline.judging.selection import Chosen, Selection
+from pipeline.material.view import Material
 
 NAMES = {
     name: METHODS[name].label

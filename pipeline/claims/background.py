@@ -9,8 +9,8 @@ import pandas as pd
 from naflow.metrics import background_share
 from pipeline.claims.claim import Verdict
 from pipeline.claims.shares import UNKNOWN, known_by, rounded, through, with_object, without
-from pipeline.figures.extent import extent
-from pipeline.figures.view import Material
+from pipeline.material.extent import extent
+from pipeline.material.view import Material
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from pipeline.figures.view import Material
+from pipeline.material.view import Material
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pipeline.claims.shares import (
     with_object,
     without,
 )
-from pipeline.figures.view import Material
+from pipeline.material.view import Material
 
 
 @dataclass(frozen=True)

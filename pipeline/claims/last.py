@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.claims.claim import Verdict
-from pipeline.figures.view import Material
+from pipeline.material.view import Material
 
 
 @dataclass(frozen=True)

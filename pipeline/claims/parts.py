@@ -8,7 +8,7 @@ import torch
 from naflow.metrics import correlation
 from naflow.plot import enlarged
 from pipeline.claims.claim import Verdict
-from pipeline.figures.view import Material, View
+from pipeline.material.view import Material, View
 
 SIDE = 32  # pixels of an object's box after aligning
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from naflow.metrics import empty
-from pipeline.figures.extent import by_box, extent
-from pipeline.figures.view import Material, View
+from pipeline.material.extent import by_box, extent
+from pipeline.material.view import Material, View
 
 
 def through(

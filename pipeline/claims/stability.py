@@ -8,7 +8,7 @@ import torch
 
 from naflow.metrics import stability
 from pipeline.claims.claim import Verdict
-from pipeline.figures.view import Material, View
+from pipeline.material.view import Material, View
 
 
 @dataclass(frozen=True)

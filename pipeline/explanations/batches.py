@@ -1,6 +1,5 @@
 """What a job explains, in batches: the pictures of a batch are read when its turn comes."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from naflow.errors import BadInput
 from pipeline.explanations import cases
 from pipeline.explanations.cases import Case
+from pipeline.fingerprint import fingerprint
 from pipeline.models import weights
 from pipeline.models.subject import AT_ONCE, outputs
 from pipeline.pictures.images import Folder, Part, Picture
@@ -33,14 +33,10 @@ class Batch:
     images: Tensor
     references: Tensor | None
 
-    @property
+    @cached_property
     def mark(self) -> str:
-        """A hash of the cases and of every pixel."""
-        digest = hashlib.sha256(repr([case.pictures for case in self.cases]).encode())
-        for pixels in (self.images, self.references):
-            if pixels is not None:
-                digest.update(pixels.numpy().data)
-        return digest.hexdigest()
+        """The fingerprint of the cases and of every pixel."""
+        return fingerprint([case.pictures for case in self.cases], self.images, self.references)
 
 
 class Batches:

@@ -1,6 +1,6 @@
 """Finished maps as one chunked, compressed store, of which any map is read alone.
 
-The folder maps.zarr holds the arrays of all parts (see pipeline.explanations.maps), each as one
+The folder maps.zarr holds the arrays of all parts (see pipeline.explanations.parts), each as one
 array of all N cases. Maps, and whatever else has more than one number a case, lie in chunks of one
 part, so that the map of a case at a layer is read from one chunk. Text is stored as numbers of the
 distinct values, which stand in the array's attributes.
@@ -149,7 +149,7 @@ class Store:
         return self.array(f"map/{layer}", slice(row, row + 1))[0]
 
     def array(self, name: str, rows: slice = slice(None)) -> np.ndarray:
-        """Some rows of an array of `maps.write_part`, by default all."""
+        """Some rows of an array of a part (pipeline.explanations.parts), by default all."""
         stored = self._opened(name)
         first, last, _ = rows.indices(stored.shape[0])
         size = stored.chunks[0]

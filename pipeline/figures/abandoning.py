@@ -19,8 +19,8 @@ from pipeline.explanations.maps import Maps
 from pipeline.figures.diagram import diagram
 from pipeline.figures.page import NORMAL, SMALL, SOFT, WIDTH, Page
 from pipeline.figures.small_network import worked_example
-from pipeline.figures.view import Material, View
 from pipeline.figures.words import Drawn, chosen_by
+from pipeline.material.view import Material, View
 from pipeline.pictures.labels import spoken
 
 READING = (

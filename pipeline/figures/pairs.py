@@ -18,9 +18,9 @@ from pipeline.figures.panels import (
     rows,
     short,
 )
-from pipeline.figures.view import Material, View
 from pipeline.figures.words import Drawn, caption, foot, title, told
 from pipeline.judging.selection import Chosen
+from pipeline.material.view import Material, View
 from pipeline.pictures.labels import spoken
 from pipeline.pictures.pixels import read
 

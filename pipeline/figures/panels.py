@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 
 from naflow.plot import overlay, panel
 from pipeline.explanations.maps import Maps
-from pipeline.figures.extent import extent
 from pipeline.figures.null import NULL
 from pipeline.figures.page import LARGE, NORMAL, SMALL, SOFT, WIDTH, Page
-from pipeline.figures.view import View
+from pipeline.material.extent import extent
+from pipeline.material.view import View
 from pipeline.pictures.labels import spoken
 
 LABEL = 0.58  # inches for the names of the rows

@@ -12,8 +12,8 @@ from pipeline.figures.lines import styles
 from pipeline.figures.page import NORMAL, SMALL, SOFT, Page, framed
 from pipeline.figures.panels import MARGIN, PANEL, places
 from pipeline.figures.strips import LARGEST, SIDE, strips
-from pipeline.figures.view import Material
 from pipeline.figures.words import Drawn, caption, foot, title, told
+from pipeline.material.view import Material
 
 HEIGHT = 0.9  # inches of the curves
 SAYS = (

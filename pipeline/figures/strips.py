@@ -14,8 +14,8 @@ from pipeline.figures.panels import (
     rows,
     short,
 )
-from pipeline.figures.view import Material, View
 from pipeline.figures.words import Drawn, caption, foot, title, told
+from pipeline.material.view import Material, View
 from pipeline.pictures.labels import spoken
 
 SIDE, LARGEST = 0.85, 0.54  # inches: of a picture at least, of a cell at most

@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from naflow.methods import METHODS
 from naflow.plot import CONVENTION, overlay, panel
 from pipeline.claims.claim import Verdict
-from pipeline.figures.extent import by_box
 from pipeline.figures.null import NULL, null_hypothesis
 from pipeline.figures.page import SOFT, WIDTH, Page
 from pipeline.figures.panels import MARGIN
-from pipeline.figures.view import Material, View
 from pipeline.judging.selection import Chosen, Selection
+from pipeline.material.extent import by_box
+from pipeline.material.view import Material, View
 from pipeline.pictures.labels import spoken
 
 

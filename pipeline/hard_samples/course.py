@@ -1,6 +1,5 @@
 """Fine-tunings that start alike, and what each of them gets right."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +10,9 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from pipeline import device
+from pipeline import device, hard_samples, learning
 from pipeline.atomic import locked, write_json
+from pipeline.fingerprint import fingerprint
 from pipeline.hard_samples.settled import Settled
 from pipeline.hard_samples.views import HardViews
 from pipeline.learning.augment import Augmentation
@@ -35,7 +35,7 @@ class Course:
     def __call__(self, arm: str, seed: int, views: HardViews) -> Tensor:
         """(T,) bool: which test pictures the network gets right that this arm and seed give."""
         path = Path(self.cfg.results) / "finetune" / self.cfg.model.name / f"{arm}-{seed}.json"
-        mark = self.fingerprint(seed, views)
+        mark = self.mark(seed, views)
         with locked(path):
             done = kept(path)
             if done.get("fingerprint") != mark:
@@ -82,19 +82,19 @@ class Course:
         found = outputs(network, self.test.images, seen.mean, seen.std)
         return found.argmax(1) == self.test.labels
 
-    def fingerprint(self, seed: int, views: HardViews) -> str:
-        """What a training must agree on to be kept: all that goes into it and into its test."""
+    def mark(self, seed: int, views: HardViews) -> str:
+        """The fingerprint that a training must agree on to be kept: all that goes into it and into
+        its test."""
         model: Any = OmegaConf.to_container(self.cfg.model, resolve=True)
-        learning = [self.chosen[key] for key in ("schedule", "augmentation", "smoothing")]
-        told = [model, learning, seed, views.probability, self.test.ids]
-        digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
-        digest.update(Path(self.cfg.model.weights).read_bytes())
-        for part in (self.train, self.test):
-            digest.update(part.images.numpy().data)
-            digest.update(part.labels.numpy().data)
-        digest.update(views.hard.numpy().data)
-        digest.update(views.masked.numpy().data)
-        return digest.hexdigest()
+        trains = {key: self.chosen[key] for key in ("schedule", "augmentation", "smoothing")}
+        return fingerprint(
+            [model, trains, seed, views.probability, self.train.ids, self.test.ids],
+            Path(self.cfg.model.weights),
+            *(self.train.images, self.train.labels, self.test.images, self.test.labels),
+            *(views.hard, views.masked),
+            learning,
+            hard_samples,
+        )
 
 
 def kept(path: Path) -> dict:

@@ -33,8 +33,9 @@ from pipeline import settings
 from pipeline.app import CONF
 from pipeline.downloads.conversation import Patience
 from pipeline.downloads.download import Expected, digest, download
-from pipeline.explanations import maps, store
+from pipeline.explanations import maps
 from pipeline.explanations.cases import Case as Explained
+from pipeline.explanations.job import Job
 from pipeline.models import weights as pipeline_weights
 
 ODD = ("", "0", "-1", "--5", "1e999", "nan", "null", "[]", "[a,", "{a: 1}", "true", "2000000")
@@ -100,8 +101,7 @@ def changed_folder(folder: Path, chosen: Callable[[Path], bool]) -> Case:
     for place in (parts, merged):
         place.mkdir(parents=True)
         made(place, {}, explained)
-    store.write(merged, lambda: [maps.read_part(maps.part_path(merged, 0))])
-    maps.remove_parts(merged)
+    Job.of(merged).merge()
     whole = {place: told(maps.load(place)) for place in (parts, merged)}
     files = [(p, f) for p in whole for f in sorted(p.rglob("*")) if f.is_file() and chosen(f)]
 

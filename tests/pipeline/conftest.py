@@ -71,7 +71,8 @@ def config(scenes, tmp_path):
             "recipe.size=32",
             *steps("classification"),
         ]
-        if not any(item.startswith(("model=", "images=", "recipe=")) for item in overrides):
+        given = ("model=", "images=", "recipe=", "+experiment=")
+        if not any(item.startswith(given) for item in overrides):
             small += trained
         with initialize_config_dir(str(CONF), version_base="1.3"):
             return compose("config", [*small, *overrides])

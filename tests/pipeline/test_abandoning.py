@@ -19,9 +19,9 @@ from pipeline.explanations import maps
 from pipeline.figures.abandoning import draw
 from pipeline.figures.neurons import layer_uses
 from pipeline.figures.small_network import SIGNAL, small_network, worked_example
-from pipeline.figures.view import Material
 from pipeline.judging.decisions import Decision
 from pipeline.judging.selection import Chosen, Selection
+from pipeline.material.view import Material
 from pipeline.models import weights
 
 DAMPED = partial(NAFlow, preset="damped")

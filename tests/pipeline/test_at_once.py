@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from pipeline import data
 from pipeline.explanations import maps
+from pipeline.explanations.job import Job
 from pipeline.merge import merge
 
 PARTS, SIZE = 30, 2
@@ -20,7 +21,6 @@ def part(number):
     values = np.random.default_rng(number)
     names = [f"picture {number * SIZE + row}" for row in range(SIZE)]
     return {
-        "fingerprint": np.array(f"job {number}"),
         "pictures": np.array(names),
         "references": np.array([""] * SIZE),
         "labels": np.array(["disc"] * SIZE),
@@ -36,13 +36,13 @@ def folder(tmp_path):
     """A job whose parts are all there."""
     folder = tmp_path / "maps" / "resnet18" / "gradcam"
     folder.mkdir(parents=True)
-    for number in range(PARTS):
-        np.savez(maps.part_path(folder, number), allow_pickle=False, **part(number))
     settings = {"images": {"name": "shapes"}, "method": {}}
     settings |= {"model": {"input": {"size": 5, "fit": "crop"}}}
     about = {"method": "Grad-CAM", "model": "resnet18", "weights_sha256": "0" * 64, "seed": 0}
     about |= {"job": "job", "classes": ["disc"], "settings": settings, "layers": LAYERS}
-    maps.begin(folder, PARTS, about)
+    job = Job(folder, PARTS, about)
+    for number in range(PARTS):
+        job.add(number, str(number), part(number))
     return folder
 
 

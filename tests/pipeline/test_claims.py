@@ -16,7 +16,7 @@ from pipeline.claims.inside import AheadInside
 from pipeline.claims.last import LastIsGradCAM, difference
 from pipeline.claims.parts import SIDE, SameParts, in_box
 from pipeline.claims.stability import Steadier, ends, steadiness
-from pipeline.figures.extent import by_box, extent
+from pipeline.material.extent import by_box, extent
 
 NAMES = list(LAYERS)
 

@@ -1,5 +1,7 @@
 """Every configuration composes and builds what it names."""
 
+import re
+
 import pytest
 import torch
 from hydra.errors import MissingConfigException
@@ -12,10 +14,13 @@ from naflow import NAFlow
 from naflow.explainer import Explainer
 from naflow.methods import METHODS, ordered
 from naflow.models import card, list_models
+from pipeline import settings
 from pipeline.app import CONF
 from pipeline.learning.augment import Augmentation
 from pipeline.learning.curriculum import Curriculum
 from pipeline.learning.training import Phase, Schedule
+
+DOCS = "".join(path.read_text() for path in (CONF.parent / "docs").glob("*.md"))
 
 
 def names(group):
@@ -44,14 +49,35 @@ def test_the_method_where_none_is_named_is_the_default_preset(config):
     assert (cfg.evaluate.method, cfg.study.method) == ("naflow", "naflow")
 
 
-@pytest.mark.parametrize("name", names("model"))
+@pytest.mark.parametrize("name", [one for one in names("model") if not one.startswith("base/")])
 def test_models(config, name):
     model = config(f"model={name}", "model.labels=labels.txt").model
     assert model.name == name.split("/")[-1]
-    settings = {"classes": 3} if model.task == "classification" else {}
-    assert isinstance(instantiate(model.network, **settings), nn.Module)
+    classes = {"classes": 3} if model.task == "classification" else {}
+    assert isinstance(instantiate(model.network, **classes), nn.Module)
     assert len(model.input.mean) == len(model.input.std) == 3
     assert model.input.size > 0
+
+
+def test_results_may_have_another_name_than_the_network(config):
+    model = config("model=conv4net", "model.name=birds").model
+    assert (model.name, model.network.name) == ("birds", "conv4net")
+    assert config("model=conv4net").model.name == "conv4net"
+
+
+@pytest.mark.parametrize("name", names("experiment"))
+def test_experiments(config, name):
+    """Each is a whole configuration, of a network and pictures that can be, and a page tells it."""
+    cfg = config(f"+experiment={name}")
+    settings.check(cfg)
+    cfg.images.select = {}  # the small scenes have no such column
+    assert instantiate(cfg.images).pictures
+    classes = {"classes": 3} if cfg.model.task == "classification" else {}
+    network = instantiate(cfg.model.network, **classes)
+    for step in cfg.recipe.get("steps", {}).values():
+        instantiate(step.objective, network=network, labels=torch.arange(40) % 8, size=32)
+    assert f"+experiment={name}" in DOCS
+    assert set(re.findall(r"\+experiment=([a-z]\w+)", DOCS)) == set(names("experiment"))
 
 
 RECIPES = sorted(path.relative_to(CONF / "recipe") for path in (CONF / "recipe").glob("*/*.yaml"))
@@ -70,11 +96,6 @@ def test_recipes(config, path):
     protocol = instantiate(cfg.recipe.verify)
     assert protocol.part
     assert cfg.recipe.gate
-
-
-def test_every_model_of_the_paper_has_a_recipe():
-    trained = {path.stem for path in RECIPES if path.parent.name == "shapes"}
-    assert trained == set(list_models()) - {"efficientnet_lite0"}
 
 
 def test_the_published_network_is_given_the_pixels_that_its_card_says(config):

@@ -14,8 +14,9 @@ from naflow import Flow
 from naflow.errors import BadInput
 from pipeline.evaluate import evaluate
 from pipeline.explain import settings
-from pipeline.explanations import maps
+from pipeline.explanations import parts
 from pipeline.explanations.cases import Case
+from pipeline.explanations.job import Job
 from pipeline.explanations.questions import PredictedClass
 from pipeline.pictures.pixels import read
 
@@ -48,12 +49,10 @@ def put(cfg, method, layers, cases, model="resnet18"):
         torch.zeros(number, 2), method,
     )  # fmt: skip
     folder = Path(cfg.results) / "maps" / model / method
-    maps.write_part(
-        maps.part_path(folder, 0), flow, PredictedClass(), cases, ["disc"] * number, "mark"
-    )
     made = {"method": method, "model": model, "classes": ["disc"], "settings": settings(cfg)}
-    made |= {"seed": 0, "weights_sha256": "0" * 64}
-    maps.finish(folder, 1, made)
+    job = Job(folder, 1, made | {"seed": 0, "weights_sha256": "0" * 64, "job": "made"})
+    job.add(0, "mark", parts.arrays(flow, PredictedClass(), cases, ["disc"] * number))
+    job.finish()
 
 
 def table(folder, name="localisation"):

@@ -12,7 +12,7 @@ from torchvision.models import resnet18
 import naflow.models
 from naflow.errors import BadInput
 from pipeline import explain as stage
-from pipeline.explanations import batches, cases, maps
+from pipeline.explanations import batches, cases, maps, parts
 from pipeline.explanations.cases import Case
 from pipeline.models import weights
 
@@ -32,7 +32,7 @@ def calls(monkeypatch):
     class Calls(list):
         limit = None
 
-    calls, write = Calls(), maps.write_part
+    calls, write = Calls(), parts.write
 
     def counting(path, *rest):
         if calls.limit is not None and len(calls) == calls.limit:
@@ -40,7 +40,7 @@ def calls(monkeypatch):
         calls.append(path.name)
         write(path, *rest)
 
-    monkeypatch.setattr(maps, "write_part", counting)
+    monkeypatch.setattr(parts, "write", counting)
     return calls
 
 
@@ -51,7 +51,7 @@ def digests(folder):
 def test_maps_with_everything_a_figure_says(cfg):
     folder = stage.explain(cfg("method=naflow_damped"), "naflow_damped")
     found = maps.load(folder)
-    assert found.manifest["method"] == "NAFlow (damped)"
+    assert found.manifest["method"] == "NAFlow (selective)"
     assert found.manifest["seed"] == 0
     assert found.cases[:2] == [Case("disc_test_000"), Case("cross_test_000")]
     assert found.row(Case("cross_test_000")) == 1
@@ -71,7 +71,7 @@ def test_maps_with_everything_a_figure_says(cfg):
     assert found.stats["relu"]["residual"].dtype.kind == "f"
     assert (
         json.loads((folder / "manifest.json").read_text())["settings"]["method"]["preset"]
-        == "damped"
+        == "selective"
     )
 
 

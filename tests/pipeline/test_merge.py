@@ -11,7 +11,7 @@ from torchvision.models import resnet18
 from naflow.errors import BadInput
 from pipeline import explain as stage
 from pipeline.evaluate import evaluate
-from pipeline.explanations import maps
+from pipeline.explanations import maps, parts
 from pipeline.explanations.store import Store
 from pipeline.merge import merge
 from pipeline.models import weights
@@ -45,7 +45,7 @@ def written(monkeypatch):
     class Written(list):
         limit = None
 
-    written, write = Written(), maps.write_part
+    written, write = Written(), parts.write
 
     def counting(path, *rest):
         if len(written) == written.limit:
@@ -53,7 +53,7 @@ def written(monkeypatch):
         written.append(path.name)
         write(path, *rest)
 
-    monkeypatch.setattr(maps, "write_part", counting)
+    monkeypatch.setattr(parts, "write", counting)
     return written
 
 

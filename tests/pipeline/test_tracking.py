@@ -20,6 +20,7 @@ from naflow import plot
 from pipeline import explain as stage
 from pipeline import tracking
 from pipeline.explanations import maps
+from pipeline.explanations.strips import strip
 from pipeline.models import weights
 from pipeline.tracking import Run, revision, tracked
 
@@ -118,7 +119,7 @@ def test_a_run_of_explain_is_read_back(config, tmp_path):
     ]
     for row, (case, entry) in enumerate(zip(found.cases, pictures, strict=True)):
         scene = np.asarray(Image.open(f"{cfg.images.root}/images/{case.picture}.png"))
-        drawn = stage.strip(scene, [layer[row] for layer in found.maps.values()])
+        drawn = strip(scene, [layer[row] for layer in found.maps.values()])
         with Image.open(run.file(entry)) as logged:
             assert logged.mode == "RGB"
             assert np.array_equal(np.asarray(logged), drawn)

@@ -17,7 +17,7 @@ from naflow import BadInput, models
 
 def test_names_and_cards() -> None:
     names = models.list_models()
-    assert len(names) == 10
+    assert len(names) == len(set(names)) >= 10
     for name in names:
         card = models.card(name)
         assert card.name == name

@@ -17,9 +17,9 @@ from pipeline.explanations import maps, recorded
 from pipeline.explanations.cases import Case
 from pipeline.explanations.manifest import sealed
 from pipeline.figures.abandoning import draw
-from pipeline.figures.view import Material
 from pipeline.judging.decisions import Decision
 from pipeline.judging.selection import Chosen, Selection, write
+from pipeline.material.view import Material
 
 CASE = Case("disc_test_000")
 

@@ -17,7 +17,7 @@ LAYERS = {"conv": (6, 5), "layer1.0.add": (3, 3)}
 
 
 def parts():
-    """Three parts such as `maps.write_part` writes, of any numbers."""
+    """Three parts such as a job writes, of any numbers."""
     rng, at = np.random.default_rng(0), 0
     for number, size in enumerate(SIZES):
         keys = [f"picture {row}" for row in range(at, at + size)]

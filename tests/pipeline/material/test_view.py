@@ -6,7 +6,7 @@ from small_material import LAYERS, material
 
 from naflow.errors import BadInput
 from pipeline.explanations.cases import Case
-from pipeline.figures.view import bounds, nearest
+from pipeline.material.view import bounds, nearest
 
 
 def test_a_view_is_one_row_of_every_file(scenes):

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from naflow.metrics import inside
-from pipeline.figures.view import View
+from pipeline.material.view import View
 
 
 def extent(view: View) -> np.ndarray:

@@ -1,0 +1,154 @@
+"""A job: the maps of one method on one model, made in parts by one process or by several.
+
+While a job is at work its folder holds parts and job.json, which says what is being made;
+manifest.json takes the place of that at the end: where it stands, the folder is complete. Merged,
+its parts are one store (pipeline.explanations.store). Whoever is killed loses one part at most.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from naflow.errors import BadInput
+from pipeline.atomic import locked, restore, write_json
+from pipeline.explanations import parts, store
+from pipeline.explanations.manifest import NAME as MANIFEST
+from pipeline.explanations.manifest import SEAL, sealed
+from pipeline.explanations.parts import Arrays
+
+JOB = "job.json"
+
+
+@dataclass
+class Job:
+    """`count` parts of maps in `folder`.
+
+    about  what makes them, for captions and for whoever finds the folder; under "job" the
+           fingerprint of all of it, which every part carries, too: a part with another one is old
+    """
+
+    folder: Path
+    count: int
+    about: dict
+    _declared: bool = field(default=False, init=False, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, folder: Path) -> "Job":
+        """The job that a folder holds. Raises BadInput where it does not say, or not rightly."""
+        for name in (MANIFEST, JOB):
+            if (folder / name).exists():
+                said = _said(folder / name)
+                about = {key: said[key] for key in said.keys() - {"parts", "layers", SEAL}}
+                return cls(folder, said["parts"], about)
+        raise BadInput(
+            f"{folder} holds parts, but neither manifest.json nor job.json, which say of what job. "
+            "Remove them, or make them anew: python -m pipeline.explain."
+        )
+
+    def start(self, anew: bool) -> None:
+        """Clear away what a killed writer has left of the store. anew: a finished folder is
+        emptied; the parts of an unfinished one stay, to be gone on from."""
+        with locked(self.folder):
+            restore(self.folder / store.NAME)
+            if anew:
+                if (self.folder / MANIFEST).exists():
+                    (self.folder / MANIFEST).unlink()
+                    self._remove(parts.paths(self.folder))
+                store.remove(self.folder)
+
+    def has(self, number: int, mark: str) -> bool:
+        """Whether a part is there that this very job has made of the batch with this mark."""
+        return self._fingerprint(number) == f"{self.about['job']} {mark}"
+
+    def add(self, number: int, mark: str, arrays: Arrays) -> None:
+        """Write a part; the folder is at work from then on."""
+        with locked(self.folder):
+            self._declare()
+            parts.write(parts.path(self.folder, number), f"{self.about['job']} {mark}", arrays)
+
+    def missing(self) -> list[int]:
+        """The numbers of the parts that the job has not made; none once it is complete."""
+        if (self.folder / MANIFEST).exists():
+            return []
+        return [
+            number
+            for number in range(self.count)
+            if (self._fingerprint(number) or "").split(" ")[0] != self.about.get("job")
+        ]
+
+    def finish(self) -> None:
+        """Declare the folder complete; further parts, of a longer run, are removed. All parts are
+        there."""
+        with locked(self.folder):
+            own = {parts.path(self.folder, number) for number in range(self.count)}
+            self._remove(parts.paths(self.folder) - own)
+            first = store.names(self.folder) or list(parts.read(parts.path(self.folder, 0)))
+            about = self.about | {"parts": self.count, "layers": parts.layers_of(first)}
+            write_json(self.folder / MANIFEST, sealed(about))
+            (self.folder / JOB).unlink(missing_ok=True)
+
+    def merge(self) -> None:
+        """Write the store of a complete job, then its manifest; then remove the parts. Raises
+        BadInput, and removes nothing, where a source or the new store is damaged."""
+        with locked(self.folder):
+            # After a picture was replaced, the other parts are those of the store there was.
+            old = store.Store(self.folder) if store.exists(self.folder) else None
+
+            def sources() -> Iterator[Arrays]:
+                for number in range(self.count):
+                    path = parts.path(self.folder, number)
+                    yield parts.read(path) if old is None or path.exists() else old.part(number)
+
+            store.write(self.folder, sources)
+            self.finish()
+            self._remove(parts.paths(self.folder))
+
+    def _declare(self) -> None:
+        """Say what is being made, and that it is not complete. Every shard says so, of the same job
+        in the same words; what is missing or damaged is written anew."""
+        manifest, job = self.folder / MANIFEST, self.folder / JOB
+        if self._declared and job.exists() and not manifest.exists():
+            return
+        manifest.unlink(missing_ok=True)
+        content = self.about | {"parts": self.count}
+        with suppress(BadInput):
+            self._declared = _said(job) == content
+            if self._declared:
+                return
+        write_json(job, content)
+        self._declared = True
+
+    def _fingerprint(self, number: int) -> str | None:
+        """That of a part: of its file, or else in the store. None where it is not there; a damaged
+        file is as good as none."""
+        path = parts.path(self.folder, number)
+        if not path.exists():
+            return self._stored[number] if number < len(self._stored) else None
+        try:
+            return str(parts.read(path)["fingerprint"])
+        except (BadInput, KeyError):
+            return None
+
+    @cached_property
+    def _stored(self) -> list[str]:
+        """The fingerprints in the store: read once, when the first part is not there as a file."""
+        return store.fingerprints(self.folder)
+
+    @staticmethod
+    def _remove(files: set[Path]) -> None:
+        for file in files:
+            file.unlink()
+
+
+def _said(path: Path) -> dict:
+    """The content of a manifest.json or job.json. Raises BadInput for one that is damaged."""
+    try:
+        content = json.loads(path.read_bytes())
+        if isinstance(content["parts"], int):
+            return content
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise BadInput(f"{path} is missing or damaged. Run the command of explain again.")

@@ -1,0 +1,92 @@
+"""Maps of one batch as one file: part-000.npz, part-001.npz, ..., each whole or not there.
+
+A part's arrays, of its B cases:
+
+    fingerprint           of its job and, behind a blank, of its own cases and pixels
+    pictures, references  (B,) ids; a reference is "" where a class was explained
+    labels                (B,) names of the pictures' classes
+    score                 (B,) what was explained
+    confidence, prediction, weights  (B,), (B,), (B, D): see questions.py
+    map/LAYER             (B, h, w) float32, raw
+    iterations/LAYER, ... (B,) how a method solved its equations, if it has any
+"""
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+
+from naflow import Flow
+from naflow.errors import BadInput
+from pipeline.atomic import replacing
+from pipeline.explanations.cases import Case
+from pipeline.explanations.questions import Question
+
+# What reading a damaged .npz file can raise.
+DAMAGED = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
+STATS = ("iterations", "residual", "norm_ratio", "abandoned")
+
+Arrays = dict[str, np.ndarray]
+
+
+def path(folder: Path, number: int) -> Path:
+    """Where part `number`, counted from 0, lies."""
+    return folder / f"part-{number:03d}.npz"
+
+
+def paths(folder: Path) -> set[Path]:
+    """Those of all parts that lie in a folder."""
+    return set(folder.glob("part-*.npz"))
+
+
+def arrays(flow: Flow, question: Question, cases: Sequence[Case], labels: Sequence[str]) -> Arrays:
+    """A part's arrays, but for its fingerprint."""
+    found = {
+        "pictures": np.array([case.picture for case in cases]),
+        "references": np.array([case.reference for case in cases]),
+        "labels": np.array(labels),
+        "score": flow.score.detach().cpu().numpy(),
+        "confidence": question.confidence(flow).cpu().numpy(),
+        "prediction": question.prediction(flow).cpu().numpy(),
+        "weights": question.weights(flow).cpu().numpy(),
+    }
+    for layer in flow.layers:
+        found[f"map/{layer}"] = flow.maps[layer].detach().float().cpu().numpy()
+    for layer, stats in flow.stats.items():
+        for field in STATS:
+            found[f"{field}/{layer}"] = np.asarray(getattr(stats, field))
+        found[f"stop/{layer}"] = np.array([stop.name.lower() for stop in stats.stop])
+    return found
+
+
+def layers_of(names: Sequence[str]) -> list[str]:
+    """The layers, shallow to deep, of a part whose arrays have these names."""
+    return [name.removeprefix("map/") for name in names if name.startswith("map/")]
+
+
+def write(path: Path, fingerprint: str, arrays: Arrays) -> None:
+    """Write a part, whole or not at all."""
+    everything: dict = {"fingerprint": np.array(fingerprint)} | arrays
+    with replacing(path) as partial:
+        np.savez(partial, **everything)
+
+
+def read(path: Path) -> Arrays:
+    """The arrays of a part's file, the fingerprint among them. Raises BadInput where it is missing
+    or damaged: a machine that broke down may leave one without its content."""
+    try:
+        whole = path.read_bytes()
+        with zipfile.ZipFile(BytesIO(whole)) as part:
+            # Read whole, and so against its checksum, before any of it is believed.
+            contents = {name.removesuffix(".npy"): part.read(name) for name in part.namelist()}
+        if len(contents) != int.from_bytes(whole[-12:-10], "little"):  # its directory's own count
+            raise ValueError("its list of arrays was changed")
+        return {name: np.load(BytesIO(content)) for name, content in contents.items()}
+    except DAMAGED as error:
+        raise BadInput(
+            f"{path} is missing or damaged ({type(error).__name__}: {error}). Run the command of "
+            "explain again."
+        ) from None
