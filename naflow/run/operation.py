@@ -266,9 +266,7 @@ def replaced(arguments: Any, by: Callable[[Any], Any], kind: type = Value) -> An
     if isinstance(arguments, kind):
         return by(arguments)
     if isinstance(arguments, (tuple, list)):
-        items = [
-            item if type(item) in _SCALARS else replaced(item, by, kind) for item in arguments
-        ]
+        items = [item if type(item) in _SCALARS else replaced(item, by, kind) for item in arguments]
         if type(arguments) is list:
             return items
         if not any(map(operator.is_not, items, arguments)):
