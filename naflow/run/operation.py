@@ -217,7 +217,7 @@ def overwrites(function: Callable, args: tuple, kwargs: dict[str, Any]) -> bool:
     if _named_in_place(function) or kwargs.get("inplace") is True or kwargs.get("out") is not None:
         return True
     place = _place_of_inplace(function)
-    return place < len(args) and args[place] is True
+    return place is not None and place < len(args) and args[place] is True
 
 
 @lru_cache(maxsize=4096)
@@ -232,12 +232,12 @@ _IN_PLACE = frozenset(
 
 
 @lru_cache(maxsize=4096)
-def _place_of_inplace(function: Callable) -> float:
-    """Where a function of torch.nn.functional takes `inplace`; nowhere: beyond all arguments."""
+def _place_of_inplace(function: Callable) -> int | None:
+    """Where among its arguments a function of torch.nn.functional takes `inplace`, if it does."""
     if not inspect.isfunction(function):
-        return math.inf
+        return None
     names = list(inspect.signature(function, follow_wrapped=False).parameters)
-    return names.index("inplace") if "inplace" in names else math.inf
+    return names.index("inplace") if "inplace" in names else None
 
 
 def tensors(value: object) -> list[Tensor]:
