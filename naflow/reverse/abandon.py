@@ -59,18 +59,15 @@ def disputed(importance: Tensor, activation: Tensor) -> Left:
 
 
 def _agreed(importance: Tensor, activation: Tensor, power: int) -> Left:
-    contribution = importance * activation
-    net = contribution.sum(1, keepdim=True).relu_()
-    left = contribution.relu()
-    speaks_for = left.sum(1, keepdim=True)
+    # One tensor of this size, changed in place: they are larger than a cache.
+    left = importance * activation
+    net = left.sum(1, keepdim=True).relu_()
+    speaks_for = left.relu_().sum(1, keepdim=True)
     agreement = _ratio(net, speaks_for).pow(power)
     agreement = agreement * _ratio(_total(net), _total(speaks_for * agreement))
     neurons = left.sign_().sum(1, keepdim=True) * (agreement > 0)
     share = neurons.flatten(1).sum(1).double() / importance[0].numel()
-    # importance * agreement where the contribution is positive, else 0, in one pass each: these
-    # tensors are larger than a cache
-    torch.mul(importance, agreement, out=left)
-    torch.ops.aten.threshold_backward.grad_input(left, contribution, 0, grad_input=left)
+    left.mul_(importance).mul_(agreement)
     return Left(left, (speaks_for * agreement)[:, 0], share)
 
 

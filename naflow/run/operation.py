@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import math
+import operator
 import weakref
-from collections.abc import Callable
-from functools import cached_property
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -27,7 +28,8 @@ _owned: Callable[[Tensor], None] = getattr(Tensor, "_fix_weakref", lambda tensor
 class Value:
     """A tensor of the run that depends on the images.
 
-    edge       where its gradient arrives in the model's autograd graph
+    place      the node of the model's autograd graph that its gradient arrives at, and at which of
+               its results
     operation  what made it; None for the images
     number     its place in the order of the run
     modules    the paths of the modules that returned it, innermost first
@@ -36,13 +38,13 @@ class Value:
     """
 
     __slots__ = (
-        "_held", "_seen", "_version", "axes", "begins", "device", "dtype", "edge", "modules",
-        "number", "operation", "shape",
+        "_held", "_seen", "_version", "axes", "begins", "device", "dtype", "modules", "number",
+        "operation", "place", "shape",
     )  # fmt: skip
 
     def __init__(self, tensor: Tensor, operation: Operation | None, number: int) -> None:
         assert tensor.grad_fn is not None
-        self.edge = GradientEdge(tensor.grad_fn, tensor.output_nr)
+        self.place = tensor.grad_fn, tensor.output_nr
         self.operation = operation
         self.number = number
         self.shape, self.dtype, self.device = tensor.shape, tensor.dtype, tensor.device
@@ -53,6 +55,11 @@ class Value:
         self._held: Tensor | None = None if again else tensor
         self._seen = weakref.ref(tensor)
         self._version = tensor._version
+
+    @property
+    def edge(self) -> GradientEdge:
+        """Its place, as torch.autograd.grad takes it."""
+        return GradientEdge(*self.place)
 
     def numel(self) -> int:
         """Numbers of one image."""
@@ -112,6 +119,11 @@ class Operation:
     results   the values that it made
     """
 
+    __slots__ = (
+        "_arguments", "args", "function", "in_place", "inputs", "kwargs", "name", "places",
+        "results", "scope",
+    )  # fmt: skip
+
     def __init__(
         self,
         name: str,
@@ -129,16 +141,19 @@ class Operation:
         self.inputs = inputs
         self.results: list[Value] = []
         self.places: list[int] = []  # of the results, among what it returned and was given
+        self._arguments: dict[str, Any] | None = None
 
     @property
     def opaque(self) -> bool:
         """Whether only its result was seen."""
         return self.function is None
 
-    @cached_property
+    @property
     def arguments(self) -> dict[str, Any]:
         """Its arguments by name, as torch.nn.functional names them, defaults filled in."""
-        return {} if self.function is None else named(self.function, self.args, self.kwargs)
+        if self._arguments is None and self.function is not None:
+            self._arguments = named(self.function, self.args, self.kwargs)
+        return self._arguments or {}
 
     def again(self, given: Callable[[Value], Tensor]) -> list[Tensor]:
         """Its results, from other tensors in the places of its inputs; nothing is overwritten.
@@ -165,6 +180,7 @@ class Operation:
         return [found[place] for place in self.places]
 
 
+@lru_cache(maxsize=4096)
 def canonical(function: Callable) -> str:
     """The name of what is called: "add" for torch.add, Tensor.__iadd__ and x += 1."""
     name = getattr(function, "__name__", type(function).__name__)
@@ -198,15 +214,16 @@ def named(function: Callable, args: tuple, kwargs: dict[str, Any]) -> dict[str, 
 
 def overwrites(function: Callable, args: tuple, kwargs: dict[str, Any]) -> bool:
     """Whether a call is of a form that changes its first tensor in place."""
+    if _named_in_place(function) or kwargs.get("inplace") is True or kwargs.get("out") is not None:
+        return True
+    place = _place_of_inplace(function)
+    return place is not None and place < len(args) and args[place] is True
+
+
+@lru_cache(maxsize=4096)
+def _named_in_place(function: Callable) -> bool:
     name = getattr(function, "__name__", "")
-    if name in _IN_PLACE or (name.endswith("_") and not name.endswith("__")):
-        return True
-    if kwargs.get("inplace") is True or kwargs.get("out") is not None:
-        return True
-    if any(value is True for value in args[1:]) and inspect.isfunction(function):
-        names = list(inspect.signature(function).parameters)
-        return any(value is True and name == "inplace" for name, value in zip(names, args))  # noqa: B905
-    return False
+    return name in _IN_PLACE or (name.endswith("_") and not name.endswith("__"))
 
 
 _IN_PLACE = frozenset(
@@ -214,43 +231,48 @@ _IN_PLACE = frozenset(
 )
 
 
+@lru_cache(maxsize=4096)
+def _place_of_inplace(function: Callable) -> int | None:
+    """Where among its arguments a function of torch.nn.functional takes `inplace`, if it does."""
+    if not inspect.isfunction(function):
+        return None
+    names = list(inspect.signature(function, follow_wrapped=False).parameters)
+    return names.index("inplace") if "inplace" in names else None
+
+
 def tensors(value: object) -> list[Tensor]:
     """The tensors in arguments or results, in order."""
     found: list[Tensor] = []
-    _collect(value, Tensor, found)
+    _collect((value,), found)
     return found
 
 
-def _collect(value: Any, kind: type, found: list) -> None:
-    if isinstance(value, kind):
-        found.append(value)
-    elif type(value) in _SCALARS:
-        return
-    elif isinstance(value, (tuple, list)):
-        for item in value:
-            if type(item) not in _SCALARS:
-                _collect(item, kind, found)
-    elif isinstance(value, dict):
-        for item in value.values():
-            _collect(item, kind, found)
+def _collect(items: Iterable, found: list[Tensor]) -> None:
+    for item in items:
+        if type(item) in _SCALARS:
+            continue
+        if isinstance(item, Tensor):
+            found.append(item)
+        elif isinstance(item, (tuple, list)):
+            _collect(item, found)
+        elif isinstance(item, dict):
+            _collect(item.values(), found)
 
 
 def replaced(arguments: Any, by: Callable[[Any], Any], kind: type = Value) -> Any:
     """Arguments with `by` of each value (or tensor) in its place."""
-    if isinstance(arguments, kind):
-        return by(arguments)
     if type(arguments) in _SCALARS:
         return arguments
+    if isinstance(arguments, kind):
+        return by(arguments)
     if isinstance(arguments, (tuple, list)):
-        if all(type(item) in _SCALARS for item in arguments):
-            return arguments
-        items = [replaced(item, by, kind) for item in arguments]
+        items = [item if type(item) in _SCALARS else replaced(item, by, kind) for item in arguments]
         if type(arguments) is list:
             return items
-        if hasattr(arguments, "_fields"):  # a named tuple
-            return type(arguments)(*items)
-        changed = any(a is not b for a, b in zip(items, arguments, strict=True))
-        return tuple(items) if changed else arguments  # torch.return_types, torch.Size stay
+        if not any(map(operator.is_not, items, arguments)):
+            return arguments  # torch.return_types, torch.Size stay
+        named = hasattr(arguments, "_fields")
+        return type(arguments)(*items) if named else tuple(items)
     if isinstance(arguments, dict):
         return {key: replaced(item, by, kind) for key, item in arguments.items()}
     return arguments

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -11,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-#: Modules held in evaluation mode: how many hold them, and the mode that they were found in.
-_held: weakref.WeakKeyDictionary[nn.Module, tuple[int, bool]] = weakref.WeakKeyDictionary()
+#: Modules held in evaluation mode, by identity: how many hold them, and the mode they were in.
+_held: dict[int, tuple[int, bool]] = {}
 _lock = threading.Lock()
 
 
@@ -28,9 +27,10 @@ def preserved(model: nn.Module) -> Generator[nn.Module]:
     modules = list(model.modules())
     with _lock:
         for module in modules:  # not model.eval(): a user's override of train() may have effects
-            holders, training = _held.get(module, (0, module.training))
-            _held[module] = (holders + 1, training)
-            module.training = False
+            holders, training = _held.get(id(module), (0, module.training))
+            _held[id(module)] = (holders + 1, training)
+            if module.training:
+                module.training = False
     try:
         with ExitStack() as stack:
             for device in filter(torch.is_autocast_enabled, ("cpu", "cuda", "mps", "xpu")):
@@ -39,10 +39,10 @@ def preserved(model: nn.Module) -> Generator[nn.Module]:
     finally:
         with _lock:
             for module in modules:
-                holders, training = _held.pop(module)
+                holders, training = _held.pop(id(module))
                 if holders > 1:
-                    _held[module] = (holders - 1, training)
-                else:
+                    _held[id(module)] = (holders - 1, training)
+                elif module.training is not training:
                     module.training = training
 
 

@@ -43,7 +43,7 @@ class Run:
 
     def is_sequence(self, path: str) -> bool:
         """Whether the module of this path is a bare nn.Sequential."""
-        return type(self.model.get_submodule(path)) is nn.Sequential
+        return path in self.tape.sequences
 
     def ends(self) -> list[Value]:
         """The values of the output's tensors.

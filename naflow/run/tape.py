@@ -8,11 +8,10 @@ is linked through the autograd graph to the values it came from, and counts as a
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from functools import partial
-from typing import Any, NamedTuple
+from functools import lru_cache, partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,12 +37,10 @@ _ASKS = frozenset(
 _VIEWS = frozenset({"T", "mT", "H", "mH", "data", "real", "imag"})  # properties that are tensors
 
 
-class _Known(NamedTuple):
-    """What is known of a tensor object: its value (None: it does not depend on the images)."""
-
-    value: Value | None
-    version: int
-    alive: weakref.ref
+@lru_cache(maxsize=4096)
+def _asks(func: Callable) -> bool:
+    name = getattr(func, "__name__", "")
+    return name in _ASKS or (name == "__get__" and canonical(func) not in _VIEWS)
 
 
 class Tape(TorchFunctionMode):
@@ -52,6 +49,7 @@ class Tape(TorchFunctionMode):
     execute  runs a call in place of the call itself, see naflow.explainers.propagation
 
     operations  in order; values  in order, the images first
+    sequences   the paths of bare nn.Sequentials
     """
 
     def __init__(self, model: nn.Module, execute: Execute | None = None) -> None:
@@ -59,10 +57,12 @@ class Tape(TorchFunctionMode):
         self.operations: list[Operation] = []
         self.values: list[Value] = []
         self._execute = execute
-        self._paths = {id(module): path for path, module in model.named_modules()}
+        modules = list(model.named_modules())
+        self.sequences = {path for path, module in modules if type(module) is nn.Sequential}
+        self._paths = {id(module): path for path, module in modules}
         self._running: list[tuple[str, int]] = []  # modules: their path, the values before them
-        self._known: dict[int, _Known] = {}
-        self._at: dict[tuple[Any, int], Value] = {}  # by the place in the autograd graph
+        #: What is at a place of the autograd graph; None: nothing that depends on the images.
+        self._at: dict[tuple[Any, int], Value | None] = {}
         self._stored: dict[int, list[Value]] = {}  # by the storage that they share
 
     def begin(self, images: Tensor) -> None:
@@ -96,12 +96,10 @@ class Tape(TorchFunctionMode):
 
     def value_of(self, tensor: Tensor) -> Value | None:
         """The value that a tensor holds now; None where no gradient leads to the images."""
-        if not tensor.requires_grad:
+        place = tensor.grad_fn, tensor.output_nr
+        if place[0] is None:
             return None
-        known = self._known.get(id(tensor))
-        if known is not None and known.version == tensor._version:
-            return known.value
-        return self._linked(tensor)
+        return self._at[place] if place in self._at else self._linked(tensor)
 
     def behind(self, tensor: Tensor) -> list[Value]:
         """The values nearest to a tensor on every way back to the images."""
@@ -112,21 +110,19 @@ class Tape(TorchFunctionMode):
             if place[0] is None or place in seen:
                 continue
             seen.add(place)
-            if place in self._at:
-                found[self._at[place]] = None
-            else:
+            if place not in self._at:
                 stack += place[0].next_functions
+            elif (value := self._at[place]) is not None:
+                found[value] = None
         return list(found)
 
     def __torch_function__(
         self, func: Callable, types: object, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        name = getattr(func, "__name__", "")
-        if name == "register_hook" and (value := self.value_of(args[0])) is not None:
-            args = (args[0], partial(_called_once, value, *args[1:], **kwargs))
-            return func(*args)
-        if name in _ASKS or (name == "__get__" and canonical(func) not in _VIEWS):
+        if _asks(func):
+            if func is Tensor.register_hook and (value := self.value_of(args[0])) is not None:
+                return func(args[0], partial(_called_once, value, *args[1:], **kwargs))
             return func(*args, **kwargs)
         given = tensors((args, kwargs))
         data = {id(t): value for t in given if (value := self.value_of(t)) is not None}
@@ -145,25 +141,26 @@ class Tape(TorchFunctionMode):
         name, in_place = canonical(func), overwrites(func, args, kwargs)
         if in_place:
             self._about_to_overwrite(given[0])
-        versions = [_version(t) for t in given]
+        versions = _versions(given)
         if self._execute is None:
             out = func(*args, **kwargs)
         else:
             out = self._execute(name, func, args, kwargs, data)
         # What it returned or wrote into, but for an argument that it only handed on.
-        passed, made = set(), {}
-        for tensor, version in zip(given, versions, strict=True):
-            if _version(tensor) == version:
-                passed.add(id(tensor))
-        candidates = [*tensors(out), *given]
-        for place, tensor in enumerate(candidates):
-            new = id(tensor) not in passed and id(tensor) not in made
-            if new and tensor.requires_grad and tensor.grad_fn is not None:
-                made[id(tensor)] = place
+        known = {
+            id(tensor)
+            for tensor, before, now in zip(given, versions, _versions(given), strict=True)
+            if before == now
+        }
+        made = {}
+        for place, tensor in enumerate([*tensors(out), *given]):
+            if id(tensor) not in known and tensor.grad_fn is not None:
+                known.add(id(tensor))
+                made[place] = tensor
         if not made:
             return out
 
-        def value(tensor: Any) -> Any:
+        def value(tensor: Tensor) -> Value | Tensor:
             return data.get(id(tensor), tensor)
 
         operation = Operation(
@@ -175,28 +172,17 @@ class Tape(TorchFunctionMode):
             inputs=list(dict.fromkeys(data.values())),
             in_place=in_place,
         )
-        operation.places = list(made.values())
-        operation.results = [self._new(candidates[place], operation) for place in operation.places]
+        operation.places = list(made)
+        operation.results = [self._new(tensor, operation) for tensor in made.values()]
         self.operations.append(operation)
         return out
 
     def _new(self, tensor: Tensor, operation: Operation | None) -> Value:
         value = Value(tensor, operation, len(self.values))
         self.values.append(value)
-        self._at[value.edge.node, value.edge.output_nr] = value
+        self._at[value.place] = value
         self._stored.setdefault(tensor.untyped_storage()._cdata, []).append(value)
-        self._remember(tensor, value)
         return value
-
-    def _remember(self, tensor: Tensor, value: Value | None) -> None:
-        key = id(tensor)
-        alive = weakref.ref(tensor, partial(self._forget, key))
-        self._known[key] = _Known(value, tensor._version, alive)
-
-    def _forget(self, key: int, dead: weakref.ref) -> None:
-        known = self._known.get(key)
-        if known is not None and known.alive is dead:
-            del self._known[key]
 
     def _about_to_overwrite(self, tensor: Tensor) -> None:
         for value in self._stored.pop(tensor.untyped_storage()._cdata, ()):
@@ -204,28 +190,24 @@ class Tape(TorchFunctionMode):
 
     def _linked(self, tensor: Tensor) -> Value | None:
         """The value of a tensor that no recorded operation returned in its present state."""
-        if tensor.grad_fn is None:
+        inputs = self.behind(tensor)
+        if not inputs:
+            self._at[tensor.grad_fn, tensor.output_nr] = None
             return None
-        value = self._at.get((tensor.grad_fn, tensor.output_nr))
-        inputs = self.behind(tensor) if value is None else []
-        if inputs:
-            name = tensor.grad_fn.name().removesuffix("Backward")
-            scope = self._running[-1][0] if self._running else ""
-            operation = Operation(name, None, tuple(inputs), {}, scope, inputs=inputs)
-            value = self._new(tensor, operation)
-            operation.results = [value]
-            self.operations.append(operation)
-        else:
-            self._remember(tensor, value)
+        assert tensor.grad_fn is not None
+        name = tensor.grad_fn.name().removesuffix("Backward")
+        scope = self._running[-1][0] if self._running else ""
+        operation = Operation(name, None, tuple(inputs), {}, scope, inputs=inputs)
+        value = self._new(tensor, operation)
+        operation.results = [value]
+        self.operations.append(operation)
         return value
 
     def _returned(self, path: str, before: int, output: Any) -> None:
         if not isinstance(output, Tensor) or not path:
             return
-        known = self._known.get(id(output))
         with torch._C.DisableTorchFunction():
-            still = known is not None and known.version == output._version
-            value = known.value if known is not None and still else self.value_of(output)
+            value = self.value_of(output)
         if value is not None and value.number >= before:
             value.modules.append(path)
 
@@ -237,8 +219,11 @@ def _called_once(
     return None if value.begins else hook(gradient)
 
 
-def _version(tensor: Tensor) -> int:
-    return -1 if tensor.is_inference() else tensor._version
+def _versions(given: list[Tensor]) -> list[int]:
+    try:
+        return [tensor._version for tensor in given]
+    except RuntimeError:  # of tensors that were made in inference mode, which have none
+        return [-1 if tensor.is_inference() else tensor._version for tensor in given]
 
 
 def keep_only(values: Iterable[Value], wanted: Iterable[Value]) -> None:
