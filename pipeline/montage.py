@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from naflow import plot
 from naflow.errors import BadInput
 from pipeline.app import stage
+from pipeline.atomic import replacing
 from pipeline.explanations import maps
 from pipeline.explanations.maps import Maps
 from pipeline.figures.extent import extent
@@ -50,8 +51,9 @@ def montage(cfg: DictConfig) -> Path:
         )
     methods.sort(key=lambda method: method != FIRST)
     path = Path(cfg.drawings) / "montage.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    plot.save(draw({method: maps.load(folder / method) for method in methods}), path, DPI["png"])
+    figure = draw({method: maps.load(folder / method) for method in methods})
+    with replacing(path) as partial:
+        plot.save(figure, partial, DPI["png"])
     return path
 
 

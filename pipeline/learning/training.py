@@ -82,6 +82,8 @@ class Schedule:
         at_least(1, "schedule.batch", self.batch)
         for name in ("rate", "warmup", "weight_decay"):
             at_least(0, f"schedule.{name}", getattr(self, name), (int, float))
+        if not self.warmup < 1:
+            raise BadInput(f"schedule.warmup={self.warmup!r}: it must be a share below 1.")
         if not self.phases:
             raise BadInput("schedule.phases: there is none, and nothing to train.")
 
