@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy
 import torch
 from faults.judged import Table
-from faults.kinds import ready
+from faults.kinds import COSTS, ready
 
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
 ABOUT = """# Faults
@@ -16,7 +16,8 @@ ABOUT = """# Faults
 Damaged weights, results, pictures, replies and words, and ends at any write. Each case is *right*
 (what was asked for came), *refused* (one sentence of ours), *traceback* (any other exception),
 *wrong* (another result, without a word) or *lost* (finished work is gone); the last three should
-be empty.
+be empty. Of every stage two begin together (*stages*), and none, one or both are killed at any
+moment; in the end there is what one alone makes.
 
 A safetensors file has no checksum either: one with other finite numbers is another file of weights,
 and right is that the network holds exactly these.
@@ -27,7 +28,7 @@ and right is that the network holds exactly these.
 def main() -> None:
     cases, table = int(sys.argv[1]) if sys.argv[1:] else 2000, Table()
     with tempfile.TemporaryDirectory() as folder:
-        table.add(ready(Path(folder)), cases)
+        table.add(ready(Path(folder)), cases, COSTS)
     versions = f"Python {platform.python_version()}, torch {torch.__version__}"
     versions += f", numpy {numpy.__version__}"
     command = f"PYTHONPATH=.:tests python -m faults {cases}"

@@ -20,10 +20,14 @@ class Table:
     counts: dict[str, Counter] = field(default_factory=dict)
     faults: list[tuple[str, int, str, str]] = field(default_factory=list)
 
-    def add(self, kinds: Mapping[str, Case], cases: int) -> None:
-        """Try so many cases in all, a kind after the other; the same seed gives the same cases."""
+    def add(self, kinds: Mapping[str, Case], cases: int, costs: Mapping[str, int]) -> None:
+        """Try so many cases in all, a kind after the other; the same seed gives the same cases.
+
+        costs: of a kind whose cases take longer, for how many of the others one of it counts
+        """
         for place, (kind, case) in enumerate(kinds.items()):
-            for number in range(cases // len(kinds) + (place < cases % len(kinds))):
+            share = cases // len(kinds) + (place < cases % len(kinds))
+            for number in range(-(-share // costs.get(kind, 1))):
                 judgement, error = judged(case, np.random.default_rng([self.seed, place, number]))
                 self.counts.setdefault(kind, Counter())[judgement] += 1
                 if judgement not in ("right", "refused"):

@@ -109,7 +109,10 @@ def test_every_setting_of_every_file_is_listed(group):
         (f"{STEP}.schedule.rate=inf", "rate=inf: it must be a number above 0"),
         (f"{STEP}.schedule.phases=[]", r"phases=\[\]: it must be a list of 1 values or more"),
         (f"{STEP}.schedule.phases=[{{size: 0, epochs: 1}}]", "each {size: pixels, epochs: number}"),
-        (f"+{STEP}.schedule.milestones=[2]", r"milestones=\[2\]: it must be a list of values, each"),
+        (
+            f"+{STEP}.schedule.milestones=[2]",
+            r"milestones=\[2\]: it must be a list of values, each",
+        ),
         (f"+{STEP}.augmentation.crop=0", "crop=0: it must be a number above 0, up to 1"),
         (f"{STEP}.augmentation.flip=2", "flip=2: it must be true or false"),
         (f"+{STEP}.augmentation.zom=0", "zom: there is no such setting. Did you mean 'zoom'"),
@@ -143,7 +146,12 @@ def test_wrong_ones(given, override, told):
 @pytest.mark.parametrize(
     "override",
     ["quiet=null", "explain.part.group=null", "+images.select.subset=birds", "images.root=???"]
-    + ["+method.damping=1", "+layers.own=[a]", f"{STEP}.schedule.warmup=0", "scenes.count.val.test=0"],
+    + [
+        "+method.damping=1",
+        "+layers.own=[a]",
+        f"{STEP}.schedule.warmup=0",
+        "scenes.count.val.test=0",
+    ],
 )
 def test_right_ones(given, override):
     check(given(override))

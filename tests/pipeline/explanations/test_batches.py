@@ -20,7 +20,10 @@ def test_the_part_of_the_configuration_is_the_one_that_nobody_gave():
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"verify": {"part": {"group": "novel"}}}, r"because recipe.verify.part=\{'group': 'novel'\}"),
+        (
+            {"verify": {"part": {"group": "novel"}}},
+            r"because recipe.verify.part=\{'group': 'novel'\}",
+        ),
         ({"cases": "cases.json"}, "because explain.cases=cases.json says which pictures"),
     ],
 )
