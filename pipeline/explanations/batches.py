@@ -18,7 +18,6 @@ from pipeline.models.subject import AT_ONCE, outputs
 from pipeline.pictures.images import Folder, Part, Picture
 from pipeline.pictures.pixels import read
 
-
 SHIPPED = {"group": "base", "split": "test"}  # explain.part, where nobody gave another
 
 

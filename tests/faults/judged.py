@@ -14,11 +14,12 @@ Case = Callable[[np.random.Generator], str]
 
 @dataclass
 class Table:
-    """Counts by kind and judgement; faults: (kind, case, judgement, error)."""
+    """Counts by kind and judgement; faults: (kind, case, judgement, error); told: as it goes on."""
 
     seed: int = 0
     counts: dict[str, Counter] = field(default_factory=dict)
     faults: list[tuple[str, int, str, str]] = field(default_factory=list)
+    told: Callable[[str], object] = lambda _: None
 
     def add(self, kinds: Mapping[str, Case], cases: int, costs: Mapping[str, int]) -> None:
         """Try so many cases in all, a kind after the other; the same seed gives the same cases.
@@ -32,6 +33,7 @@ class Table:
                 self.counts.setdefault(kind, Counter())[judgement] += 1
                 if judgement not in ("right", "refused"):
                     self.faults.append((kind, number, judgement, error))
+            self.told(f"{kind}: {dict(self.counts[kind])}")
 
     def markdown(self) -> str:
         """A row a kind."""

@@ -310,7 +310,7 @@ def stages(folder: Path) -> Case:
 
 
 KINDS = (weights, results, manifests, writes, arguments, overrides, replies, pictures, stages)
-COSTS = {"stages": 40}  # how many cases of another kind one of these stands for
+COSTS = {"stages": 40, "overrides": 4}  # in cases of the other kinds
 
 
 def ready(folder: Path) -> dict[str, Case]:

@@ -27,8 +27,19 @@ from naflow.errors import NAFlowError
 from naflow.explainers import GradCAM
 from naflow.models import Weights
 from naflow.models.cards import CARDS
-from pipeline import data, evaluate, fetch, figure, flow, index, merge, report, select
-from pipeline import train, verify
+from pipeline import (
+    data,
+    evaluate,
+    fetch,
+    figure,
+    flow,
+    index,
+    merge,
+    report,
+    select,
+    train,
+    verify,
+)
 from pipeline.app import CONF, sentence
 
 REFUSED = 3  # the code of a process that ended with a sentence

@@ -1,7 +1,6 @@
 """A wrong choice of configuration is answered before anything starts."""
 
 import pytest
-
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 

@@ -145,8 +145,11 @@ def test_wrong_ones(given, override, told):
 
 @pytest.mark.parametrize(
     "override",
-    ["quiet=null", "explain.part.group=null", "+images.select.subset=birds", "images.root=???"]
-    + [
+    [
+        "quiet=null",
+        "explain.part.group=null",
+        "+images.select.subset=birds",
+        "images.root=???",
         "+method.damping=1",
         "+layers.own=[a]",
         f"{STEP}.schedule.warmup=0",
