@@ -5,11 +5,12 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, QuotedString
+from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString
 from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -96,15 +97,9 @@ def check_choices(overrides: Sequence[str]) -> None:
             raise SystemExit(f"{override}: it has settings of its own, as in hydra.run.dir=...")
         if read.is_delete() or not group or not (CONF / group).is_dir():
             continue
-        if read.is_sweep_override():
-            value = read.value()
-            chosen = value.list if isinstance(value, ChoiceSweep) else []  # Hydra reads the others
-        else:
-            chosen = read.value() if isinstance(read.value(), list) else [read.value()]
         files = (CONF / group).rglob("*.yaml")
         known = sorted(f.relative_to(CONF / group).with_suffix("").as_posix() for f in files)
-        for one in chosen:
-            name = one.text if isinstance(one, QuotedString) else one
+        for name in chosen(read):
             if name is None:
                 raise SystemExit(f"{override}: it must be one of {', '.join(known)}.")
             if name not in known:
@@ -112,3 +107,12 @@ def check_choices(overrides: Sequence[str]) -> None:
                     f"{override}: there is no conf/{group}/{name}.yaml."
                     f"{near_names(str(name), known)}"
                 )
+
+
+def chosen(override: Override) -> list[Any]:
+    """The files that an override of a group names; none of a glob or a range, which Hydra reads."""
+    value: Any = override.value()
+    if override.is_sweep_override():
+        value = value.list if isinstance(value, ChoiceSweep) else []
+    names = value if isinstance(value, list) else [value]
+    return [one.text if isinstance(one, QuotedString) else one for one in names]
