@@ -42,6 +42,7 @@ def stage(task: Callable[[DictConfig], None]) -> Callable[[], None]:
     def run(cfg: DictConfig) -> None:
         try:
             settings.check(cfg)
+            draw_as_shipped()
             task(cfg)
         except (NAFlowError, InstantiationException, OmegaConfBaseException, OSError) as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN or "HYDRA_FULL_ERROR" in os.environ:
@@ -73,6 +74,12 @@ def sentence(error: Exception) -> str:
         return f"{error.full_key} is missing: give it, as in {error.full_key}=..."
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"The configuration cannot be used: {'; '.join(lines)}."
+
+
+def draw_as_shipped() -> None:
+    """Undo what a matplotlibrc, of the home directory or of the current one, says of figures."""
+    if (matplotlib := sys.modules.get("matplotlib")) is not None:
+        matplotlib.rcdefaults()
 
 
 def check_profile() -> None:

@@ -1,10 +1,11 @@
 """A wrong choice of configuration is answered before anything starts."""
 
+import matplotlib
 import pytest
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
-from pipeline.app import check_choices, sentence
+from pipeline.app import check_choices, sentence, stage
 
 
 @pytest.mark.parametrize(
@@ -56,3 +57,11 @@ def test_a_value_that_everyone_gives_alone_is_asked_for_by_name():
     with pytest.raises(MissingMandatoryValue) as missing:
         cfg.images.root  # noqa: B018, the look is what raises
     assert sentence(missing.value) == "images.root is missing: give it, as in images.root=..."
+
+
+def test_figures_do_not_depend_on_whose_machine_it_is(config):
+    found = {}
+    with matplotlib.rc_context({"savefig.bbox": "tight", "text.usetex": True, "font.size": 40}):
+        stage(lambda cfg: found.update(matplotlib.rcParams))(config())
+    shipped = matplotlib.rcParamsDefault
+    assert {name for name in found if found[name] != shipped[name]} <= {"backend"}
