@@ -355,8 +355,14 @@ def test_no_file_of_a_figure_is_more_than_an_object(content, tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    ['{"title": 5}', '{"caption": ["a"]}', '{"claims": 5}', '{"claims": [5]}']
-    + ['{"claims": [{"claim": {}}]}', '{"claims": [{"holds": "yes"}]}'],
+    [
+        '{"title": 5}',
+        '{"caption": ["a"]}',
+        '{"claims": 5}',
+        '{"claims": [5]}',
+        '{"claims": [{"claim": {}}]}',
+        '{"claims": [{"holds": "yes"}]}',
+    ],
 )
 def test_a_figure_that_the_page_cannot_show(content, tmp_path):
     (tmp_path / "fig04.json").write_text(content)
