@@ -5,7 +5,6 @@ pipeline.explanations.store). job.json says what is being made; manifest.json ta
 the end: where it stands, the folder is complete.
 """
 
-import json
 import zipfile
 import zlib
 from collections.abc import Collection, Iterable, Sequence
@@ -20,7 +19,7 @@ import pandas as pd
 
 from naflow import Flow
 from naflow.errors import BadInput, near_names
-from pipeline.atomic import replacing, write_json
+from pipeline.atomic import read_json, replacing, write_json
 from pipeline.explanations import store
 from pipeline.explanations.cases import Case
 from pipeline.explanations.manifest import check_layers, read_manifest, sealed
@@ -188,7 +187,7 @@ def finish(folder: Path, parts: int, manifest: dict) -> None:
 def described(path: Path) -> dict:
     """The content of a manifest.json or job.json. Raises BadInput for one that is damaged."""
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path)
         if isinstance(content["parts"], int):
             return content
     except (OSError, ValueError, KeyError, TypeError):

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from pipeline import device
-from pipeline.atomic import locked, write_json
+from pipeline.atomic import locked, read_json, write_json
 from pipeline.hard_samples.settled import Settled
 from pipeline.hard_samples.views import HardViews
 from pipeline.learning.augment import Augmentation
@@ -100,6 +100,6 @@ class Course:
 def kept(path: Path) -> dict:
     """What a training has written to `path`; {} where there is nothing, or nothing to be read."""
     try:
-        return dict(json.loads(path.read_bytes()))
+        return dict(read_json(path))
     except (FileNotFoundError, ValueError, TypeError):
         return {}
