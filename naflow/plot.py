@@ -13,6 +13,8 @@ Everything here takes and gives numpy arrays; matplotlib is imported only when s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
@@ -21,8 +23,6 @@ import numpy as np
 from naflow.errors import BadInput
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -175,5 +175,7 @@ def save(figure: Figure, path: str | Path, dpi: int = 160) -> None:
     dates = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
     if ending not in dates:
         raise BadInput(f"{path}: a figure can be written as .png, .pdf or .svg.")
+    content = BytesIO()  # on a full disk the writer of PDF fails with an error of its own
     with rc_context({"svg.hashsalt": "naflow", "pdf.fonttype": 42}):
-        figure.savefig(path, dpi=dpi, metadata=dates[ending])
+        figure.savefig(content, format=ending, dpi=dpi, metadata=dates[ending])
+    Path(path).write_bytes(content.getvalue())

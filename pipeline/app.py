@@ -5,13 +5,16 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString
+from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from naflow.errors import NAFlowError, near_names
 from pipeline import profile, settings
@@ -39,6 +42,7 @@ def stage(task: Callable[[DictConfig], None]) -> Callable[[], None]:
     def run(cfg: DictConfig) -> None:
         try:
             settings.check(cfg)
+            draw_as_shipped()
             task(cfg)
         except (NAFlowError, InstantiationException, OmegaConfBaseException, OSError) as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN or "HYDRA_FULL_ERROR" in os.environ:
@@ -66,8 +70,16 @@ def sentence(error: Exception) -> str:
         )
     if isinstance(error, NAFlowError):
         return str(error)
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key} is missing: give it, as in {error.full_key}=..."
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"The configuration cannot be used: {'; '.join(lines)}."
+
+
+def draw_as_shipped() -> None:
+    """Undo what a matplotlibrc, of the home directory or of the current one, says of figures."""
+    if (matplotlib := sys.modules.get("matplotlib")) is not None:
+        matplotlib.rcdefaults()
 
 
 def check_profile() -> None:
@@ -79,17 +91,35 @@ def check_profile() -> None:
 
 
 def check_choices(overrides: Sequence[str]) -> None:
-    """End the program with the near names where an override like model=resnet81, or one of a sweep
-    like model=resnet18,resnet81, names a file that conf/ does not have."""
+    """End the program with a sentence where an override like model=resnet81, or one of a sweep
+    like model=resnet18,resnet81, names a file that conf/ does not have, or no file at all."""
+    grammar = OverridesParser.create()
     for override in overrides:
-        group, _, choices = override.partition("=")
-        if not (CONF / group).is_dir() or "(" in choices:  # glob(*) and other functions: Hydra's
+        try:
+            read = grammar.parse_override(override)
+        except HydraException:  # an option, or what Hydra itself will refuse
             continue
-        for choice in choices.split(","):
-            if choice != "null" and not (CONF / group / f"{choice}.yaml").is_file():
-                files = (CONF / group).rglob("*.yaml")
-                known = [f.relative_to(CONF / group).with_suffix("").as_posix() for f in files]
+        group = read.key_or_group
+        if group == "hydra":
+            raise SystemExit(f"{override}: it has settings of its own, as in hydra.run.dir=...")
+        if read.is_delete() or not group or not (CONF / group).is_dir():
+            continue
+        files = (CONF / group).rglob("*.yaml")
+        known = sorted(f.relative_to(CONF / group).with_suffix("").as_posix() for f in files)
+        for name in chosen(read):
+            if name is None:
+                raise SystemExit(f"{override}: it must be one of {', '.join(known)}.")
+            if name not in known:
                 raise SystemExit(
-                    f"{override}: there is no conf/{group}/{choice}.yaml."
-                    f"{near_names(choice, sorted(known))}"
+                    f"{override}: there is no conf/{group}/{name}.yaml."
+                    f"{near_names(str(name), known)}"
                 )
+
+
+def chosen(override: Override) -> list[Any]:
+    """The files that an override of a group names; none of a glob or a range, which Hydra reads."""
+    value: Any = override.value()
+    if override.is_sweep_override():
+        value = value.list if isinstance(value, ChoiceSweep) else []
+    names = value if isinstance(value, list) else [value]
+    return [one.text if isinstance(one, QuotedString) else one for one in names]

@@ -2,13 +2,22 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from naflow.atomic import locked, replacing, replacing_folder, restore
 
-__all__ = ["locked", "replacing", "replacing_folder", "restore", "write_json"]
+__all__ = ["locked", "read_json", "replacing", "replacing_folder", "restore", "write_json"]
 
 
 def write_json(path: str | Path, content: object) -> None:
     """Write JSON that reads well and whose bytes depend on `content` alone."""
     with replacing(path) as partial:
         partial.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """The content of a JSON file. Raises ValueError for one that is none, or nested too deeply."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None

@@ -25,6 +25,7 @@ from yaml import YAMLError
 
 from naflow.errors import BadInput
 from naflow.table import aligned
+from pipeline.atomic import read_json
 
 TOLERANCES = Path(__file__).resolve().parents[1] / ".ci" / "tolerances.yaml"
 
@@ -107,9 +108,7 @@ def contents(folder: Path) -> dict[str, Any]:
     found = {}
     for path in sorted(folder.rglob("*.json")):
         try:
-            found[path.relative_to(folder).with_suffix("").as_posix()] = json.loads(
-                path.read_text()
-            )
+            found[path.relative_to(folder).with_suffix("").as_posix()] = read_json(path)
         except ValueError as error:
             raise BadInput(f"{path}: not JSON ({error}).") from None
     if not found:

@@ -71,6 +71,8 @@ def write(root: Path, scenes: DictConfig, quiet: bool | None = None) -> None:
             "conf/scenes.yaml: classes must be {part: [names]}, and count {part: {split: number}} "
             f"of the same parts ({error})."
         ) from None
+    if not todo:
+        raise BadInput("scenes.count: it asks for no scene at all.")
     rows = []
     for number, row in enumerate(tqdm(todo, desc="scenes", disable=quiet)):
         drawn = scene(row["class"], scenes.size, np.random.default_rng([scenes.seed, number]))

@@ -18,7 +18,7 @@ from naflow.errors import BadInput
 from naflow.methods import label, ordered
 from pipeline.app import stage
 from pipeline.atomic import replacing
-from pipeline.report import read
+from pipeline.report import is_evaluation, is_figure, read
 
 HEAD = """# The figures, and what came of the text's claims
 
@@ -78,14 +78,14 @@ def page(cfg: DictConfig) -> str:
     """What is to be written. Raises BadInput as `document`."""
     drawings = Path(cfg.drawings)
     files = {str(name): drawings / f"{name}.json" for name in cfg.figures}
-    found = {name: read(path) for name, path in files.items() if path.exists()}
+    found = {name: read(path, is_figure) for name, path in files.items() if path.exists()}
     if not found:
         raise BadInput(
             f"{drawings} holds no figure (fig01.json, ...). Draw them (make figures), or name "
             "their folder: drawings=figures."
         )
     evaluation = drawings / "evaluation.json"
-    evaluated = read(evaluation) if evaluation.exists() else {}
+    evaluated = read(evaluation, is_evaluation) if evaluation.exists() else {}
     to = Path(os.path.relpath(drawings, Path(cfg.document).parent)).as_posix()
     return "\n".join(blocks(cfg, found, evaluated, to))
 

@@ -9,7 +9,6 @@ it converts; whether its weights are the right ones is for their gate to say, an
 `pipeline.verify` holds later downloads to its hash.
 """
 
-import json
 import logging
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from naflow import models
 from naflow.errors import BadInput
 from naflow.models import Weights
 from pipeline.app import stage
-from pipeline.atomic import replacing, write_json
+from pipeline.atomic import read_json, replacing, write_json
 from pipeline.downloads import source, weights_lock
 from pipeline.downloads.download import MOST, Expected, Got, Unavailable, WrongFile, download
 from pipeline.downloads.weights_lock import Entry
@@ -156,7 +155,7 @@ def _origin(path: Path, got: Got, address: str) -> str:
         write_json(note, asdict(Entry(path.name, path.stat().st_size, got.sha256, origin)))
         return origin
     try:
-        noted = Entry(**json.loads(note.read_text()))
+        noted = Entry(**read_json(note))
     except (OSError, ValueError, TypeError):
         return ""
     return address if (noted.sha256, noted.address) == (got.sha256, address) else ""

@@ -38,7 +38,7 @@ from naflow import Flow, metrics
 from naflow.errors import BadInput
 from pipeline import device
 from pipeline.app import stage
-from pipeline.atomic import replacing, write_json
+from pipeline.atomic import read_json, replacing, write_json
 from pipeline.explanations.batches import Batches
 from pipeline.measuring import asked as questions
 from pipeline.measuring import measures
@@ -177,7 +177,7 @@ def job(cfg: DictConfig, batches: Batches) -> str:
 def is_done(path: Path, about: dict[str, str]) -> bool:
     """Whether the tables are there as they were written, and were made by this very job."""
     try:
-        return json.loads(path.with_suffix(".json").read_bytes()) == about | {"sha256": sums(path)}
+        return read_json(path.with_suffix(".json")) == about | {"sha256": sums(path)}
     except (FileNotFoundError, ValueError):
         return False
 

@@ -18,6 +18,7 @@ from naflow import plot
 from naflow.errors import BadInput
 from naflow.methods import ordered
 from pipeline.app import stage
+from pipeline.atomic import replacing
 from pipeline.explanations import maps
 from pipeline.explanations.maps import Maps
 from pipeline.figures.page import DPI, LARGE, NORMAL, SMALL, SOFT, WIDTH, Page
@@ -49,10 +50,9 @@ def montage(cfg: DictConfig) -> Path:
             f"python -m pipeline.explain -m 'method=glob(*)' results={cfg.results}."
         )
     path = Path(cfg.drawings) / "montage.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    plot.save(
-        draw({method: maps.load(folder / method) for method in ordered(methods)}), path, DPI["png"]
-    )
+    figure = draw({method: maps.load(folder / method) for method in ordered(methods)})
+    with replacing(path) as partial:
+        plot.save(figure, partial, DPI["png"])
     return path
 
 

@@ -14,7 +14,7 @@ says which figures were not drawn, for want of which networks.
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -50,7 +50,7 @@ def report(cfg: DictConfig) -> Path:
         log.warning("%s was not drawn: %s", name, why)
     selections = {} if cfg.report.all else selected(results / "selected")
     evaluation = drawings / "evaluation.json"
-    evaluated = read(evaluation) if evaluation.is_file() else {}
+    evaluated = read(evaluation, is_evaluation) if evaluation.is_file() else {}
     told = {name: one for name, one in told.items() if name not in absent}
     selections = {name: one for name, one in selections.items() if name not in absent}
     page = html(content.of(found, selections, told, evaluated, absent, real(drawings)))
@@ -106,25 +106,54 @@ def selected(root: Path) -> dict[str, Selection]:
 def drawn(root: Path) -> dict[str, dict]:
     """The figures in words, figure -> its JSON file; NaN and infinity become None.
 
-    Raises BadInput for a file that is no JSON.
+    Raises BadInput for a file that is not as a stage writes it.
     """
-    return {path.stem: read(path) for path in sorted(root.glob("fig*.json"))}
+    return {path.stem: read(path, is_figure) for path in sorted(root.glob("fig*.json"))}
 
 
-def read(path: Path) -> dict:
-    """A JSON file that a figure left. Raises BadInput where it is none."""
+def read(path: Path, sound: Callable[[dict], bool]) -> dict:
+    """A JSON file that a stage left. Raises BadInput where it is none, or not sound."""
     try:
         content = json.loads(
             path.read_text(encoding="utf-8"), parse_constant=lambda _: None, parse_float=finite
         )
         if not isinstance(content, dict):
             raise ValueError("it is no JSON object")
+        if not sound(content):
+            raise ValueError("it is not as its stage writes it")
     except (ValueError, RecursionError) as error:
         again = "evaluate" if path.stem == "evaluation" else f"figure figure={path.stem}"
         raise BadInput(
             f"{path} cannot be read ({error}). Make it again: python -m pipeline.{again}."
         ) from None
     return content
+
+
+def is_figure(content: dict) -> bool:
+    """Whether title, caption and claims are what the page can show."""
+
+    def text(one: dict, *names: str) -> bool:
+        return all(isinstance(one.get(name), str | None) for name in names)
+
+    claims = content.get("claims", [])
+    return (
+        text(content, "title", "caption")
+        and isinstance(claims, list)
+        and all(isinstance(one, dict) and text(one, "claim", "told", "reading") for one in claims)
+        and all(isinstance(one.get("holds"), bool | None) for one in claims)
+    )
+
+
+def is_evaluation(content: dict) -> bool:
+    """Whether it holds model -> method -> where in the depth -> number or None."""
+    methods = [one for model in content.values() for one in _values(model)]
+    numbers = [one for method in methods for one in _values(method)]
+    return all(isinstance(one, int | float | None) for one in numbers)
+
+
+def _values(inside: object) -> list:
+    """The values of a JSON object; of anything else, itself, which is no number."""
+    return list(inside.values()) if isinstance(inside, dict) else [str(inside)]
 
 
 def finite(word: str) -> float | None:

@@ -85,10 +85,14 @@ def classes_called(word: str, names: Sequence[str] | None, classes: int) -> list
 
 
 def read(path: Path) -> list[str]:
-    """The names of a text file, one a line. Raises BadInput where it is missing or no text."""
+    """The names of a text file, one a line. Raises BadInput where it is missing or no text, or a
+    name is too long to be drawn."""
     if not path.is_file():
         raise BadInput(f"{path}: there is no such file of class names.")
     try:
-        return path.read_text("utf-8-sig").rstrip().splitlines()
+        names = path.read_text("utf-8-sig").rstrip().splitlines()
     except UnicodeDecodeError:
         raise BadInput(f"{path} is no UTF-8 text: save the class names as UTF-8.") from None
+    if any(len(name) > checkpoint.LONGEST for name in names):
+        raise BadInput(f"{path}: a name has more than {checkpoint.LONGEST} letters.")
+    return names

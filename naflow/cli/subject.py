@@ -100,7 +100,7 @@ def _check_question(arguments: Namespace) -> None:
                 raise BadInput(
                     f"--{option} is of classes, --reference of embeddings: give one of the two."
                 )
-        if not arguments.reference.is_file():
+        if not arguments.reference.exists():
             raise BadInput(f"--reference {arguments.reference}: there is no such photo.")
 
 
@@ -124,7 +124,7 @@ def _probe(reference: Path | None, size: int) -> np.ndarray:
     """The reference as a square, or a black one: the network's output is of the same shape."""
     if reference is None:
         return np.zeros((size, size, 3), np.uint8)
-    return photos.square(photos.PhotoFile(reference, reference.read_bytes()), size)
+    return photos.square(photos.PhotoFile.read(reference), size)
 
 
 def _classes(output: Tensor, origin: Source, model: str) -> int:

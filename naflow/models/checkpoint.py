@@ -34,6 +34,7 @@ _NUMPY: list[Any] = [
 ]
 
 
+LONGEST = 1000  # letters of a class's name: it is to be drawn
 ABOUT = "naflow"  # the entry of a safetensors file that holds what is told of its tensors
 
 
@@ -50,10 +51,7 @@ def load(path: Path) -> object:
     """
     require(path)
     try:
-        if zipfile.is_zipfile(path):  # whose checksums torch does not look at
-            with zipfile.ZipFile(path) as archive:
-                if changed := archive.testzip():
-                    raise ValueError(f"{changed} is not as it was saved")
+        check_archive(path)
         with torch.serialization.safe_globals(_NUMPY), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "looks like TorchScript" comes before its refusal
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -64,6 +62,28 @@ def load(path: Path) -> object:
         ) from None
     except Exception as error:  # a damaged file can raise anything
         raise BadInput(f"{path} is damaged or no file of weights ({_reason(error)}).") from None
+
+
+def check_archive(path: Path) -> None:
+    """Raise ValueError for a zip archive that torch.save did not write so: torch looks neither at
+    its checksums nor at how much it would unpack."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        if sum(one.file_size for one in members) > path.stat().st_size:
+            raise ValueError("it is compressed, and would take more memory than its size tells")
+        if changed := archive.testzip():
+            raise ValueError(f"{changed} is not as it was saved")
+
+
+def check_numbers(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raise BadInput for a tensor that is no plain array of real numbers."""
+    for name, one in tensors.items():
+        plain_one = one.layout == torch.strided and not (one.is_meta or one.is_quantized)
+        if not plain_one or one.is_complex():
+            kind = f"{one.dtype}, {one.layout}, {one.device}".replace("torch.", "")
+            raise BadInput(f"{path}: {name!r} holds no plain real numbers ({kind}).")
 
 
 def load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -84,6 +104,7 @@ def load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             text = (file.metadata() or {}).get(ABOUT, "{}")
     except Exception as error:  # a damaged file can raise anything
         raise BadInput(f"{path} is damaged or no safetensors file ({_reason(error)}).") from None
+    check_numbers(state, path)
     return state, _about(text, state, path)
 
 
@@ -109,6 +130,8 @@ def _about(text: str, state: Mapping[str, Tensor], path: Path) -> dict[str, Any]
     names = isinstance(classes, list) and all(isinstance(one, str) for one in classes)
     if classes is not None and not names:
         raise BadInput(f"{where}: 'classes' must be a list of names. {_CONVERT}")
+    if names and max(map(len, classes), default=0) > LONGEST:
+        raise BadInput(f"{where}: a class has a name of more than {LONGEST} letters. {_CONVERT}")
     count = about["settings"].get("classes")
     if names and count not in (None, len(classes)):
         raise BadInput(f"{where}: it names {len(classes)} of {count} classes. {_CONVERT}")

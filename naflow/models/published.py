@@ -118,6 +118,7 @@ def _tensors(content: object, path: Path) -> dict[str, Tensor]:
             for name, value in inner.items()
         }
         if found and all(isinstance(value, Tensor) for value in found.values()):
+            checkpoint.check_numbers(found, path)
             return found
     raise BadInput(
         f"{path} is no checkpoint: its tensors are expected at the top, or under "

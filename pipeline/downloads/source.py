@@ -7,12 +7,11 @@ NPID's memory bank.
 """
 
 import hashlib
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 from naflow.errors import BadInput
-from pipeline.atomic import write_json
+from pipeline.atomic import read_json, write_json
 from pipeline.downloads.weights_lock import Entry
 
 
@@ -35,7 +34,7 @@ def read(weights: Path) -> Entry | None:
     if not (note.is_file() and weights.is_file()):
         return None
     try:
-        content = json.loads(note.read_text())
+        content = read_json(note)
         converted, entry = content.pop("converted"), Entry(**content)
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise BadInput(

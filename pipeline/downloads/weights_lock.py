@@ -5,14 +5,13 @@ file from a published address whose network passes its gate decides, and whoever
 gets the same file or an error.
 """
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from filelock import FileLock
 
 from naflow.errors import BadInput
-from pipeline.atomic import write_json
+from pipeline.atomic import read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ def read(path: str | Path) -> dict[str, Entry]:
     if not path.exists():
         return {}
     try:
-        return {name: _entry(told) for name, told in json.loads(path.read_text()).items()}
+        return {name: _entry(told) for name, told in read_json(path).items()}
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise BadInput(
             f"{path} is no lock file of weights ({error}). Restore it from version control."

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from naflow.errors import BadInput
@@ -17,6 +17,8 @@ from pipeline.models import weights
 from pipeline.models.subject import AT_ONCE, outputs
 from pipeline.pictures.images import Folder, Part, Picture
 from pipeline.pictures.pixels import read
+
+SHIPPED = {"group": "base", "split": "test"}  # explain.part, where nobody gave another
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Batches:
         self._cfg, self._network, self._of_class = cfg, network, is_classifier(cfg)
         self._pictures = {picture.id: picture for picture in images.pictures}
         self._known: list[Picture] = []
+        check_part(cfg)
         if cfg.explain.cases is not None:
             self.cases = cases.read(Path(cfg.explain.cases))
         else:
@@ -101,6 +104,20 @@ class Batches:
     def _outputs(self, images: Tensor) -> Tensor:
         seen = self._cfg.model.input
         return outputs(self._network, images, seen.mean, seen.std)
+
+
+def check_part(cfg: DictConfig) -> None:
+    """Raise BadInput for an explain.part that would not be looked at, as something else says which
+    pictures are explained."""
+    part = cfg.explain.part
+    if part == SHIPPED:
+        return
+    for path in ("explain.cases", "recipe.verify.part"):
+        if (other := OmegaConf.select(cfg, path)) is not None:
+            raise BadInput(
+                f"explain.part={part}: it is not looked at, because {path}={other} says which "
+                "pictures are explained. Change that instead."
+            )
 
 
 def is_classifier(cfg: DictConfig) -> bool:

@@ -3,7 +3,6 @@
 A list of cases is a JSON file, written by `select` and read by `explain`.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
@@ -14,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from naflow.errors import BadInput
-from pipeline.atomic import write_json
+from pipeline.atomic import read_json, write_json
 from pipeline.pictures.images import Picture
 
 
@@ -53,7 +52,7 @@ def read(path: Path) -> list[Case]:
             "or leave the choice to the stage with explain.cases=null."
         )
     try:
-        return [Case(**row) for row in json.loads(path.read_text())]
+        return [Case(**row) for row in read_json(path)]
     except (TypeError, ValueError) as error:
         raise BadInput(
             f"{path} is no list of cases, each a 'picture' with or without a 'reference': {error}."

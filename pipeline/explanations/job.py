@@ -5,7 +5,6 @@ manifest.json takes the place of that at the end: where it stands, the folder is
 its parts are one store (pipeline.explanations.store). Whoever is killed loses one part at most.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from naflow.errors import BadInput
-from pipeline.atomic import locked, restore, write_json
+from pipeline.atomic import locked, read_json, restore, write_json
 from pipeline.explanations import parts, store
 from pipeline.explanations.manifest import NAME as MANIFEST
 from pipeline.explanations.manifest import SEAL, sealed
@@ -146,7 +145,7 @@ class Job:
 def _said(path: Path) -> dict:
     """The content of a manifest.json or job.json. Raises BadInput for one that is damaged."""
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path)
         if isinstance(content["parts"], int):
             return content
     except (OSError, ValueError, KeyError, TypeError):

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from naflow.errors import BadInput, near_names
-from pipeline.atomic import replacing_folder
+from pipeline.atomic import read_json, replacing_folder
 from pipeline.explanations.cases import Case
 
 NAME = "maps.zarr"
@@ -234,7 +234,7 @@ def _attributes(place: Path) -> dict:
     if not place.exists():
         return {}
     try:
-        about = dict(json.loads((place / "zarr.json").read_bytes())["attributes"])
+        about = dict(read_json(place / "zarr.json")["attributes"])
         told = about.pop("sha256")
     except (OSError, ValueError, KeyError, TypeError):
         raise _refused(place, "its zarr.json is no description with a checksum") from None

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from naflow import plot
+from pipeline.atomic import replacing
 
 WIDTH = 7.16  # inches: both columns of IEEE Transactions
 SMALL, NORMAL, LARGE = 5.0, 5.5, 6.5  # points, as printed
@@ -23,9 +24,9 @@ DPI = {"png": 160, "pdf": 300}  # of what is no line or letter
 
 def publish(figure: Figure, place: Path) -> None:
     """Write a figure as PNG and PDF; `place` is its path without the ending."""
-    place.parent.mkdir(parents=True, exist_ok=True)
     for ending, dpi in DPI.items():
-        plot.save(figure, place.with_suffix(f".{ending}"), dpi)
+        with replacing(place.with_suffix(f".{ending}")) as partial:
+            plot.save(figure, partial, dpi)
 
 
 class Page:

@@ -1,6 +1,5 @@
 """Fine-tunings that start alike, and what each of them gets right."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from pipeline import device, hard_samples, learning
-from pipeline.atomic import locked, write_json
+from pipeline.atomic import locked, read_json, write_json
 from pipeline.fingerprint import fingerprint
 from pipeline.hard_samples.settled import Settled
 from pipeline.hard_samples.views import HardViews
@@ -100,6 +99,6 @@ class Course:
 def kept(path: Path) -> dict:
     """What a training has written to `path`; {} where there is nothing, or nothing to be read."""
     try:
-        return dict(json.loads(path.read_bytes()))
+        return dict(read_json(path))
     except (FileNotFoundError, ValueError, TypeError):
         return {}

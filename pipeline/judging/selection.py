@@ -1,11 +1,10 @@
 """The pictures a figure shows, and how they were found: written by `select`, read by figures."""
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from naflow.errors import BadInput
-from pipeline.atomic import write_json
+from pipeline.atomic import read_json, write_json
 from pipeline.explanations.cases import Case
 from pipeline.judging.decisions import Decision
 
@@ -53,7 +52,7 @@ def read(path: Path) -> Selection:
     if not path.is_file():
         raise BadInput(f"{path}: there is no such file. Make it: python -m pipeline.select.")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         chosen = tuple(_chosen(one) for one in content.pop("chosen"))
         return Selection(**content, chosen=chosen)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

@@ -4,7 +4,6 @@ import io
 import logging
 import math
 import time
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +16,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from tqdm import tqdm
 
 from naflow.errors import BadInput, near_names
+from naflow.models.checkpoint import check_archive
 from pipeline.atomic import replacing
 from pipeline.learning.augment import Augmentation
 from pipeline.learning.objectives.objective import Objective
@@ -82,6 +82,8 @@ class Schedule:
         at_least(1, "schedule.batch", self.batch)
         for name in ("rate", "warmup", "weight_decay"):
             at_least(0, f"schedule.{name}", getattr(self, name), (int, float))
+        if not self.warmup < 1:
+            raise BadInput(f"schedule.warmup={self.warmup!r}: it must be a share below 1.")
         if not self.phases:
             raise BadInput("schedule.phases: there is none, and nothing to train.")
 
@@ -237,10 +239,8 @@ def whole(checkpoint: Path) -> dict[str, Any]:
     The file is a zip archive; torch writes the checksums of its members, but does not check them.
     """
     try:
-        with zipfile.ZipFile(checkpoint) as archive:
-            damaged = archive.testzip()
-        if damaged is None:
-            return torch.load(checkpoint, weights_only=True, map_location="cpu")
+        check_archive(checkpoint)
+        return torch.load(checkpoint, weights_only=True, map_location="cpu")
     except Exception as error:  # a damaged file can raise anything
         damaged = f"{type(error).__name__}: {error}".splitlines()[0]
-    raise BadInput(f"{checkpoint} is damaged ({damaged}).")
+        raise BadInput(f"{checkpoint} is damaged ({damaged}).") from None

@@ -130,6 +130,7 @@ def _read(path: Path, setting: str) -> tuple[dict[str, Tensor], dict, list[str] 
         state = checkpoint.load(path)
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise BadInput(f"{path} holds no plain state dict: convert it with naflow.models.convert.")
+    checkpoint.check_numbers(state, path)
     tensors = {
         name: value.float() if value.is_floating_point() else value for name, value in state.items()
     }
@@ -142,6 +143,9 @@ def _names(path: Path) -> list[str]:
     if not path.is_file():
         raise BadInput(f"model.labels={path}: there is no such file.")
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        names = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError:
         raise BadInput(f"model.labels={path} is no UTF-8 text: save the names as UTF-8.") from None
+    if any(len(name) > checkpoint.LONGEST for name in names):
+        raise BadInput(f"model.labels={path}: a name has more than {checkpoint.LONGEST} letters.")
+    return names

@@ -9,7 +9,7 @@ import numpy as np
 from naflow.cli.demo import PHOTOGRAPHS, photograph
 from naflow.errors import BadInput
 from naflow.methods import label, ordered
-from pipeline.explanations.maps import DAMAGED
+from pipeline.explanations.parts import DAMAGED
 from pipeline.report_page import encoded
 from pipeline.report_page.photographs import Photographs
 

@@ -14,20 +14,26 @@ Case = Callable[[np.random.Generator], str]
 
 @dataclass
 class Table:
-    """Counts by kind and judgement; faults: (kind, case, judgement, error)."""
+    """Counts by kind and judgement; faults: (kind, case, judgement, error); told: as it goes on."""
 
     seed: int = 0
     counts: dict[str, Counter] = field(default_factory=dict)
     faults: list[tuple[str, int, str, str]] = field(default_factory=list)
+    told: Callable[[str], object] = lambda _: None
 
-    def add(self, kinds: Mapping[str, Case], cases: int) -> None:
-        """Try so many cases in all, a kind after the other; the same seed gives the same cases."""
+    def add(self, kinds: Mapping[str, Case], cases: int, costs: Mapping[str, int]) -> None:
+        """Try so many cases in all, a kind after the other; the same seed gives the same cases.
+
+        costs: of a kind whose cases take longer, for how many of the others one of it counts
+        """
         for place, (kind, case) in enumerate(kinds.items()):
-            for number in range(cases // len(kinds) + (place < cases % len(kinds))):
+            share = cases // len(kinds) + (place < cases % len(kinds))
+            for number in range(-(-share // costs.get(kind, 1))):
                 judgement, error = judged(case, np.random.default_rng([self.seed, place, number]))
                 self.counts.setdefault(kind, Counter())[judgement] += 1
                 if judgement not in ("right", "refused"):
                     self.faults.append((kind, number, judgement, error))
+            self.told(f"{kind}: {dict(self.counts[kind])}")
 
     def markdown(self) -> str:
         """A row a kind."""

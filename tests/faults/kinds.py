@@ -9,11 +9,14 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
 import torch
+from at_once import forking
 from faults.judged import Case, changed
+from faults.stages import Bench
 from faults.test_pictures import damaged, sound
 from faulty_server import FaultyServer, raw
 from hydra import compose, initialize_config_dir
@@ -176,7 +179,8 @@ def writes(folder: Path) -> Case:
             random.random() < 0.5,
             random.random() < 0.5,
         )
-        child = os.fork()
+        with forking():
+            child = os.fork()
         if child == 0:
             code = 1
             with contextlib.suppress(OSError):
@@ -230,7 +234,10 @@ def overrides(folder: Path) -> Case:
     """What settings.check passes or refuses of what Hydra's grammar reads."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         whole = compose("config")
+    settled = {"figures.*": "figures.fig04", "steps.*": "steps.classification", "*": "base"}
     names = [*settings.SETTINGS, "explain", "measure", "figures", "figures.x", "tracking"]
+    for star, name in settled.items():
+        names = [path.replace(star, name) for path in names]
     grammar = OverridesParser.create()
 
     def case(random: np.random.Generator) -> str:
@@ -295,7 +302,15 @@ def pictures(folder: Path) -> Case:
     return case
 
 
-KINDS = (weights, results, manifests, writes, arguments, overrides, replies, pictures)
+def stages(folder: Path) -> Case:
+    """See faults.stages: every stage in turn."""
+    bench = Bench(folder)
+    turn = cycle(bench.stages)
+    return lambda random: bench.judged(next(turn), random)
+
+
+KINDS = (weights, results, manifests, writes, arguments, overrides, replies, pictures, stages)
+COSTS = {"stages": 40, "overrides": 4}  # in cases of the other kinds
 
 
 def ready(folder: Path) -> dict[str, Case]:

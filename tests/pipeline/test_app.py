@@ -1,8 +1,11 @@
 """A wrong choice of configuration is answered before anything starts."""
 
+import matplotlib
 import pytest
+from omegaconf import OmegaConf
+from omegaconf.errors import MissingMandatoryValue
 
-from pipeline.app import check_choices
+from pipeline.app import check_choices, sentence, stage
 
 
 @pytest.mark.parametrize(
@@ -13,7 +16,13 @@ from pipeline.app import check_choices
         "model=more/mobilenet_v2",
         "model=glob(*)",
         "recipe=shapes/resnet18",
-        "recipe=null",
+        "+segment=shapes",
+        "model='resnet18'",
+        "~recipe",
+        "method=[naflow]",
+        "method=choice(naflow,gradcam)",
+        "-m",
+        "--config-name=other",
         "model.weights=any.pt",
         "seed=3",
         "hydra/launcher=joblib",
@@ -29,8 +38,30 @@ def test_choices_that_there_are(override):
         ("model=resnet81", r"no conf/model/resnet81.yaml. Did you mean 'resnet18'"),
         ("method=naflow,grad_cam", r"no conf/method/grad_cam.yaml. Did you mean 'gradcam'"),
         ("recipe=shapes/resnet-18", r"Did you mean 'shapes/resnet18'"),
+        ("method=5", r"method=5: there is no conf/method/5.yaml"),
+        ("+method=5", r"there is no conf/method/5.yaml"),
+        ("+segment=horses", r"Did you mean 'horse'"),
+        ("method=[naflow,5]", r"there is no conf/method/5.yaml"),
+        ("model={a: 1}", r"model={a: 1}: there is no conf/model/"),
+        ("recipe=null", r"recipe=null: it must be one of cub/conv4net, "),
+        ("hydra=5", r"hydra=5: it has settings of its own"),
     ],
 )
 def test_near_names_for_those_that_there_are_not(override, sentence):
     with pytest.raises(SystemExit, match=sentence):
         check_choices([override])
+
+
+def test_a_value_that_everyone_gives_alone_is_asked_for_by_name():
+    cfg = OmegaConf.create({"images": {"root": "???"}})
+    with pytest.raises(MissingMandatoryValue) as missing:
+        cfg.images.root  # noqa: B018, the look is what raises
+    assert sentence(missing.value) == "images.root is missing: give it, as in images.root=..."
+
+
+def test_figures_do_not_depend_on_whose_machine_it_is(config):
+    found = {}
+    with matplotlib.rc_context({"savefig.bbox": "tight", "text.usetex": True, "font.size": 40}):
+        stage(lambda cfg: found.update(matplotlib.rcParams))(config())
+    shipped = matplotlib.rcParamsDefault
+    assert {name for name in found if found[name] != shipped[name]} <= {"backend"}

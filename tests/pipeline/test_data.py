@@ -66,6 +66,12 @@ def test_shipped_configuration_has_disjoint_class_splits_and_few_enough_files(co
     assert sum(row["class_split"] == "base" and row["split"] == "test" for row in rows) >= 200
 
 
+def test_no_scene_at_all(tmp_path):
+    with pytest.raises(BadInput, match=r"scenes.count: it asks for no scene"):
+        draw(asked(tmp_path, count={"base": {"train": 0}}))
+    assert not (tmp_path / "a").exists()
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -1,8 +1,11 @@
 """Drawing: scaling, enlarging, colours, and files whose bytes repeat."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from naflow import plot
 from naflow.errors import BadInput
@@ -173,3 +176,11 @@ def test_unknown_ending_and_a_wrong_number_of_axes(tmp_path):
         plot.save(figure, tmp_path / "figure.gif")
     with pytest.raises(BadInput, match="3 maps on 2 axes"):
         plot.strip(figure.axes[:2], np.zeros((8, 8, 3)), flows()["A"])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("ending", ["png", "pdf", "svg"])
+def test_a_full_disk_is_said_to_be_one(ending, tmp_path):
+    (tmp_path / f"a.{ending}").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device"):
+        plot.save(Figure(), tmp_path / f"a.{ending}")

@@ -350,12 +350,38 @@ def test_a_broken_figure_file_is_named(cfg):
 def test_no_file_of_a_figure_is_more_than_an_object(content, tmp_path):
     (tmp_path / "fig04.json").write_text(content)
     with pytest.raises(BadInput, match=r"fig04\.json cannot be read .* figure=fig04"):
-        stage.read(tmp_path / "fig04.json")
+        stage.read(tmp_path / "fig04.json", stage.is_figure)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"title": 5}',
+        '{"caption": ["a"]}',
+        '{"claims": 5}',
+        '{"claims": [5]}',
+        '{"claims": [{"claim": {}}]}',
+        '{"claims": [{"holds": "yes"}]}',
+    ],
+)
+def test_a_figure_that_the_page_cannot_show(content, tmp_path):
+    (tmp_path / "fig04.json").write_text(content)
+    with pytest.raises(BadInput, match=r"fig04\.json cannot be read \(it is not as its stage"):
+        stage.read(tmp_path / "fig04.json", stage.is_figure)
+
+
+@pytest.mark.parametrize("content", ['{"a": 5}', '{"a": {"b": 5}}', '{"a": {"b": {"c": "x"}}}'])
+def test_an_evaluation_that_the_page_cannot_show(content, tmp_path):
+    (tmp_path / "evaluation.json").write_text(content)
+    with pytest.raises(BadInput, match=r"not as its stage writes it.*pipeline\.evaluate"):
+        stage.read(tmp_path / "evaluation.json", stage.is_evaluation)
 
 
 def test_numbers_that_are_none_become_none(tmp_path):
     (tmp_path / "fig04.json").write_text('{"a": [1e999, -1e999, NaN, Infinity, 0.5, 3]}')
-    assert stage.read(tmp_path / "fig04.json") == {"a": [None, None, None, None, 0.5, 3]}
+    assert stage.read(tmp_path / "fig04.json", stage.is_figure) == {
+        "a": [None, None, None, None, 0.5, 3]
+    }
 
 
 @pytest.mark.usefixtures("values")

@@ -330,6 +330,19 @@ def test_an_embedding_is_explained_by_its_reference(tmp_path: Path, photo: Path)
         np.testing.assert_allclose(maps["block3.act"], flow["block3.act"][0], rtol=1e-4)
 
 
+def test_a_reference_is_read_as_every_photo_is(
+    tmp_path: Path, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    large, pipe = tmp_path / "large.png", tmp_path / "pipe.png"
+    with large.open("wb") as file:
+        file.truncate(2**29 + 1)
+    os.mkfifo(pipe)
+    for reference, told in ((large, "at most 536,870,912 are read"), (pipe, "is a pipe")):
+        words = ("--model", "conv4net", "--random-weights", "--reference", reference)
+        assert main(explain(tmp_path / "out", photo, *words)) != 0
+        assert told in capsys.readouterr().err
+
+
 _imagenet = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 

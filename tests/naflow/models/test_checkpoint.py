@@ -9,6 +9,8 @@ import os
 import pickle
 import stat
 import tarfile
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +117,40 @@ def test_the_advice_to_read_without_protection_is_not_passed_on(
         assert word not in str(error.value)
 
 
+def test_an_archive_that_would_unpack_to_more_than_it_is(tmp_path: Path) -> None:
+    path, bomb = tmp_path / "a.pt", tmp_path / "bomb.pt"
+    torch.save({"a": torch.zeros(100_000)}, path)
+    with zipfile.ZipFile(path) as given, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as out:
+        for one in given.infolist():
+            out.writestr(one.filename, given.read(one))
+    assert bomb.stat().st_size < 10_000
+    with pytest.raises(BadInput, match=r"bomb.pt is damaged.*would take more memory than its size"):
+        checkpoint.load(bomb)
+    assert checkpoint.load(path).keys() == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "odd"),
+    [
+        ("complex64", lambda value: value.to(torch.complex64)),
+        ("sparse_coo", lambda value: value.to_sparse()),
+        ("meta", lambda value: value.to("meta")),
+    ],
+)
+def test_what_is_no_array_of_real_numbers_is_no_weight(
+    kind: str, odd: Callable[[torch.Tensor], torch.Tensor], tmp_path: Path
+) -> None:
+    state = models.create("conv64f").state_dict()
+    name = next(iter(state))
+    torch.save(state | {name: odd(state[name])}, tmp_path / "a.pt")
+    with pytest.raises(BadInput, match=rf"a.pt: '{name}' holds no plain real numbers .*{kind}"):
+        models.create("conv64f", tmp_path / "a.pt")
+    if kind == "complex64":
+        save_file(state | {name: odd(state[name])}, tmp_path / "a.safetensors")
+        with pytest.raises(BadInput, match="holds no plain real numbers"):
+            checkpoint.load_safetensors(tmp_path / "a.safetensors")
+
+
 def told(path: Path, about: str, **tensors: torch.Tensor) -> Path:
     save_file(tensors or {"fc.weight": torch.zeros(5, 2)}, path, {"naflow": about})
     return path
@@ -134,6 +170,7 @@ def told(path: Path, about: str, **tensors: torch.Tensor) -> Path:
         ('{"classes": {"_target_": "os.system"}}', "'classes' must be a list of names"),
         ('{"classes": ["a", 5]}', "'classes' must be a list of names"),
         ('{"classes": ["a"], "settings": {"classes": 5}}', "it names 1 of 5 classes"),
+        (f'{{"classes": ["{"x" * 1001}"]}}', "a class has a name of more than 1000 letters"),
         ('{"model": ["resnet18"]}', "'model' must be text"),
         ('{"settings": []}', "the settings are \\[\\], not names with values"),
         ('{"settings": null}', "the settings are None, not names with values"),

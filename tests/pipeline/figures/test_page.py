@@ -2,7 +2,8 @@
 
 import pytest
 
-from pipeline.figures.page import WIDTH, Page
+from naflow import plot
+from pipeline.figures.page import WIDTH, Page, publish
 
 
 def test_places_are_inches_from_the_upper_left_corner():
@@ -39,3 +40,17 @@ def test_paragraphs_are_broken_to_their_width_and_tell_where_they_end():
         assert box.width / figure.dpi < 1.5 * 1.05
     assert 2 - boxes[-1].y0 / figure.dpi <= end + 0.02
     assert page.paragraph(0, 0, 1, "") == 0
+
+
+def test_a_figure_that_cannot_be_finished_leaves_what_was_there(tmp_path, monkeypatch):
+    def fails(figure, path, dpi):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    publish(Page().ended(1), tmp_path / "a")
+    whole = {one.name: one.read_bytes() for one in tmp_path.iterdir()}
+    assert sorted(whole) == ["a.pdf", "a.png"]
+    monkeypatch.setattr(plot, "save", fails)
+    with pytest.raises(OSError, match=r"a\.png"):
+        publish(Page().ended(1), tmp_path / "a")
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == whole

@@ -213,6 +213,8 @@ def test_a_changed_bit_of_a_checkpoint_is_refused_or_changes_nothing(tmp_path, p
         ({"batch": 0}, "schedule.batch=0: it must be a whole number of 1"),
         ({"rate": "x"}, "schedule.rate='x': it must be a number of 0"),
         ({"weight_decay": float("nan")}, "schedule.weight_decay=nan"),
+        ({"warmup": 1}, "schedule.warmup=1: it must be a share below 1"),
+        ({"warmup": -1}, "schedule.warmup=-1: it must be a number of 0"),
         ({"phases": []}, "nothing to train"),
     ],
 )
