@@ -194,6 +194,7 @@ FIGURE = {
     "select": CALLED,
     "draw": CALLED,
     "claims": list_of(CALLED),
+    "shows": TEXT,
 }
 OF_ALL = {
     "seed": whole(0, 2**32 - 1),  # numpy's range
@@ -205,6 +206,8 @@ OF_ALL = {
     "figure": NAME,
     **of("figures.*", FIGURE),
     "methods": TEXT,
+    "checked": NAMES,
+    "document": TEXT,
     "layers.*": NAMES,
     "explain.part.group": TEXT | NULL,
     "explain.part.split": PART["split"],
