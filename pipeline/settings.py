@@ -194,6 +194,7 @@ FIGURE = {
     "select": CALLED,
     "draw": CALLED,
     "claims": list_of(CALLED),
+    "shows": TEXT,
 }
 OF_ALL = {
     "seed": whole(0, 2**32 - 1),  # numpy's range

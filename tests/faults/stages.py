@@ -64,6 +64,7 @@ SMALL = [
     "evaluate.method=gradcam",
     "evaluate.resamples=20",
     "methods='gradcam,layercam'",
+    "checked=[gradcam]",
     "tracking.mode=disabled",
     "quiet=true",
     "device=cpu",
