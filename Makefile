@@ -1,6 +1,7 @@
 # make figures   draw every figure (dvc repro), from nothing; what can be drawn, where a network is not to be had
 # make test      run the tests
 # make coverage  the same, and which lines they reach
+# make rehearsal the profile paper on stand-ins, and what a missing or worse network costs: docs/rehearsal.md
 # make lint      ruff and the type checker
 # make docs      the documentation, site/index.html
 # make lock      resolve the dependencies anew into requirements.lock, and uv into bootstrap.lock
@@ -12,7 +13,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_SITE_CACHE_DIR := $(CURDIR)/.dvc/tmp/site
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: figures rest test coverage lint docs lock setup
+.PHONY: figures rest test coverage rehearsal lint docs lock setup
 figures: setup figures/flow.png
 	dvc repro --keep-going || { make rest; exit 1; }
 
@@ -28,10 +29,10 @@ figures/flow.png: .venv/.done $(wildcard pipeline/flow.py naflow/cli/demo.py naf
 	python -m pipeline.flow drawings=figures
 
 # Memory that a training step frees stays with the process for the next one (glibc): a sixth less time on a CPU.
-figures: export MALLOC_ARENA_MAX := 1
-figures: export MALLOC_MMAP_MAX_ := 0
-figures: export MALLOC_TRIM_THRESHOLD_ := 8000000000
-figures: export MALLOC_TOP_PAD_ := 67108864
+figures rehearsal: export MALLOC_ARENA_MAX := 1
+figures rehearsal: export MALLOC_MMAP_MAX_ := 0
+figures rehearsal: export MALLOC_TRIM_THRESHOLD_ := 8000000000
+figures rehearsal: export MALLOC_TOP_PAD_ := 67108864
 
 test: setup
 	pytest
@@ -42,11 +43,14 @@ coverage: setup
 	coverage combine --quiet
 	coverage report
 
+rehearsal: setup
+	PYTHONPATH=.:tests python -m rehearsal
+
 lint: setup
 	ruff check .
 	ruff format --check .
 	ty check naflow pipeline bench
-	shellcheck .ci/run .ci/figures .ci/release docs/method-study/photographs.sh
+	shellcheck .ci/run .ci/figures .ci/release .ci/slurm docs/method-study/photographs.sh
 	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
 	zizmor --offline --quiet .github
