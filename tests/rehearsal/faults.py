@@ -139,9 +139,9 @@ def undone(place: Workplace, stage: str, fresh: Iterable[str]) -> Generator[list
     kept = lock.read_text()
     with Repo(str(place.folder)) as repo:
         graph = repo.index.graph
-        start = next(node for node in graph if node.addressing == stage)
+        start = next(node for node in graph if node.name == stage)
         after = {start, *networkx.ancestors(graph, start)}
-        names = {node.addressing for node in after}
+        names = {node.name for node in after}
         paths = {Path(out.fs_path).relative_to(place.folder) for node in after for out in node.outs}
     moved = []
     for path in sorted({*map(Path, fresh), *paths}):  # a folder before what lies in it

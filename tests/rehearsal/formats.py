@@ -7,7 +7,6 @@ NPID                 the same with the memory bank, a whole pickled module of th
 VISSL                a dictionary of numpy arrays
 """
 
-import pickle
 import sys
 import types
 from collections import OrderedDict
@@ -53,7 +52,7 @@ def lemniscate(network: nn.Module, memory: Tensor, path: Path) -> Path:
 def vissl(network: nn.Module, path: Path) -> Path:
     """As converted_vissl_rn50_npid_lemniscate_*.torch: arrays, and no memory bank."""
     state = {f"_feature_blocks.{k}": v.numpy() for k, v in network.state_dict().items()}
-    torch.save({"model_state_dict": state}, path, pickle_protocol=pickle.HIGHEST_PROTOCOL)
+    torch.save({"model_state_dict": state}, path)
     return path
 
 

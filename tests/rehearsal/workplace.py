@@ -27,11 +27,13 @@ SHORTER: tuple[tuple[str, str, Any], ...] = (
             "steps.episodes.schedule.phases.0.epochs": 1,
             "steps.episodes.objective.steps": 10,
             "verify.episodes": 400,
+            "gate.accuracy": 0.25,
         }.items()
     ),
     ("conf/recipe/cub_retrieval/resnet50_ms.yaml", "steps.retrieval.schedule.phases.0.epochs", 1),
     ("conf/recipe/cub_retrieval/resnet50_ms.yaml", "steps.retrieval.objective.steps", 2),
     ("conf/recipe/cub_retrieval/resnet50_ms.yaml", "steps.retrieval.schedule.batch", 20),
+    ("conf/recipe/cub_retrieval/resnet50_ms.yaml", "gate.recall1", 0.15),
     ("conf/profile/paper.yaml", "pictures", 2),
     ("conf/scenes.yaml", "scenes.count.base.train", 2),  # which this profile does not use
 )
