@@ -1,6 +1,7 @@
 # make figures   draw every figure (dvc repro), from nothing; what can be drawn, where a network is not to be had
 # make test      run the tests
 # make coverage  the same, and which lines they reach
+# make rehearsal the profile paper on stand-ins, and what a missing or worse network costs: docs/rehearsal.md
 # make lint      ruff and the type checker
 # make docs      the documentation, site/index.html; what it shows of real photographs is drawn by the next two:
 # make gallery   docs/gallery
@@ -14,7 +15,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_SITE_CACHE_DIR := $(CURDIR)/.dvc/tmp/site
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: figures rest test coverage lint docs gallery notebooks lock setup
+.PHONY: figures rest test coverage rehearsal lint docs gallery notebooks lock setup
 figures: setup
 	@echo "First a real flow, in about a minute: flow.png. Then nine networks learn."
 	dvc repro flow
@@ -28,10 +29,10 @@ rest: setup
 	python -m pipeline.report results=results drawings=$(call knob,drawings) knobs=params.yaml
 
 # Memory that a training step frees stays with the process for the next one (glibc): a sixth less time on a CPU.
-figures: export MALLOC_ARENA_MAX := 1
-figures: export MALLOC_MMAP_MAX_ := 0
-figures: export MALLOC_TRIM_THRESHOLD_ := 8000000000
-figures: export MALLOC_TOP_PAD_ := 67108864
+figures rehearsal: export MALLOC_ARENA_MAX := 1
+figures rehearsal: export MALLOC_MMAP_MAX_ := 0
+figures rehearsal: export MALLOC_TRIM_THRESHOLD_ := 8000000000
+figures rehearsal: export MALLOC_TOP_PAD_ := 67108864
 
 test: setup
 	pytest
@@ -42,11 +43,14 @@ coverage: setup
 	coverage combine --quiet
 	coverage report
 
+rehearsal: setup
+	PYTHONPATH=.:tests python -m rehearsal
+
 lint: setup
 	ruff check .
 	ruff format --check .
 	ty check naflow pipeline bench
-	shellcheck .ci/run .ci/figures .ci/release docs/method-study/photographs.sh
+	shellcheck .ci/run .ci/figures .ci/release .ci/slurm docs/method-study/photographs.sh
 	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
 	zizmor --offline --quiet .github

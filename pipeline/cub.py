@@ -19,10 +19,13 @@ from filelock import FileLock
 from omegaconf import DictConfig
 
 from naflow.errors import BadInput
+from naflow.models import Weights
 from pipeline.app import stage
 from pipeline.atomic import replacing
+from pipeline.downloads import published
 from pipeline.downloads.archives import unpack
 from pipeline.downloads.download import Expected, download
+from pipeline.downloads.published import NOWHERE, Elsewhere
 
 Value = TypeVar("Value")
 
@@ -51,10 +54,10 @@ COUNTS = {
 @stage
 def main(cfg: DictConfig) -> None:
     """Prepare the folder that conf/images/cub.yaml reads."""
-    prepare(cfg.cub, cfg.quiet)
+    prepare(cfg.cub, cfg.quiet, published.read(cfg.fetch.published))
 
 
-def prepare(cub: DictConfig, quiet: bool | None = None) -> None:
+def prepare(cub: DictConfig, quiet: bool | None = None, instead: Elsewhere = NOWHERE) -> None:
     """Fetch `cub.root` unless it is there, whole or not at all, and write its index.
 
     The archives stay in `cub.archives`. Of several processes that want it, one prepares it. Raises
@@ -68,7 +71,7 @@ def prepare(cub: DictConfig, quiet: bool | None = None) -> None:
                 return write(root)
             partial = root.with_name(root.name + ".partial")
             shutil.rmtree(partial, ignore_errors=True)
-            fetch(partial, Path(cub.archives), cub.mirror, quiet)
+            fetch(partial, Path(cub.archives), cub.mirror, quiet, instead)
             write(partial)
             partial.rename(root)
     except OSError as error:
@@ -77,12 +80,20 @@ def prepare(cub: DictConfig, quiet: bool | None = None) -> None:
         ) from None
 
 
-def fetch(root: Path, archives: Path, mirror: str | None, quiet: bool | None) -> None:
+def fetch(
+    root: Path, archives: Path, mirror: str | None, quiet: bool | None, instead: Elsewhere
+) -> None:
     """Download both archives into `archives` and unpack them into `root`."""
-    for name, (address, size, sha256) in ARCHIVES.items():
-        archive = archives / name
-        download([address], archive, Expected(size, sha256=sha256), mirror=mirror, quiet=quiet)
+    for name, one in addresses(instead).items():
+        archive, known = archives / name, Expected(one.size, sha256=one.sha256)
+        download([one.address], archive, known, mirror=mirror, quiet=quiet)
         unpack(archive, root)
+
+
+def addresses(instead: Elsewhere = NOWHERE) -> dict[str, Weights]:
+    """Where each archive is published, or `instead`."""
+    own = {name: Weights(*told) for name, told in ARCHIVES.items()}
+    return {name: instead[name][0] if name in instead else one for name, one in own.items()}
 
 
 def write(root: Path) -> None:

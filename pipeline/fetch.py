@@ -22,8 +22,9 @@ from naflow.errors import BadInput
 from naflow.models import Weights
 from pipeline.app import stage
 from pipeline.atomic import read_json, replacing, write_json
-from pipeline.downloads import source, weights_lock
+from pipeline.downloads import published, source, weights_lock
 from pipeline.downloads.download import MOST, Expected, Got, Unavailable, WrongFile, download
+from pipeline.downloads.published import NOWHERE, Elsewhere
 from pipeline.downloads.weights_lock import Entry
 
 log = logging.getLogger(__name__)
@@ -47,16 +48,24 @@ def prepare(cfg: DictConfig) -> None:
             f"python -m pipeline.train model={name} images={cfg.images.name}. Published weights "
             f"are for other pictures: python -m pipeline.fetch model={name} images=imagenet."
         )
-    path, entry = fetch(name, Path(place.folder), Path(place.lock), place.mirror, cfg.quiet)
+    instead = published.read(place.published)
+    path, entry = fetch(
+        name, Path(place.folder), Path(place.lock), place.mirror, cfg.quiet, instead
+    )
     convert(name, path, Path(cfg.model.weights))
     source.write(Path(cfg.model.weights), entry)
 
 
 def fetch(
-    name: str, folder: Path, lock: Path, mirror: str | None = None, quiet: bool | None = None
+    name: str,
+    folder: Path,
+    lock: Path,
+    mirror: str | None = None,
+    quiet: bool | None = None,
+    instead: Elsewhere = NOWHERE,
 ) -> tuple[Path, Entry]:
     """A model's published file, and where it is from: in its package, else in `folder`, downloaded
-    unless it is there.
+    unless it is there, from where its card says, or `instead`.
 
     It is held to the published hash, or to that of `lock`; without one, a file from a mirror or
     placed by hand is taken as it is, and said. Raises BadInput for a model without published
@@ -66,7 +75,7 @@ def fetch(
         one = next(one for one in models.card(name).weights if one.installed is not None)
         return installed, Entry(installed.name, one.size or 0, one.sha256 or "", one.address)
     locked = weights_lock.read(lock).get(name)
-    files = {where(folder, name, one): one for one in wanted(name, lock, locked)}
+    files = {where(folder, name, one): one for one in wanted(name, lock, locked, instead)}
     reasons, kind = [], Unavailable
     for path in sorted(files, key=lambda path: not path.exists()):  # else in the card's order
         one = files[path]
@@ -88,11 +97,16 @@ def fetch(
     raise kind(" ".join(reasons))
 
 
-def wanted(name: str, lock: Path, locked: Entry | None) -> list[Weights]:
-    """A model's published files, in order; where the lock holds one, that one with its hash.
+def wanted(
+    name: str, lock: Path, locked: Entry | None, instead: Elsewhere = NOWHERE
+) -> list[Weights]:
+    """A model's published files, in order; where the lock holds one, that one with its hash. The
+    lock is of those that the card names: of others nothing is recorded.
 
     Raises BadInput where there are none, and where the lock names an address that the card lacks.
     """
+    if name in instead:
+        return list(instead[name])
     weights = models.card(name).weights
     if not weights:
         raise BadInput(f"{name}: its weights are not published. Train it.")
@@ -109,8 +123,8 @@ def wanted(name: str, lock: Path, locked: Entry | None) -> list[Weights]:
 
 def where(folder: Path, name: str, weights: Weights) -> Path:
     """Where the file lies: under its published name, or under the model's if that has no ending."""
-    published = Path(urlsplit(weights.address).path).name
-    return folder / (published if "." in published else f"{name}.pth")
+    file = Path(urlsplit(weights.address).path).name
+    return folder / (file if "." in file else f"{name}.pth")
 
 
 def expected(name: str, weights: Weights) -> Expected:

@@ -23,7 +23,7 @@ from naflow import models
 from naflow.errors import BadInput
 from pipeline import cub, fetch
 from pipeline.app import CONF, stage
-from pipeline.downloads import source, weights_lock
+from pipeline.downloads import published, source, weights_lock
 from pipeline.downloads.download import Expected, digest
 from pipeline.pictures.imagenet import DEVKIT, NUMBERED, TAR, USUAL
 from pipeline.pictures.synsets import WNID
@@ -69,13 +69,13 @@ def needs(cfg: DictConfig) -> list[Need]:
     Raises BadInput where there is no such profile, and for a damaged lock file.
     """
     profile = _profile(Path(cfg.fetch.profile))
-    published, trained = profile["published"], profile["trained"]
-    found = [network(cfg, name, images) for name, images in published.items()]
-    sets = [_images(cfg, name) for name in dict.fromkeys((trained | published).values())]
+    fetched, trained = profile["published"], profile["trained"]
+    found = [network(cfg, name, images) for name, images in fetched.items()]
+    sets = [_images(cfg, name) for name in dict.fromkeys((trained | fetched).values())]
     roots = {str(images.root): images for images in sets}
     for root, images in roots.items():
         if images._target_.endswith("ImageNet"):
-            banked = [name for name in published if fetch.has_bank(name)]
+            banked = [name for name in fetched if fetch.has_bank(name)]
             found.append(validation(Path(root), banked))
         elif root == str(cfg.cub.root):
             found.append(birds(cfg))
@@ -95,7 +95,8 @@ def network(cfg: DictConfig, name: str, images: str) -> Need:
     whole = source.bank(weights).is_file() or not fetch.has_bank(name)
     if whole and source.read(weights) is not None:
         return Need(name, f"there, converted to {weights}", (licence,))
-    files = fetch.wanted(name, lock, weights_lock.read(lock).get(name))
+    instead = published.read(cfg.fetch.published)
+    files = fetch.wanted(name, lock, weights_lock.read(lock).get(name), instead)
     facts, states = [licence], []
     for one in files:
         path = fetch.where(folder, name, one)
@@ -123,10 +124,11 @@ def birds(cfg: DictConfig) -> Need:
     if root.is_dir() and any(root.iterdir()):
         return Need("CUB-200-2011", f"there, in {root}", (licence,))
     facts, missing = [licence], 0
-    for name, (address, size, sha256) in cub.ARCHIVES.items():
-        state, left = _found(archives / name, Expected(size, sha256=sha256), size)
-        facts += [("file", f"{archives / name} ({state}; its hash is known)")]
-        facts += [("from", f"{address} ({size:,} bytes)")]
+    for name, one in cub.addresses(published.read(cfg.fetch.published)).items():
+        known = Expected(one.size, sha256=one.sha256)
+        state, left = _found(archives / name, known, one.size or 0)
+        held = "its hash is known" if one.sha256 else "no hash is known"
+        facts += [("file", f"{archives / name} ({state}; {held})"), ("from", str(one))]
         missing += left
     facts += [("by hand", f"put the archives into {archives}, or unpack them into {root}")]
     facts += [("mirror", f"{cfg.cub.mirror}, tried first")] if cfg.cub.mirror else []

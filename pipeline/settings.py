@@ -240,6 +240,7 @@ OF_ALL = {
     "fetch.folder": TEXT,
     "fetch.lock": TEXT,
     "fetch.mirror": TEXT | NULL,
+    "fetch.published": TEXT | NULL,
     "fetch.profile": TEXT,
     "index.file": TEXT,
     "cub.root": TEXT,

@@ -224,6 +224,26 @@ def test_mirror(card, get, tmp_path, server):
     assert get(mirror=server.base).read_bytes() == ONE
 
 
+def test_published_elsewhere(tmp_path, server):
+    """Its own hash holds, the gate's lock does not, and nothing of it is locked."""
+    instead = {"conv64f": (Weights(f"{server.base}/two.pth", len(TWO), sha256(TWO)),)}
+    entry = weights_lock.Entry("one.pth", 1, "00", "https://a.org/one.pth")
+    weights_lock.record(tmp_path / "lock.json", "conv64f", entry)
+    place = (tmp_path / "downloads", tmp_path / "lock.json")
+    path, entry = fetch("conv64f", *place, quiet=True, instead=instead)
+    assert path.read_bytes() == TWO and entry.address == f"{server.base}/two.pth"
+    target = tmp_path / "conv64f.safetensors"
+    models.convert("conv64f", path, target, bias=True)
+    source.write(target, entry)
+    before = locked(tmp_path)
+    hold("conv64f", target, tmp_path / "lock.json")
+    assert locked(tmp_path) == before
+    path.unlink()
+    server.files["/two.pth"] = ONE
+    with pytest.raises(WrongFile, match=sha256(TWO)):
+        fetch("conv64f", *place, quiet=True, instead=instead)
+
+
 def test_lock_of_another_address(card, get, tmp_path):
     card(Weights("/one.pth"))
     entry = weights_lock.Entry("one.pth", 1, "00", "https://a.org/one.pth")
@@ -242,7 +262,8 @@ def test_unpublished_and_unknown(get, tmp_path):
 def test_stage(card, server, tmp_path):
     card(Weights("/one.pth"))
     target = tmp_path / "weights" / "conv64f.safetensors"
-    place = {"folder": str(tmp_path / "in"), "lock": str(tmp_path / "lock.json"), "mirror": None}
+    place = {"folder": str(tmp_path / "in"), "lock": str(tmp_path / "lock.json")}
+    place |= {"mirror": None, "published": None}
     model = {"name": "conv64f", "weights": str(target)}
     settings = {"model": model, "images": {"name": "x"}, "recipe": {}, "fetch": place}
     prepare(OmegaConf.create(settings | {"quiet": True}))

@@ -1,0 +1,70 @@
+"""The day itself: the commands of docs/paper.md, one after the other, as they stand there."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from rehearsal.workplace import ROOT, Ran, Workplace
+from rehearsal.world import World
+
+PAGE = ROOT / "docs" / "paper.md"
+BLOCK = re.compile(r"^<!-- rehearsed -->\n```sh\n(.*?)^```$", re.S | re.M)
+LIES = "/where/imagenet/lies"
+LAYOUTS_NOTE = "The same pictures, classes and boxes were found in the layouts"
+
+
+@dataclass(frozen=True)
+class Day:
+    """What came of it: the commands that ran, and the figures that are drawn."""
+
+    ran: list[Ran]
+    figures: list[str]
+
+    @property
+    def stages(self) -> dict[str, float]:
+        """Seconds by stage, in the order of their first run."""
+        return {name: t for ran in self.ran for name, t in ran.stages.items()}
+
+
+def commands() -> list[str]:
+    """The lines of the page's rehearsed blocks."""
+    blocks = BLOCK.findall(PAGE.read_text())
+    lines = [line.partition("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line]
+
+
+def lived(place: Workplace, world: World) -> Day:
+    """Run the page's commands; the first that fails ends it."""
+    ran = []
+    for command in commands():
+        ran.append(place.run(command.replace(LIES, str(world.imagenet["archives"]))))
+        if ran[-1].code:
+            break
+    return Day(ran, drawn(place))
+
+
+def drawn(place: Workplace) -> list[str]:
+    """The figures that are there, and the page."""
+    folder = place.folder / "results" / "figures"
+    found = sorted(path.stem for path in folder.glob("fig*.png"))
+    return found + [name for name in ("index.html",) if (folder / name).is_file()]
+
+
+def layouts_agree(place: Workplace, world: World) -> dict[str, bool]:
+    """Layout -> whether the index of its folder tells the same pictures as that of the first."""
+    indices = {}
+    for name, root in world.imagenet.items():
+        file = place.folder / "outputs" / f"{root.name}.csv"
+        place.run(f"python -m pipeline.index images=imagenet index.file={file}", IMAGENET=str(root))
+        indices[name] = table(file)
+    first = next(iter(indices.values()))
+    return {name: first is not None and first.equals(one) for name, one in indices.items()}
+
+
+def table(path: Path) -> pd.DataFrame | None:
+    """An index without what the layout decides; None where there is none."""
+    if not path.is_file():
+        return None
+    return pd.read_csv(path, dtype=str).drop(columns=["image"])

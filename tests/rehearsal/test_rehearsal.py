@@ -1,0 +1,188 @@
+"""The rehearsal's short form: stand-ins are what they say, and stages take or refuse them."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from naflow import models
+from naflow.errors import BadInput
+from pipeline import cub, fetch, index, verify
+from pipeline.app import CONF
+from pipeline.downloads import published, source
+from pipeline.downloads.download import Unavailable, WrongFile
+from pipeline.pictures.imagenet import ImageNet
+from rehearsal import formats, page, world
+from rehearsal.day import Day, commands
+from rehearsal.faults import Came, Fault, sentence, undone
+from rehearsal.publisher import Publisher
+from rehearsal.workplace import SHORTER, Ran, Workplace
+
+NAMES = ("resnet18", "resnet18_npid")
+
+
+@pytest.fixture(scope="module")
+def stand_ins(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    return world.made(folder, classes=8, training=3000, birds_each=2, names=NAMES)
+
+
+@pytest.fixture
+def publisher(stand_ins, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with Publisher(stand_ins.published) as server:
+        yield server
+
+
+@pytest.fixture
+def config(stand_ins, publisher, tmp_path, monkeypatch):
+    """Compose conf/ for a network on the stand-ins, as the profile `paper` does, into tmp_path."""
+    monkeypatch.setenv("IMAGENET", str(stand_ins.imagenet["class folders"]))
+
+    def composed(name):
+        monkeypatch.setenv("NAFLOW_PUBLISHED", str(publisher.list(tmp_path / "published.json")))
+        own = {
+            "fetch.folder": tmp_path / "external",
+            "fetch.lock": tmp_path / "lock.json",
+            "results": tmp_path / "results",
+            "model.weights": tmp_path / f"{name}.safetensors",
+            "cub.root": tmp_path / "cub",
+            "cub.archives": tmp_path / "external",
+        }
+        settings = [f"{key}={value}" for key, value in own.items()]
+        settings += [f"model={name}", "images=imagenet", "tracking.mode=disabled", "device=cpu"]
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return compose("config", [*settings, "quiet=true"])
+
+    return composed
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_network_is_fetched_and_passes_its_published_gate(config, tmp_path, name):
+    cfg = config(name)
+    fetch.prepare(cfg)
+    numbers = verify.verify(cfg)
+    assert all(numbers[key] >= least for key, least in cfg.recipe.gate.items())
+    assert numbers["pictures"] == 16
+    assert source.bank(tmp_path / f"{name}.safetensors").is_file() == (name in world.NPID)
+    assert not (tmp_path / "lock.json").exists()  # it is of the published addresses
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_worse_weights_miss_their_gate(config, publisher, stand_ins, tmp_path, name):
+    publisher.publish(name, world.poorer(name, stand_ins.published[name], tmp_path / "poorer"))
+    cfg = config(name)
+    fetch.prepare(cfg)
+    with pytest.raises(BadInput, match="is required"):
+        verify.verify(cfg)
+
+
+def test_what_is_not_there_or_another_file_is_refused(config, publisher, stand_ins):
+    publisher.publish("resnet18", stand_ins.published["resnet18"], others=True)
+    with pytest.raises(WrongFile, match="its sha256 is"):
+        fetch.prepare(config("resnet18"))
+    publisher.publish("resnet18_npid", stand_ins.published["resnet18"])
+    with pytest.raises(WrongFile, match="the file"):
+        fetch.prepare(config("resnet18_npid"))
+    publisher.withdraw("resnet18_npid")
+    with pytest.raises(Unavailable, match=r"404.*404"):
+        fetch.prepare(config("resnet18_npid"))
+
+
+def test_every_layout_of_imagenet_has_the_same_pictures(stand_ins):
+    first, *others = (
+        index.table(ImageNet(str(root))).drop(columns="image")
+        for root in stand_ins.imagenet.values()
+    )
+    assert len(first) == 16 and first["x0"].notna().all()
+    assert len(others) == 2 and all(first.equals(other) for other in others)
+
+
+def test_the_birds_come_through_a_redirection(config, publisher):
+    cfg = config("resnet18")
+    cub.prepare(cfg.cub, quiet=True, instead=published.read(cfg.fetch.published))
+    found = cub.table(Path(cfg.cub.root))
+    parts = found.groupby("few_shot")["class"].nunique()
+    assert len(found) == 58 and parts["novel"] >= 5 and parts["base"] >= 5
+    assert found["retrieval"].nunique() == 2
+    assert any(path.startswith("/signed/") for path, _ in publisher.requests)
+
+
+@pytest.mark.parametrize("name", ["resnet50_cbam", "resnet50_bam"])
+def test_a_checkpoint_of_a_network_in_parallel(tmp_path, name):
+    network = models.create(name)
+    path = world.write(network, name, tmp_path / "w.pth")
+    head = path.read_bytes()[: formats.HEAD]
+    assert b"ctorch.cuda\nFloatStorage" in head and b"module.conv1.weight" in head
+    assert b"num_batches_tracked" not in head and not head.startswith(b"PK")
+    found = models.create(name, path).state_dict()
+    assert all(torch.equal(found[key], value) for key, value in network.state_dict().items())
+
+
+def test_vissls_dictionary_is_read_and_lacks_the_bank(tmp_path):
+    network = models.create("resnet50_npid")
+    path = formats.vissl(network, tmp_path / "vissl.torch")
+    assert torch.equal(models.create("resnet50_npid", path).fc.weight, network.fc.weight)
+    with pytest.raises(BadInput):
+        models.memory_bank(path)
+
+
+def test_the_pages_commands_are_what_is_rehearsed():
+    assert "make figures" in commands() and len(commands()) == 4
+    assert all("--" not in line.split()[0] and "#" not in line for line in commands())
+
+
+def test_what_is_shorter_is_a_setting_that_there_is(tmp_path):
+    for name, key, value in SHORTER:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text((CONF.parent / name).read_text())
+        Workplace.set(SimpleNamespace(folder=tmp_path), name, key, value)
+        assert (tmp_path / name).read_text() != (CONF.parent / name).read_text()
+
+
+def test_a_first_day_from_a_stage_on_and_back(tmp_path):
+    """A fault leaves the workplace as it was, and hides what was made from what follows it."""
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text("[core]\n    analytics = false\n    no_scm = true\n")
+    (tmp_path / "dvc.yaml").write_text(
+        "stages:\n"
+        "  a: {cmd: echo 1 > a, outs: [a]}\n"
+        "  figure:\n    foreach: [fig01]\n"
+        "    do: {cmd: cat a > b, deps: [a], outs: [{b: {cache: false}}]}\n"
+        "  other: {cmd: echo 2 > c, outs: [c]}\n"
+    )
+    place = SimpleNamespace(folder=tmp_path)
+
+    def repro():
+        command = (sys.executable, "-m", "dvc", "repro", "--quiet")
+        subprocess.run(command, cwd=tmp_path, check=True)
+
+    repro()
+    before = {name: (tmp_path / name).read_text() for name in ("a", "b", "c", "dvc.lock")}
+    with undone(place, "a", ["fresh", "c"]) as figures:
+        assert figures == ["fig01"]
+        assert not any((tmp_path / name).exists() for name in "abc")
+        (tmp_path / "dvc.yaml").write_text(
+            (tmp_path / "dvc.yaml").read_text().replace("echo 1", "echo 3")
+        )
+        repro()
+        assert (tmp_path / "b").read_text() == "3\n"
+    assert {name: (tmp_path / name).read_text() for name in before} == before
+
+
+def test_the_page_tells_everything():
+    ran = Ran("make figures", 0, "", 60.0, 50.0, {"fetch@resnet18": 3.25})
+    fault = Fault("resnet18", "missing", "fetch@resnet18", lambda: None)
+    came = Came(fault, "it answered 404", ["fig01", "fig12"], ["fig01", "fig12"], True, 30.0)
+    text = page.text(Day([ran], ["fig05", "index.html"]), {"flat": True}, [came], 9.0, 60)
+    assert "| `fetch@resnet18` | 3.2 |" in text
+    assert "| resnet18 | missing | 1, 12 | drawn | 30 |" in text
+    assert "**resnet18, missing**: it answered 404" in text
+    assert came.as_expected and not Came(fault, "", [], [], True, 1.0).as_expected
+    assert sentence("Running stage 'a':\n> a\nIt is gone.\nERROR: failed to reproduce 'a'") == (
+        "It is gone."
+    )
