@@ -24,12 +24,13 @@ from naflow.cascade import NAFlow
 from naflow.cli import pictures
 from naflow.cli.files import need, shown
 from naflow.cli.labels import classes_called
-from naflow.cli.photos import PhotoFile, normalised, square
+from naflow.cli.photos import PhotoFile, square
 from naflow.cli.question import Question, Target
 from naflow.errors import BadInput
 from naflow.explainer import Explainer
 from naflow.explainers import SGLRP, GradCAM
 from naflow.models.imagenet import class_names
+from naflow.models.preprocessing import normalised
 from naflow.scores import ClassLogit
 
 NETWORK = "efficientnet_lite0"
@@ -111,7 +112,7 @@ def draw(network: nn.Module, folder: Path, quiet: bool = False) -> Path:
 def photograph(name: str) -> np.ndarray:
     """The largest square in the middle of a photograph, (224, 224, 3) uint8."""
     path = PHOTOGRAPHS[name].path
-    return square(PhotoFile(path, path.read_bytes()), models.card(NETWORK).input.size)
+    return square(PhotoFile(path, path.read_bytes()), models.card(NETWORK).input)
 
 
 def caption(network: nn.Module, images: Mapping[str, np.ndarray]) -> str:

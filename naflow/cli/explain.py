@@ -72,7 +72,8 @@ def _head(
         "device": asked.device.type,
         "input": {
             "size": asked.input.size,
-            "cut": "the largest square in the middle",
+            "cut": asked.input.cut,
+            "resample": asked.input.resample,
             "mean": asked.input.mean,
             "std": asked.input.std,
         },

@@ -91,7 +91,7 @@ class Run:
 
     def _decoded(self, file: PhotoFile) -> _Photo | None:
         try:
-            return _Photo(file, square(file, self.asked.input.size))
+            return _Photo(file, square(file, self.asked.input))
         except BadInput as error:
             self.manifest.failed.append(str(error))
             return None
