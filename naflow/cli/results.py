@@ -15,7 +15,7 @@ from naflow.atomic import replacing
 from naflow.cli import pictures
 from naflow.cli.files import sha256
 from naflow.flow import Flow
-from naflow.scores import ClassContrast, ClassLogit, Score
+from naflow.scores import ClassContrast, ClassLogit, Score, class_logits
 
 _TOP = 5
 
@@ -42,7 +42,7 @@ class Result:
         """The most probable classes, the most probable first; [] for an embedding."""
         if self.flow.prediction is None:
             return []
-        confidence = self.flow.output[self.row].softmax(0).cpu()
+        confidence = self._confidence.cpu()
         order = confidence.argsort(descending=True, stable=True)[:_TOP]
         return [self._class(int(i)) | {"confidence": rounded(confidence[i])} for i in order]
 
@@ -52,11 +52,15 @@ class Result:
         if not isinstance(self.score, (ClassLogit, ClassContrast)):
             return found
         chosen = self.score.index
-        index = chosen if isinstance(chosen, int) else int(self.flow.output[self.row].argmax())
+        index = chosen if isinstance(chosen, int) else int(self._confidence.argmax())
         if isinstance(chosen, list):
             index = chosen[self.row]
-        confidence = self.flow.output[self.row].softmax(0)[index]
-        return self._class(index) | {"confidence": rounded(confidence)} | found
+        return self._class(index) | {"confidence": rounded(self._confidence[index])} | found
+
+    @property
+    def _confidence(self) -> Tensor:
+        """The probability of each class."""
+        return class_logits(self.flow.output)[self.row].softmax(0)
 
     def _class(self, index: int) -> dict[str, Any]:
         return {"index": index, "name": self.classes[index] if self.classes else None}

@@ -88,7 +88,10 @@ def _config(path: Path, repository: Repository) -> Any:
 def _loaded(weights: Path, repository: Repository) -> nn.Module:
     """The network with its own weights, every one of them."""
     from transformers import AutoModelForImageClassification
+    from transformers.utils import logging
 
+    bar = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
     try:
         network, told = AutoModelForImageClassification.from_pretrained(
             weights.parent,
@@ -100,6 +103,9 @@ def _loaded(weights: Path, repository: Repository) -> nn.Module:
     except Exception as error:  # a damaged or hostile file can raise anything
         reason = str(error).partition("\n")[0][:300]
         raise BadInput(f"{weights} cannot be loaded by transformers ({reason}).") from None
+    finally:
+        if bar:
+            logging.enable_progress_bar()
     lacking = sorted(map(str, told["missing_keys"])) + sorted(map(str, told["mismatched_keys"]))
     if lacking:
         raise BadInput(
