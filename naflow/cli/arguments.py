@@ -44,6 +44,7 @@ def _demo(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--out", type=Path, default=Path("naflow-demo"), help="folder for flow.png (naflow-demo)"
     )
+    command.add_argument("--no-open", action="store_true", help="open no page in a browser")
     command.add_argument("--quiet", action="store_true", help="say nothing but where it lies")
 
 
@@ -92,6 +93,7 @@ def _explain(command: argparse.ArgumentParser) -> None:
         default=Path("maps"),
         help="folder for pictures, maps and manifest.json (default: maps)",
     )
+    add("--open", action="store_true", help="open a page of the photos, and explain more there")
     add("--quiet", action="store_true", help="say nothing but what went wrong")
 
 

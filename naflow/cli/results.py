@@ -79,14 +79,17 @@ class Result:
             for layer, stats in self.flow.stats.items()
         }
 
-    def told(self) -> str:
-        """The most probable classes and the colours, as they stand below a picture."""
+    def predicted(self) -> str:
+        """The most probable classes in words, "" for an embedding."""
         found = [
             f"{one['name'] or 'class ' + str(one['index'])} {one['confidence']:.1%}"
             for one in self.predictions()
         ]
-        predicted = f"Predicted: {', '.join(found)}.\n" if found else ""
-        return predicted + plot.CONVENTION
+        return f"Predicted: {', '.join(found)}." if found else ""
+
+    def told(self) -> str:
+        """The most probable classes and the colours, as they stand below a picture."""
+        return "\n".join(filter(None, (self.predicted(), plot.CONVENTION)))
 
     def overlays(self) -> dict[str, np.ndarray]:
         """Each layer's map over the photo, (H, W, 3) in [0, 1]."""

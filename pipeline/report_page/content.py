@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from naflow import plot
 from naflow.errors import BadInput
+from naflow.page import appearance
 from pipeline.explanations.cases import Case
 from pipeline.explanations.maps import Maps
 from pipeline.judging.selection import Selection
-from pipeline.report_page import encoded, figures, models
+from pipeline.report_page import figures, models
 from pipeline.report_page.photographs import Photographs
 
 
@@ -46,9 +46,8 @@ def of(
         "evaluated": evaluated,
         "absent": absent or {},
         "photographs": photographs.addresses,
-        "colours": encoded.colours(),
-        "scale": {"finest": plot.FINEST, "top": plot.TOP},
         "all": not selections,
+        **appearance(),
     }
 
 

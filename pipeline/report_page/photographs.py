@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from naflow.page import encoded
 from pipeline.explanations import recorded
 from pipeline.pictures.labels import spoken
 from pipeline.pictures.pixels import read
-from pipeline.report_page import encoded
 
 
 class Photographs:

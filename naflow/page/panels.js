@@ -13,7 +13,7 @@ function buildPanels(rows, methods, point) {
       element("div", { class: "panels", style: `--panels: ${methods.length + 1}` },
         element("figure", {},
           element("div", { class: "frame" },
-            element("img", { src: row.address, alt: `Photograph ${row.id}, class ${row.picture.label}` })),
+            element("img", { src: row.address, alt: `Photograph ${row.id}` + (row.picture.label == null ? "" : `, class ${row.picture.label}`) })),
           element("figcaption", {}, element("strong", {}, "Photograph"))),
         row.flows.size ? row.panels.map(({ figure }) => figure) : ""));
   }));

@@ -2,6 +2,7 @@
 
 /** Class and decision of a picture. */
 function decisionOf({ picture, one, reference }) {
+  if (one?.told) return one.told;
   if (one?.prediction != null) {
     const verdict = one.prediction === picture.label ? "right" : "wrong";
     return `class ${picture.label}; predicted ${one.prediction} (${verdict}), `
@@ -142,7 +143,7 @@ function nested(numbers) {
 function tellMade({ name, size, seed, weights, methods }) {
   byId("made").replaceChildren(
     element("strong", {}, name), `, shown ${size} × ${size} pixels; methods: `
-    + `${listed(methods.map((method) => method.name))}; seed ${seed}; weights `,
+    + `${listed(methods.map((method) => method.name))}; ${seed == null ? "" : `seed ${seed}; `}weights `,
     element("code", { title: weights }, weights.slice(0, 12)), ". ",
     content.all ? "All pictures that were explained are here."
       : "Only the pictures of the figures are here; report.all=true keeps all that were explained.");
