@@ -11,6 +11,7 @@ from naflow.page import encoded
 SCRIPTS = (
     *("elements", "view", "colour", "panels", "strip", "words", "controls", "dropped", "page"),
 )
+SERVED = ("served", *SCRIPTS)  # of a page behind which a process explains photographs
 _ADVICE = (
     "A page of the disk runs no network. `naflow demo` opens one on which photographs can be "
     "dropped, and `naflow explain PHOTO --open` one of any network."
@@ -19,10 +20,11 @@ _ADVICE = (
 
 def html(content: dict) -> str:
     """The whole page as one file. `content` stands in it as JSON in which no tag can begin."""
-    scripts = "\n".join(_part(f"{name}.js") for name in SCRIPTS)
+    names = SERVED if content["explains"] else SCRIPTS
+    scripts = "\n".join(_part(f"{name}.js") for name in names)
     told = json.dumps(content, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     page = _part("page.html").replace("/* page.css */", _part("page.css"))
-    if content["explains"]:  # by the process that serves the page
+    if content["explains"]:
         page = page.replace("script-src", "connect-src 'self'; script-src")
     # Last, so that nothing is looked for inside the content.
     return page.replace("/* scripts */", scripts).replace("/* content */", told)

@@ -1,4 +1,5 @@
-// A photograph of one's own, dropped on the page or chosen: the process that serves the page explains it.
+// A photograph of one's own, dropped on the page or chosen: the process that serves the page explains it
+// (served.js); a page of the disk says which process does.
 
 /** Takes photographs; `show(names)` is called for each that was explained. */
 function takePhotographs(show) {
@@ -30,7 +31,8 @@ async function explainAll(files, show) {
     say(`Explaining ${file.name} …`);
     const answer = await explained(file);
     if (answer.error) {
-      troubles.push(`${file.name}: ${answer.error}`);
+      const named = answer.error.includes(file.name);
+      troubles.push(named ? answer.error : `${file.name}: ${answer.error}`);
       continue;
     }
     await show(added(answer));
@@ -38,16 +40,6 @@ async function explainAll(files, show) {
   byId("trouble").textContent = troubles.join(" ");
   byId("trouble").hidden = !troubles.length;
   if (troubles.length && view) step(view.at);
-}
-
-/** What the process behind the page says of a file: a picture and its flows, or an error. */
-async function explained(file) {
-  try {
-    const address = `explain?name=${encodeURIComponent(file.name)}`;
-    return await (await fetch(address, { method: "POST", body: file })).json();
-  } catch {
-    return { error: "the process behind this page has ended. Start it again, and use its new page." };
-  }
 }
 
 /** Adds an explained picture to the content, in the place of one of the same name. */

@@ -8,6 +8,7 @@ import http.client
 import json
 import re
 import shutil
+import signal
 import webbrowser
 import zlib
 from collections.abc import Callable
@@ -97,6 +98,7 @@ def browsing(monkeypatch: pytest.MonkeyPatch, visit: Callable[[str], None]) -> l
         return True
 
     monkeypatch.setattr(webbrowser, "open", opened)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     return failed
 
 
