@@ -15,9 +15,9 @@ from omegaconf import DictConfig
 
 from naflow import models
 from naflow.cli.demo import NETWORK, draw, photograph
-from naflow.cli.photos import normalised
 from naflow.errors import BadInput
 from naflow.models.imagenet import class_names
+from naflow.models.preprocessing import normalised
 from pipeline.app import stage
 from pipeline.atomic import write_json
 

@@ -22,9 +22,9 @@ from naflow import NAFlow, explainers, models, plot
 from naflow.atomic import replacing
 from naflow.cli import pictures
 from naflow.cli.demo import NETWORK, PHOTOGRAPHS, photograph
-from naflow.cli.photos import normalised
 from naflow.explainer import Explainer
 from naflow.models.imagenet import class_names
+from naflow.models.preprocessing import normalised
 from naflow.scores import ClassLogit
 from pipeline.app import stage
 

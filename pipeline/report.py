@@ -20,6 +20,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from naflow.errors import BadInput
+from naflow.page import html
 from pipeline import profile
 from pipeline.app import stage
 from pipeline.atomic import replacing
@@ -27,7 +28,7 @@ from pipeline.explanations import maps
 from pipeline.explanations.maps import Maps
 from pipeline.judging import selection
 from pipeline.judging.selection import Selection
-from pipeline.report_page import content, html
+from pipeline.report_page import content
 from pipeline.report_page.real import real
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,9 @@ from naflow.errors import BadInput
 from naflow.inverses.config import PRESETS
 
 _MODEL = (
-    "a name of `naflow models`, torchvision:NAME, or package.module:factory of your own, which is "
-    "imported, last of all from the current folder, and called: its code runs"
+    "a name of `naflow models`, torchvision:NAME, timm:NAME, hf:owner/name, or "
+    "package.module:factory of your own, which is imported, last of all from the current folder, "
+    "and called: its code runs"
 )
 _LARGEST = 1 << 14  # pixels a side
 
@@ -43,6 +44,7 @@ def _demo(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--out", type=Path, default=Path("naflow-demo"), help="folder for flow.png (naflow-demo)"
     )
+    command.add_argument("--no-open", action="store_true", help="open no page in a browser")
     command.add_argument("--quiet", action="store_true", help="say nothing but where it lies")
 
 
@@ -60,7 +62,7 @@ def _explain(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("photos", nargs="+", type=Path, help="pictures, or folders of pictures")
     add("--model", default="efficientnet_lite0", help=f"{_MODEL} (default: efficientnet_lite0)")
-    add("--weights", type=Path, help="a published checkpoint, a state dict, or .safetensors")
+    add("--weights", type=Path, help="your own checkpoint, read as data (default: the published)")
     add("--random-weights", action="store_true", help="do without weights, to try things out")
     add("--labels", type=Path, help="a text file, one class name a line")
     add("--method", nargs="+", default=["naflow"], help=f"some of {', '.join(NAMES)}")
@@ -91,6 +93,7 @@ def _explain(command: argparse.ArgumentParser) -> None:
         default=Path("maps"),
         help="folder for pictures, maps and manifest.json (default: maps)",
     )
+    add("--open", action="store_true", help="open a page of the photos, and explain more there")
     add("--quiet", action="store_true", help="say nothing but what went wrong")
 
 

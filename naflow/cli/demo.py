@@ -1,4 +1,5 @@
-"""`naflow demo`: a published network on photographs that come with it, in one picture.
+"""`naflow demo`: a published network on photographs that come with it, in one picture and on
+a page.
 
 A cat under three methods, and a cat and a cup of coffee side by side, asked for either. Network and
 photographs are two packages (the extra demo); nothing is downloaded.
@@ -20,16 +21,21 @@ from torch import nn
 
 from naflow import models, plot
 from naflow.atomic import replacing
-from naflow.cli import pictures
+from naflow.cli import page, pictures
 from naflow.cli.files import need, shown
 from naflow.cli.labels import classes_called
-from naflow.cli.photos import PhotoFile, normalised, square
+from naflow.cli.layers import Layers
+from naflow.cli.photos import PhotoFile, square
 from naflow.cli.question import Question, Target
+from naflow.cli.results import Result
 from naflow.errors import BadInput
 from naflow.explainer import Explainer
 from naflow.methods import METHODS as NAMED
 from naflow.methods import label
 from naflow.models.imagenet import class_names
+from naflow.models.origins import origin
+from naflow.models.preprocessing import normalised
+from naflow.models.pretrained import trained
 from naflow.scores import ClassLogit
 
 NETWORK = "efficientnet_lite0"
@@ -69,11 +75,27 @@ PHOTOGRAPHS = {
 
 
 def demo(arguments: Namespace) -> int:
-    """Draw the picture into a folder, and say where it lies."""
+    """Draw the picture and a page into a folder, say where they lie, and open the page."""
     need("PIL", "matplotlib", "torchvision", extra="demo")
-    network = models.create(NETWORK, models.installed(NETWORK))
+    network, weights = trained(origin(NETWORK))
     path = draw(network, arguments.out, quiet=arguments.quiet)
     sys.stdout.write(f"{shown(path.absolute())}\n")
+    methods = {name: method(network) for name, method in METHODS.items()}
+
+    def results(file: PhotoFile) -> dict[str, Result]:
+        return {name: _result(one, file) for name, one in methods.items()}
+
+    photos = {
+        name: results(PhotoFile(PHOTOGRAPHS[name].path, PHOTOGRAPHS[name].path.read_bytes()))
+        for name in ("cat", "coffee")
+    }
+    told = page.content(NETWORK, {"sha256": weights.sha256}, photos)
+    path = arguments.out / "index.html"
+    page.write(path, told)
+    sys.stdout.write(f"{shown(path.absolute())}\n")
+    sys.stdout.flush()
+    if not arguments.no_open:
+        page.opened(path, told, results)
     return 0
 
 
@@ -110,7 +132,7 @@ def draw(network: nn.Module, folder: Path, quiet: bool = False) -> Path:
 def photograph(name: str) -> np.ndarray:
     """The largest square in the middle of a photograph, (224, 224, 3) uint8."""
     path = PHOTOGRAPHS[name].path
-    return square(PhotoFile(path, path.read_bytes()), models.card(NETWORK).input.size)
+    return square(PhotoFile(path, path.read_bytes()), models.card(NETWORK).input)
 
 
 def caption(network: nn.Module, images: Mapping[str, np.ndarray]) -> str:
@@ -140,6 +162,13 @@ def _maps(
         score = Question("", target, contrasted=True).score(explainer, network, images)
     flow = explainer(images, score)
     return {layer: flow[layer][0].cpu().numpy() for layer in flow.blocks}
+
+
+def _result(explainer: Explainer, file: PhotoFile) -> Result:
+    """A photograph explained by the class predicted, block by block."""
+    seen = square(file, models.card(NETWORK).input)
+    flow = Layers(None, blocks=True).flow(explainer, _input(seen), ClassLogit())
+    return Result(flow, 0, seen, ClassLogit(), class_names())
 
 
 def _input(image: np.ndarray) -> torch.Tensor:

@@ -7,6 +7,7 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,17 +15,21 @@ import torch
 from naflow import __version__
 from naflow.atomic import locked
 from naflow.cascade import NAFlow
-from naflow.cli.files import need, sha256
+from naflow.cli import page
+from naflow.cli.files import need, sha256, shown
 from naflow.cli.layers import Layers, chosen
 from naflow.cli.manifest import NAME, Manifest
 from naflow.cli.methods import explainers
-from naflow.cli.photos import photo_paths
+from naflow.cli.photos import PhotoFile, photo_paths
 from naflow.cli.progress import Progress
 from naflow.cli.question import questions
 from naflow.cli.run import Run
 from naflow.cli.subject import Subject, subject
+from naflow.errors import BadInput, NotFinite
 from naflow.explainer import Explainer
 from naflow.scores import ChannelContribution, ClassLogit
+
+_OPENED = 20  # photos on the page that --open shows
 
 
 def explain(arguments: Namespace) -> int:
@@ -43,10 +48,26 @@ def explain(arguments: Namespace) -> int:
         manifest = Manifest(arguments.out, _head(arguments, asked, methods, list(asking), drawn))
         run = Run(asked, methods, asking, drawn, manifest, progress)
         run.all(paths, arguments.batch)
+    if arguments.open:
+        _open(run, paths)
     if manifest.failed:
         failed = "\n  ".join(manifest.failed)
         sys.stderr.write(f"naflow: not everything could be explained:\n  {failed}\n")
     return 1 if manifest.failed else 0
+
+
+def _open(run: Run, paths: Sequence[Path]) -> None:
+    """The page of the photos, the first few, in a browser; more can be dropped on it."""
+    photos = {}
+    for path in paths[:_OPENED]:
+        try:
+            photos[shown(path)] = run.of_photo(PhotoFile.read(path))
+        except (BadInput, NotFinite):
+            continue  # the run has said so
+    if photos:
+        told = run.page(photos)
+        page.write(run.manifest.folder / "index.html", told)
+        page.opened(run.manifest.folder / "index.html", told, run.of_photo)
 
 
 def _known_layers(asked: Subject) -> list[str]:
@@ -72,7 +93,8 @@ def _head(
         "device": asked.device.type,
         "input": {
             "size": asked.input.size,
-            "cut": "the largest square in the middle",
+            "cut": asked.input.cut,
+            "resample": asked.input.resample,
             "mean": asked.input.mean,
             "std": asked.input.std,
         },

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from naflow import raster
 from naflow.cli.files import shown
 from naflow.errors import BadInput
+from naflow.models import Input
+from naflow.models.preprocessing import pixels
 
 _STEM = 120  # bytes of a name that stand in its folder's: file systems take 255
 _DIGITS = 32  # of the hash: 128 bits, so that nobody can make two pictures share a folder
@@ -67,20 +67,9 @@ def photo_paths(given: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def square(file: PhotoFile, size: int) -> np.ndarray:
-    """The largest square in the middle of the upright photo, (size, size, 3) uint8 RGB.
+def square(file: PhotoFile, wanted: Input) -> np.ndarray:
+    """What a network sees of the upright photo, (size, size, 3) uint8 RGB.
 
     Raises BadInput, naming the photo, for one that cannot be read as a picture (naflow.raster).
     """
-    image = raster.rgb(file.content, shown(file.path))
-    side, (width, height) = min(image.size), image.size
-    left, top = (width - side) / 2, (height - side) / 2
-    return raster.cut(image, (left, top, left + side, top + side), size)
-
-
-def normalised(
-    squares: Iterable[np.ndarray], mean: Sequence[float], std: Sequence[float]
-) -> Tensor:
-    """Squares (H, W, 3) uint8 as a network's input (B, 3, H, W): (x / 255 - mean) / std."""
-    images = torch.from_numpy(np.stack(list(squares))).permute(0, 3, 1, 2)
-    return raster.normalised(images, mean, std).contiguous()
+    return pixels(raster.rgb(file.content, shown(file.path)), wanted)

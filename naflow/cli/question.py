@@ -13,7 +13,7 @@ from naflow.cascade import NAFlow
 from naflow.explainer import Explainer
 from naflow.explainers import CFCAM, CLRP, SGLRP
 from naflow.run.preserve import preserved
-from naflow.scores import ClassContrast, ClassLogit, Score
+from naflow.scores import ClassContrast, ClassLogit, Score, class_logits
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Question:
         index: int | list[int] = self.target.classes[0]
         if len(self.target.classes) > 1:
             with preserved(network), torch.no_grad():
-                logits = network(images)[:, list(self.target.classes)]
+                logits = class_logits(network(images))[:, list(self.target.classes)]
             index = [self.target.classes[place] for place in logits.argmax(1).tolist()]
         contrast = self.contrasted and not _contrasts(explainer)
         return ClassContrast(index) if contrast else ClassLogit(index)

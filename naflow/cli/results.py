@@ -15,7 +15,7 @@ from naflow.atomic import replacing
 from naflow.cli import pictures
 from naflow.cli.files import sha256
 from naflow.flow import Flow
-from naflow.scores import ClassContrast, ClassLogit, Score
+from naflow.scores import ClassContrast, ClassLogit, Score, class_logits
 
 _TOP = 5
 
@@ -42,7 +42,7 @@ class Result:
         """The most probable classes, the most probable first; [] for an embedding."""
         if self.flow.prediction is None:
             return []
-        confidence = self.flow.output[self.row].softmax(0).cpu()
+        confidence = self._confidence.cpu()
         order = confidence.argsort(descending=True, stable=True)[:_TOP]
         return [self._class(int(i)) | {"confidence": rounded(confidence[i])} for i in order]
 
@@ -52,11 +52,15 @@ class Result:
         if not isinstance(self.score, (ClassLogit, ClassContrast)):
             return found
         chosen = self.score.index
-        index = chosen if isinstance(chosen, int) else int(self.flow.output[self.row].argmax())
+        index = chosen if isinstance(chosen, int) else int(self._confidence.argmax())
         if isinstance(chosen, list):
             index = chosen[self.row]
-        confidence = self.flow.output[self.row].softmax(0)[index]
-        return self._class(index) | {"confidence": rounded(confidence)} | found
+        return self._class(index) | {"confidence": rounded(self._confidence[index])} | found
+
+    @property
+    def _confidence(self) -> Tensor:
+        """The probability of each class."""
+        return class_logits(self.flow.output)[self.row].softmax(0)
 
     def _class(self, index: int) -> dict[str, Any]:
         return {"index": index, "name": self.classes[index] if self.classes else None}
@@ -75,14 +79,17 @@ class Result:
             for layer, stats in self.flow.stats.items()
         }
 
-    def told(self) -> str:
-        """The most probable classes and the colours, as they stand below a picture."""
+    def predicted(self) -> str:
+        """The most probable classes in words, "" for an embedding."""
         found = [
             f"{one['name'] or 'class ' + str(one['index'])} {one['confidence']:.1%}"
             for one in self.predictions()
         ]
-        predicted = f"Predicted: {', '.join(found)}.\n" if found else ""
-        return predicted + plot.CONVENTION
+        return f"Predicted: {', '.join(found)}." if found else ""
+
+    def told(self) -> str:
+        """The most probable classes and the colours, as they stand below a picture."""
+        return "\n".join(filter(None, (self.predicted(), plot.CONVENTION)))
 
     def overlays(self) -> dict[str, np.ndarray]:
         """Each layer's map over the photo, (H, W, 3) in [0, 1]."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from naflow.atomic import replacing
-from naflow.cli import pictures
+from naflow.cli import page, pictures
 from naflow.cli.files import sha256, shown
 from naflow.cli.layers import Layers
 from naflow.cli.manifest import Manifest
@@ -91,28 +91,40 @@ class Run:
 
     def _decoded(self, file: PhotoFile) -> _Photo | None:
         try:
-            return _Photo(file, square(file, self.asked.input.size))
+            return _Photo(file, square(file, self.asked.input))
         except BadInput as error:
             self.manifest.failed.append(str(error))
             return None
 
     def _explained(self, name: str, photos: Sequence[_Photo]) -> list[tuple[_Photo, Result]]:
         """Each photo's result. One that cannot be explained does not take the others with it."""
-        images = self.asked.images([photo.square for photo in photos])
-        question, classes = self.questions[name], self.asked.classes
-        explainer = self.methods[question.method]
-        score = question.score(explainer, self.asked.network, images) or self.asked.score
         try:
-            flow = self.layers.flow(explainer, images, score)
+            return self._asked(name, photos)
         except (BadInput, NotFinite) as error:
             if len(photos) > 1:
                 return [pair for photo in photos for pair in self._explained(name, [photo])]
             self.manifest.failed.append(f"{shown(photos[0].file.path)}, {name}: {error}")
             return []
+
+    def _asked(self, name: str, photos: Sequence[_Photo]) -> list[tuple[_Photo, Result]]:
+        """Each photo's result. Raises as the explainer does."""
+        images = self.asked.images([photo.square for photo in photos])
+        question = self.questions[name]
+        explainer = self.methods[question.method]
+        score = question.score(explainer, self.asked.network, images) or self.asked.score
+        flow = self.layers.flow(explainer, images, score)
         return [
-            (photo, Result(flow, row, photo.square, score, classes))
+            (photo, Result(flow, row, photo.square, score, self.asked.classes))
             for row, photo in enumerate(photos)
         ]
+
+    def of_photo(self, file: PhotoFile) -> dict[str, Result]:
+        """Every question answered for one photo, which leaves nothing on the disk.
+
+        Raises BadInput for what is no photo, and as the explainers do.
+        """
+        photo = _Photo(file, square(file, self.asked.input))
+        return {name: self._asked(name, [photo])[0][1] for name in self.questions}
 
     def _keep(self, photo: _Photo, results: Mapping[str, Result]) -> None:
         """Write a photo's files, then its entry: an entry stands for files that are there."""
@@ -131,9 +143,17 @@ class Run:
                 files = entry["methods"][of_method[-1]]["files"]
                 files[path] = sha256(self.manifest.folder / path)
         if results:
+            path = f"{file.key}/index.html"
+            page.write(self.manifest.folder / path, self.page({file.path.name: results}))
+            files = entry["methods"][list(results)[-1]]["files"]
+            files[path] = sha256(self.manifest.folder / path)
             self.manifest.photos[file.key] = entry
             said = ": " + ", ".join(dict.fromkeys(_said(one) for one in results.values()))
             self.progress.say(f"{entry['file']}{said} -> {shown(self.manifest.folder / file.key)}")
+
+    def page(self, photos: Mapping[str, Mapping[str, Result]]) -> dict[str, Any]:
+        """What a page shows of these photos, by their names."""
+        return page.content(self.manifest.head["settings"]["model"], self.asked.weights, photos)
 
     def _rows(self, path: str, results: Sequence[Result]) -> None:
         """One picture of one method, a row for each class that it was asked for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +15,14 @@ from naflow.cli import photos
 from naflow.cli.files import reason, sha256, shown
 from naflow.cli.labels import class_names, read, targets
 from naflow.cli.question import Target
-from naflow.cli.sources import ANY, Source, fingerprint, source
-from naflow.errors import BadInput
+from naflow.cli.sources import ANY, fingerprint, is_own, source
+from naflow.errors import BadInput, printable
 from naflow.models import Input
+from naflow.models.origins import Origin
+from naflow.models.preprocessing import normalised
+from naflow.models.pretrained import trained
 from naflow.run.preserve import preserved
-from naflow.scores import ChannelContribution, ClassLogit, Score
+from naflow.scores import ChannelContribution, ClassLogit, Score, output_tensor
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Subject:
     """A network on its device, pixels as it wants them, and what is asked of it.
 
     weights  the file's name (None: none given) and the sha256 of its content; without a file, of
-             the numbers that the network has
+             the numbers that the network has; of published ones also their address and licence
     classes  class names in order, None where none are known
     targets  the classes asked for, where they are not one that the score names
     """
@@ -42,7 +45,7 @@ class Subject:
 
     def images(self, squares: list[np.ndarray]) -> Tensor:
         """Squares (H, W, 3) uint8 as the network's input (B, 3, H, W), on its device."""
-        return photos.normalised(squares, self.input.mean, self.input.std).to(self.device)
+        return normalised(squares, self.input.mean, self.input.std).to(self.device)
 
 
 def subject(arguments: Namespace) -> Subject:
@@ -55,24 +58,49 @@ def subject(arguments: Namespace) -> Subject:
     wanted = input_of(origin, arguments)
     _check_weights(arguments, origin)
     labels = None if arguments.labels is None else read(arguments.labels)
-    file = arguments.weights or (None if arguments.random_weights else origin.published())
-    network = origin.network(file, len(labels) if labels else None).to(device)
-    weights: dict[str, str | None] = {"file": None, "sha256": fingerprint(network)}
-    if file is not None:
-        weights = {"file": shown(Path(file.name)), "sha256": sha256(file)}
-    probe = _probe(arguments.reference, wanted.size)
-    output = _output(network, photos.normalised([probe], wanted.mean, wanted.std).to(device))
+    network, weights = _network(arguments, origin, len(labels) if labels else None)
+    network = network.to(device)
+    probe = _probe(arguments.reference, wanted)
+    output = _output(network, normalised([probe], wanted.mean, wanted.std).to(device))
     if arguments.reference is not None:
         return Subject(network, wanted, ChannelContribution(output), weights, None, device)
     count = _classes(output, origin, arguments.model)
-    names = class_names(labels, arguments.weights, origin.categories, count)
+    names = class_names(labels, arguments.weights, origin.classes, count)
     asked = targets(arguments.target or (), names, count)
     if len(asked) == 1 and len(asked[0].classes) == 1:
         return Subject(network, wanted, ClassLogit(asked[0].classes[0]), weights, names, device)
     return Subject(network, wanted, ClassLogit(), weights, names, device, asked)
 
 
-def input_of(origin: Source, arguments: Namespace) -> Input:
+def _network(
+    arguments: Namespace, origin: Origin, classes: int | None
+) -> tuple[nn.Module, dict[str, str | None]]:
+    """The network, and what the manifest says of its weights. Where they were downloaded now, that
+    is said with hash and licence."""
+    file = arguments.weights
+    if file is not None:
+        told = {"file": shown(Path(file.name)), "sha256": sha256(file)}
+        return origin.network(file, classes), told
+    if origin.published is None or arguments.random_weights:
+        network = origin.network(None, classes)
+        return network, {"file": None, "sha256": fingerprint(network)}
+    if classes is not None and len(origin.classes or ()) != classes:
+        raise BadInput(
+            f"--labels has {classes} names, and the published weights of {arguments.model} are of "
+            "other classes: give your own --weights, too."
+        )
+    network, found = trained(origin)
+    if not (origin.published.here or arguments.quiet):
+        sys.stderr.write(f"naflow: {printable(f'{origin.name}: {found}')}\n")
+    return network, {
+        "file": shown(Path(found.path.name)),
+        "sha256": found.sha256,
+        "address": found.address,
+        "licence": found.licence,
+    }
+
+
+def input_of(origin: Origin, arguments: Namespace) -> Input:
     """The pixels that the network wants, with what the arguments change of them.
 
     Raises BadInput for a deviation that is not positive.
@@ -81,7 +109,7 @@ def input_of(origin: Source, arguments: Namespace) -> Input:
     if not all(value > 0 for value in std):
         raise BadInput(f"--std {' '.join(map(str, std))}: three numbers above 0 are needed.")
     mean = tuple(arguments.mean or origin.input.mean)
-    return Input(arguments.size or origin.input.size, origin.input.transform, mean, std)
+    return replace(origin.input.at(arguments.size or origin.input.size), mean=mean, std=std)
 
 
 def device_called(name: str) -> torch.device:
@@ -104,7 +132,7 @@ def _check_question(arguments: Namespace) -> None:
             raise BadInput(f"--reference {arguments.reference}: there is no such photo.")
 
 
-def _check_weights(arguments: Namespace, origin: Source) -> None:
+def _check_weights(arguments: Namespace, origin: Origin) -> None:
     model = arguments.model
     if arguments.weights is not None:
         if arguments.random_weights:
@@ -113,21 +141,21 @@ def _check_weights(arguments: Namespace, origin: Source) -> None:
             raise BadInput(f"--weights {arguments.weights}: there is no such file.")
     elif arguments.random_weights:
         sys.stderr.write(f"naflow: RANDOM WEIGHTS: maps and classes of {model} mean nothing.\n")
-    elif not origin.has_weights:
+    elif origin.published is None and not is_own(model):
         known = "" if ":" in model else f" (`naflow models {model}` says where there are some)"
         raise BadInput(
             f"{model} has no weights yet: give --weights FILE{known}, or --random-weights."
         )
 
 
-def _probe(reference: Path | None, size: int) -> np.ndarray:
+def _probe(reference: Path | None, wanted: Input) -> np.ndarray:
     """The reference as a square, or a black one: the network's output is of the same shape."""
     if reference is None:
-        return np.zeros((size, size, 3), np.uint8)
-    return photos.square(photos.PhotoFile.read(reference), size)
+        return np.zeros((wanted.size, wanted.size, 3), np.uint8)
+    return photos.square(photos.PhotoFile.read(reference), wanted)
 
 
-def _classes(output: Tensor, origin: Source, model: str) -> int:
+def _classes(output: Tensor, origin: Origin, model: str) -> int:
     """The number of classes. Raises BadInput where the output is no logits (1, classes)."""
     if origin.embedding:
         raise BadInput(f"{model} gives an embedding, no classes: give --reference PHOTO.")
@@ -140,7 +168,8 @@ def _classes(output: Tensor, origin: Source, model: str) -> int:
 
 
 def _output(network: nn.Module, images: Tensor) -> Tensor:
-    """The network's answer to one image. Raises BadInput where it has none, or no tensor."""
+    """The network's answer to one image. Raises BadInput where it has none, or no tensor that is
+    explained, UnsupportedModel for a detector."""
     try:
         with preserved(network), torch.no_grad():
             output = network(images)
@@ -149,9 +178,4 @@ def _output(network: nn.Module, images: Tensor) -> Tensor:
     except ANY as error:
         shape = tuple(images.shape)
         raise BadInput(f"The network cannot take images {shape} ({reason(error)}).") from None
-    if not isinstance(output, Tensor):
-        raise BadInput(
-            f"The network returns a {type(output).__name__}, not a tensor: use the library, which "
-            "takes any callable as score."
-        )
-    return output
+    return output_tensor(output, "naflow explain")

@@ -1,15 +1,18 @@
-"""The nine networks of the NAFlow paper, EfficientNet-Lite0, and their weights.
+"""Networks and their weights: the nine of the NAFlow paper, EfficientNet-Lite0, and by their names
+those of torchvision, timm and the Hugging Face hub.
 
-Needs torchvision and safetensors.
+Needs torchvision and safetensors; timm and transformers where their networks are asked for.
 """
 
 from naflow.models.card import File, Input, ModelCard, Weights
+from naflow.models.pretrained import Pretrained, pretrained
 from naflow.models.registry import card, convert, create, installed, list_models, memory_bank, table
 
 __all__ = [
     "File",
     "Input",
     "ModelCard",
+    "Pretrained",
     "Weights",
     "card",
     "convert",
@@ -17,5 +20,6 @@ __all__ = [
     "installed",
     "list_models",
     "memory_bank",
+    "pretrained",
     "table",
 ]

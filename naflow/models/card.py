@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+Fit = Literal["square", "crop", "stretch"]
+Resample = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
 
 @dataclass(frozen=True)
 class Input:
     """Pixels as the network wants them: (RGB in [0, 1] - mean) / std, of shape (B, 3, size, size).
 
-    transform: how its authors bring a picture to that size when they measure accuracy.
+    transform  how its authors bring a picture to that size when they measure accuracy, in words
+    fit        how naflow.models.preprocessing does: `square`, the largest one in the middle;
+               `crop`, the shorter side to `resize` pixels, then the middle; `stretch`, the whole
+               picture to a square of `resize` pixels, then the middle
+    resample   how pixels are found in between
     """
 
     size: int = 224
     transform: str = "resize the shorter side to 256, crop the middle 224"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    fit: Fit = "square"
+    resize: int = 256
+    resample: Resample = "bilinear"
+
+    def at(self, size: int) -> Input:
+        """The same at another size: as much of a picture is seen."""
+        return replace(self, size=size, resize=round(self.resize * size / self.size))
+
+    @property
+    def cut(self) -> str:
+        """What is seen of a picture, in words."""
+        if self.fit == "stretch":
+            return f"stretched to {self.resize} x {self.resize} pixels, then the middle {self.size}"
+        if self.fit == "crop":
+            return f"the shorter side to {self.resize} pixels, then the middle {self.size}"
+        return "the largest square in the middle"
 
 
 @dataclass(frozen=True)
@@ -75,6 +99,11 @@ class ModelCard:
     weights: tuple[Weights, ...] = ()
     input: Input = field(default_factory=Input)
     note: str = ""
+
+    @property
+    def embedding(self) -> bool:
+        """Whether its output is no classes."""
+        return "embedding" in self.task
 
     def __str__(self) -> str:
         rows = [

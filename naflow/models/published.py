@@ -19,7 +19,7 @@ from naflow.errors import BadInput
 from naflow.models import checkpoint, lemniscate
 
 #: Where the tensors lie; a file without any of these is a state dict itself.
-_ENTRIES = ("state_dict", "model_state_dict", "model")
+_ENTRIES = ("state_dict", "model_state_dict", "model", "net")
 
 # DN4 numbers its layers in one row; blocks 1 and 2 have a pool, 3 and 4 have none.
 _DN4 = {0: "1.conv", 1: "1.bn", 4: "2.conv", 5: "2.bn", 8: "3.conv", 9: "3.bn"}

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from naflow.errors import BadInput, near_names
-from naflow.models import checkpoint, lemniscate, published
+from naflow.models import checkpoint, fit, lemniscate, published
 from naflow.models.card import ModelCard
 from naflow.models.cards import CARDS
 from naflow.models.imagenet import class_names
@@ -67,8 +67,9 @@ def _create(
     state, told = _read(path, name)
     settings = told | settings
     network = _build(name, settings)
-    _check_fit(path, name, network, state)
-    network.load_state_dict(state)
+    known = ", ".join(inspect.signature(_function(name)).parameters)
+    advice = f"Build {name} with the settings it was trained with ({known})."
+    fit.fill(network, state, path, name, advice)
     return network.eval(), settings
 
 
@@ -143,37 +144,3 @@ def _build(name: str, settings: dict[str, object]) -> nn.Module:
         told = ", ".join(f"{key}={value!r}" for key, value in settings.items())
         reason = str(error).partition("\n")[0]
         raise BadInput(f"{name} cannot be built with {told or 'its settings'}: {reason}") from None
-
-
-def _check_fit(path: Path, name: str, network: nn.Module, state: dict[str, Tensor]) -> None:
-    own = network.state_dict()
-    missing = [key for key in own if key not in state]
-    unexpected = [key for key in state if key not in own]
-    misshapen = [
-        f"{key} ({tuple(state[key].shape)}, not {tuple(own[key].shape)})"
-        for key in own
-        if key in state and state[key].shape != own[key].shape
-    ]
-    faults = (
-        _some("it lacks", missing),
-        _some("it has, beyond the model's,", unexpected),
-        _some("of another shape are", misshapen),
-    )
-    if not any(faults):
-        if broken := [key for key in own if not state[key].isfinite().all()]:
-            told = _some("NaN or infinity is in", broken)
-            raise BadInput(f"{path} holds no usable weights: {told}.")
-        return
-    if len(missing) == len(own):
-        way_out = f"It is the file of another network: create one of {', '.join(CARDS)}."
-    else:
-        settings = ", ".join(inspect.signature(_function(name)).parameters)
-        way_out = f"Build {name} with the settings it was trained with ({settings})."
-    raise BadInput(f"{path} does not fit {name}: {'; '.join(filter(None, faults))}. {way_out}")
-
-
-def _some(what: str, names: list[str]) -> str:
-    if not names:
-        return ""
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{what} {', '.join(names[:3])}{more}"

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from naflow import plot
 from naflow.errors import BadInput
+from naflow.page import appearance
 from pipeline.explanations.cases import Case
 from pipeline.explanations.maps import Maps
 from pipeline.judging.selection import Selection
-from pipeline.report_page import encoded, figures, models, real
+from pipeline.report_page import figures, models, real
 from pipeline.report_page.photographs import Photographs
 
 
@@ -51,9 +51,8 @@ def of(
         "evaluated": evaluated,
         "absent": absent or {},
         "photographs": photographs.addresses,
-        "colours": encoded.colours(),
-        "scale": {"finest": plot.FINEST, "top": plot.TOP},
         "all": not selections,
+        **appearance(),
     }
 
 

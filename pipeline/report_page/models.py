@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from naflow.methods import ordered
+from naflow.page import encoded
 from pipeline.explanations.cases import Case
 from pipeline.explanations.maps import STATS, Maps
 from pipeline.pictures.labels import spoken
-from pipeline.report_page import encoded
 from pipeline.report_page.photographs import Photographs
 
 LARGEST = 16  # contribution weights shown of one embedding

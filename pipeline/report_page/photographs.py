@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from naflow.page import encoded
 from pipeline.explanations import recorded
 from pipeline.pictures.labels import spoken
 from pipeline.pictures.pixels import read
-from pipeline.report_page import encoded
 
 
 class Photographs:

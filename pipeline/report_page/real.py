@@ -9,8 +9,8 @@ import numpy as np
 from naflow.cli.demo import PHOTOGRAPHS, photograph
 from naflow.errors import BadInput
 from naflow.methods import label, ordered
+from naflow.page import encoded
 from pipeline.explanations.parts import DAMAGED
-from pipeline.report_page import encoded
 from pipeline.report_page.photographs import Photographs
 
 NAME = "flow"  # of the figure on the page, and of its files

@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from naflow.errors import BadInput
+from naflow.page import encoded
 from pipeline import report as stage
 from pipeline.explanations.cases import Case
 from pipeline.judging import selection
@@ -22,7 +23,6 @@ from pipeline.judging.decisions import Decision
 from pipeline.judging.selection import Chosen, Selection
 from pipeline.pictures.images import Folder
 from pipeline.pictures.pixels import read
-from pipeline.report_page import encoded
 
 CLASSES = [Case("disc_test_000"), Case("cross_test_000"), Case("disc_test_001")]
 PAIR = Case("key_test_000", "key_test_001")

@@ -23,9 +23,10 @@ import naflow
 from naflow import NAFlow, models, plot
 from naflow.cli import main
 from naflow.cli.methods import NAMES
-from naflow.cli.photos import PhotoFile, normalised, square
+from naflow.cli.photos import PhotoFile, square
 from naflow.explainers import GradCAM
-from naflow.models import checkpoint
+from naflow.models import Input, checkpoint
+from naflow.models.preprocessing import normalised
 from naflow.scores import ChannelContribution, ClassLogit
 
 SIZE = ["--size", "32", "--device", "cpu"]
@@ -164,7 +165,7 @@ def test_the_same_inputs_give_the_same_files(photo: Path, weights: Path, tmp_pat
     for out in ("a", "b"):
         assert main(residual(tmp_path / out, *words)) == 0
     first, second = contents(tmp_path / "a"), contents(tmp_path / "b")
-    assert len(first) == 16
+    assert len(first) == 17
     assert first == second
 
 
@@ -317,7 +318,7 @@ def test_an_embedding_is_explained_by_its_reference(tmp_path: Path, photo: Path)
     words = ("--model", "conv4net", "--weights", tmp_path / "w.pt", "--reference", reference)
     assert main(explain(out, photo, *words, "--method", "gradcam", "--layers", "block3.act")) == 0
     images, other = (
-        normalised([square(PhotoFile(p, p.read_bytes()), 32)], *_imagenet)
+        normalised([square(PhotoFile(p, p.read_bytes()), Input(32))], *_imagenet)
         for p in (photo, reference)
     )
     flow = GradCAM(model)(images, ChannelContribution(model(other)))
@@ -349,7 +350,7 @@ _imagenet = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 def decoded(image: Image.Image, ending: str, **settings: object) -> np.ndarray:
     file = io.BytesIO()
     image.save(file, ending, **settings)
-    return square(PhotoFile(Path("photo"), file.getvalue()), 64).astype(int)
+    return square(PhotoFile(Path("photo"), file.getvalue()), Input(64)).astype(int)
 
 
 def test_photos_of_every_mode() -> None:
@@ -503,7 +504,7 @@ def test_weights_that_do_not_fit(
     del state["fc.bias"]
     torch.save(state, weights)
     said = refused(capsys, residual(tmp_path / "out", photo, "--weights", weights))
-    assert "does not fit the network" in said and "fc.bias" in said
+    assert "does not fit networks:Residual" in said and "fc.bias" in said
 
 
 @pytest.mark.parametrize(("module", "package"), [("PIL", "pillow"), ("matplotlib", "matplotlib")])

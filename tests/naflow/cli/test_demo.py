@@ -53,9 +53,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_it_draws_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo", "--out", str(tmp_path / "new")]) == 0
+    assert main(["demo", "--out", str(tmp_path / "new"), "--no-open"]) == 0
     said = capsys.readouterr()
-    assert said.out == f"{tmp_path / 'new' / 'flow.png'}\n"
+    assert said.out.splitlines() == [
+        f"{tmp_path}/new/{name}" for name in ("flow.png", "index.html")
+    ]
     assert "1 of 3, cat, predicted, Grad-CAM" in said.err
     with Image.open(tmp_path / "new" / "flow.png") as drawn:
         assert drawn.width > 1400

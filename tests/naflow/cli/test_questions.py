@@ -16,10 +16,12 @@ from naflow import NAFlow
 from naflow.cli import main
 from naflow.cli.labels import classes_called
 from naflow.cli.layers import chosen
-from naflow.cli.photos import PhotoFile, normalised, square
+from naflow.cli.photos import PhotoFile, square
 from naflow.errors import BadInput
 from naflow.explainers import GradCAM
+from naflow.models import Input
 from naflow.models.imagenet import class_names
+from naflow.models.preprocessing import normalised
 from naflow.scores import ClassContrast, ClassLogit
 
 NAMES = ["Egyptian cat", "tiger cat", "espresso", "Espresso maker"]
@@ -44,7 +46,7 @@ def asked(tmp_path: Path) -> list[str]:
 
 def images(tmp_path: Path) -> torch.Tensor:
     photos = (tmp_path / f"{name}.png" for name in ("a", "b"))
-    return normalised([square(PhotoFile(p, p.read_bytes()), 32) for p in photos], *IMAGENET)
+    return normalised([square(PhotoFile(p, p.read_bytes()), Input(32)) for p in photos], *IMAGENET)
 
 
 def network(tmp_path: Path) -> Residual:

@@ -11,10 +11,11 @@ import torch
 from safetensors import safe_open
 
 from naflow import BadInput, NAFlow, models
-from naflow.cli.photos import PhotoFile, normalised, square
+from naflow.cli.photos import PhotoFile, square
 from naflow.models import File
 from naflow.models.imagenet import class_names
 from naflow.models.installed import path_of
+from naflow.models.preprocessing import normalised
 
 NAME = "efficientnet_lite0"
 skimage = pytest.importorskip("skimage", reason="scikit-image brings the photographs")
@@ -28,7 +29,7 @@ def network() -> torch.nn.Module:
 
 def image(name: str) -> torch.Tensor:
     wanted = models.card(NAME).input
-    photo = square(PhotoFile(PHOTOS / name, (PHOTOS / name).read_bytes()), wanted.size)
+    photo = square(PhotoFile(PHOTOS / name, (PHOTOS / name).read_bytes()), wanted)
     return normalised([photo], wanted.mean, wanted.std)
 
 

@@ -7,6 +7,7 @@ from PIL import Image
 
 from naflow.cli import photos
 from naflow.errors import BadInput
+from naflow.models import Input
 from pipeline.pictures.images import Picture
 from pipeline.pictures.pixels import MARGIN, normalised, read, square
 
@@ -88,7 +89,7 @@ def test_the_command_line_and_the_pipeline_see_the_same(tmp_path):
     Image.fromarray(ramp).save(tmp_path / "deep.png")
     Image.fromarray(np.dstack([(ramp >> 8).astype(np.uint8)] * 4)).save(tmp_path / "clear.png")
     for name in ("deep.png", "clear.png"):
-        seen = photos.square(photos.PhotoFile.read(tmp_path / name), 8)
+        seen = photos.square(photos.PhotoFile.read(tmp_path / name), Input(8))
         np.testing.assert_array_equal(of(tmp_path, name).images[0].permute(1, 2, 0), seen)
     deep = of(tmp_path, "deep.png").images[0, 0].numpy()
     assert (deep == np.round(ramp / 257)).all()

@@ -11,7 +11,7 @@ import pytest
 from naflow import plot
 
 NODE = shutil.which("node")
-SCRIPT = Path(__file__).parents[3] / "pipeline" / "report_page" / "colour.js"
+SCRIPT = Path(__file__).parents[3] / "naflow" / "page" / "colour.js"
 RUN = """
 const drawn = maps.map((rows) => {
   const map = {height: rows.length, width: rows[0].length, values: Float64Array.from(rows.flat())};

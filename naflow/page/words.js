@@ -5,6 +5,7 @@ function decisionOf({ picture, one, reference }) {
   if (one?.prediction != null && picture.label == null) {
     return `predicted ${one.prediction}, confidence ${percent(one.confidence)}`;
   }
+  if (one?.told) return one.told;
   if (one?.prediction != null) {
     const verdict = one.prediction === picture.label ? "right" : "wrong";
     return `class ${picture.label}; predicted ${one.prediction} (${verdict}), `
@@ -145,7 +146,7 @@ function nested(numbers) {
 function tellMade({ name, size, seed, weights, methods }) {
   byId("made").replaceChildren(
     element("strong", {}, name), `, shown ${size} × ${size} pixels; methods: `
-    + `${listed(methods.map((method) => method.name))}${seed == null ? "" : `; seed ${seed}`}; weights `,
+    + `${listed(methods.map((method) => method.name))}; ${seed == null ? "" : `seed ${seed}; `}weights `,
     element("code", { title: weights }, weights.slice(0, 12)), ". ",
     content.all ? "All pictures that were explained are here."
       : "Only the pictures of the figures are here; report.all=true keeps all that were explained.");

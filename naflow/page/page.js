@@ -86,6 +86,7 @@ function repaint() {
 
 if ("DecompressionStream" in window) {
   tellAbsent();
+  takePhotographs(show);
   await show(fromLink(), true);
   listen({ show, step, repaint, point, current: () => ({ view, rows, place }) });
 } else {

@@ -7,8 +7,6 @@ import zlib
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib import colormaps
-from PIL import Image
 
 from naflow import plot
 
@@ -41,6 +39,8 @@ def _exponent(attention: np.ndarray) -> int:
 
 def photograph(pixels: np.ndarray) -> str:
     """uint8 pixels (H, W, 3) as the address of a PNG."""
+    from PIL import Image
+
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG", optimize=True)
     return "data:image/png;base64," + text(file.getvalue())
@@ -48,6 +48,8 @@ def photograph(pixels: np.ndarray) -> str:
 
 def colours() -> str:
     """The 256 colours of naflow.plot, from the lowest value to the highest, three bytes each."""
+    from matplotlib import colormaps
+
     table = colormaps[plot.COLOURS](np.arange(256))[:, :3]
     return text(np.round(255 * table).astype(np.uint8).tobytes())
 

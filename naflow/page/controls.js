@@ -7,6 +7,7 @@ function fillControls({ figure, models, model, cases, one, methods }) {
     text: (each.title ? `${each.name}: ${each.title}` : each.name) + (hasPictures(each) ? "" : " (no maps)"),
     disabled: !hasPictures(each),
   }));
+  byId("figure").parentElement.hidden = !figures.length;
   fill("figure", [...figures, { value: "", text: "all pictures of a model" }], figure?.name ?? "");
   fill("model", models.map(({ name }) => ({ value: name, text: name })), model.name);
   fill("picture", cases.map((each, at) => ({ value: at, text: titleOf(model, each) })), cases.indexOf(one));

@@ -1,0 +1,123 @@
+"""Classifiers of the Hugging Face hub: `hf:owner/name`, or `hf:FOLDER` with the same files.
+
+transformers builds the network, from code of its own alone; the weights are safetensors.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from naflow.errors import BadInput
+from naflow.models import fit
+from naflow.models.origins import from_timm, processor
+from naflow.models.origins.hub import WEIGHTS, Repository
+from naflow.models.origins.needed import need
+from naflow.models.origins.origin import Origin, Published
+
+_CLASSIFIER = "ForImageClassification"
+
+
+def origin(name: str) -> Origin:
+    """A repository's network. Raises BadInput for one that is no classifier of images, that brings
+    code of its own, or that cannot be had."""
+    repository = Repository(name, f"hf:{name}", "hf")
+    told, path = repository.json("config.json")
+    if "architecture" in told:
+        return from_timm.of_repository(repository, told, path)
+    need("transformers", "hf")
+    _check(told, repository)
+    revision = repository.revision(path)
+    settings, _ = repository.json("preprocessor_config.json", revision)
+
+    def build(classes: int | None) -> nn.Module:
+        from transformers import AutoModelForImageClassification
+
+        config = _config(path, repository)
+        if classes is not None:
+            config.num_labels = classes
+        return AutoModelForImageClassification.from_config(config, trust_remote_code=False)
+
+    def load(weights: Path) -> nn.Module:
+        return _loaded(weights, repository)
+
+    return Origin(
+        f"hf:{name}",
+        build,
+        processor.wanted(settings, f"hf:{name}"),
+        _classes(told),
+        published=Published(
+            repository.here(WEIGHTS, revision), lambda: repository.weights(revision), load
+        ),
+    )
+
+
+def _check(told: dict[str, Any], repository: Repository) -> None:
+    """Raise BadInput for what is no classifier, or no model that transformers itself knows."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    kind = told.get("model_type")
+    if kind not in CONFIG_MAPPING_NAMES:
+        code = (
+            "brings code of its own, which is never run"
+            if "auto_map" in told
+            else "is unknown to the transformers that is installed"
+        )
+        raise BadInput(f"{repository.said}: its model type {kind!r} {code}.")
+    classes = told.get("architectures") or []
+    if not any(str(one).endswith(_CLASSIFIER) for one in classes):
+        raise BadInput(
+            f"{repository.said} is a {' and '.join(map(str, classes)) or kind}, no classifier of "
+            "images: naflow explain takes networks that end in ForImageClassification; others are "
+            "explained in the library, with a score of your own, where they are CNNs."
+        )
+
+
+def _config(path: Path, repository: Repository) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(path.parent, trust_remote_code=False)
+    except Exception as error:  # its settings are somebody's data: anything can be wrong
+        reason = str(error).partition("\n")[0]
+        raise BadInput(f"{repository.said}: its config.json is not usable ({reason}).") from None
+
+
+def _loaded(weights: Path, repository: Repository) -> nn.Module:
+    """The network with its own weights, every one of them."""
+    from transformers import AutoModelForImageClassification
+    from transformers.utils import logging
+
+    bar = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        network, told = AutoModelForImageClassification.from_pretrained(
+            weights.parent,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except Exception as error:  # a damaged or hostile file can raise anything
+        reason = str(error).partition("\n")[0][:300]
+        raise BadInput(f"{weights} cannot be loaded by transformers ({reason}).") from None
+    finally:
+        if bar:
+            logging.enable_progress_bar()
+    lacking = sorted(map(str, told["missing_keys"])) + sorted(map(str, told["mismatched_keys"]))
+    if lacking:
+        raise BadInput(
+            f"{weights} does not fill {repository.said}: it lacks {', '.join(lacking[:3])}, which "
+            "would stay random."
+        )
+    fit.check_finite(network.state_dict(), weights)
+    return network.eval()
+
+
+def _classes(told: dict[str, Any]) -> list[str] | None:
+    names = told.get("id2label")
+    if not isinstance(names, dict) or set(names) != {str(i) for i in range(len(names))}:
+        return None
+    return [str(names[str(i)]) for i in range(len(names))]

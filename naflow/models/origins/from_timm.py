@@ -1,0 +1,142 @@
+"""timm's networks: `timm:resnet50.a1_in1k`, and repositories of the hub that are timm's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from naflow.errors import BadInput, near_names
+from naflow.models import checkpoint, fit
+from naflow.models.card import Input
+from naflow.models.imagenet import class_names
+from naflow.models.origins.hub import WEIGHTS, Repository
+from naflow.models.origins.needed import need
+from naflow.models.origins.origin import Fetched, Origin, Published
+
+_IMAGENET = 1000  # classes
+
+
+def origin(name: str) -> Origin:
+    """A network of timm, by its name with or without the tag of its weights.
+
+    Raises BadInput for an unknown one, with the near names, and without timm.
+    """
+    need("timm", "timm")
+    import timm
+
+    if not timm.is_model(name):
+        raise BadInput(f"timm has no model {name!r}.{near_names(name, timm.list_models())}")
+    architecture, _, tag = name.partition(".")
+    tags = [one.partition(".")[2] for one in timm.list_pretrained() if _of(one, architecture)]
+    if tag and tag not in tags:
+        raise BadInput(f"timm has no weights {tag!r} for {architecture}.{near_names(tag, tags)}")
+    told = timm.get_pretrained_cfg(name)
+    if told is None:
+        raise BadInput(f"timm tells nothing of the input of {name}: build it yourself.")
+    facts = told.to_dict()
+    # Without a repository it is published as a pickle alone: that has to be given as --weights.
+    repository = Repository(told.hf_hub_id, f"timm:{name}", "timm") if told.hf_hub_id else None
+    return _origin(f"timm:{name}", name, facts, repository, None)
+
+
+def of_repository(repository: Repository, told: dict[str, Any], path: Path) -> Origin:
+    """The network of a hub's repository whose config.json, at `path`, is timm's.
+
+    Raises BadInput where timm does not know it, and without timm.
+    """
+    need("timm", "timm")
+    import timm
+
+    architecture = str(told.get("architecture"))
+    if not timm.is_model(architecture):
+        raise BadInput(f"{repository.said}: timm has no model {architecture!r}.")
+    facts = dict(told) | dict(told.get("pretrained_cfg") or {})
+    facts["num_classes"] = told.get("num_classes", facts.get("num_classes"))
+    folder = f"local-dir:{path.parent}"
+    return _origin(repository.said, folder, facts, repository, repository.revision(path))
+
+
+def _of(pretrained: str, architecture: str) -> bool:
+    return pretrained.partition(".")[0] == architecture
+
+
+def _origin(
+    said: str, name: str, facts: dict[str, Any], repository: Repository | None, revision: str | None
+) -> Origin:
+    def build(classes: int | None) -> nn.Module:
+        return _created(said, name, {} if classes is None else {"num_classes": classes})
+
+    def load(path: Path) -> nn.Module:
+        state, _ = checkpoint.load_safetensors(path)
+        # As one of timm's own files: its filter renames what older files call otherwise.
+        overlay = {"state_dict": state, "source": "timm", "custom_load": False}
+        made = _created(said, name, {"pretrained": True, "pretrained_cfg_overlay": overlay})
+        fit.check_finite(made.state_dict(), path)
+        return made.eval()
+
+    published = None
+    if repository is not None:
+
+        def fetch(repository: Repository = repository) -> Fetched:
+            return repository.weights(revision, str(facts.get("license") or ""))
+
+        published = Published(repository.here(WEIGHTS, revision), fetch, load)
+    count = facts.get("num_classes")
+    if not count:
+        raise BadInput(f"{said} has no classes: its weights give features alone.")
+    return Origin(said, build, _input(facts, said), _classes(facts), published=published)
+
+
+def _created(said: str, name: str, settings: dict[str, Any]) -> nn.Module:
+    import timm
+
+    try:
+        return timm.create_model(name, **settings)
+    except Exception as error:  # timm's refusals are of every kind, and its files are the hub's
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = " ".join(lines[:2]) or type(error).__name__
+        raise BadInput(f"{said} cannot be built by timm ({reason[:300]}).") from None
+
+
+def _input(facts: dict[str, Any], said: str) -> Input:
+    """The preprocessing, at the size of training. Raises BadInput for no square of RGB."""
+    from timm.data.config import resolve_data_config
+
+    seen = resolve_data_config({}, pretrained_cfg=facts)
+    channels, height, width = seen["input_size"]
+    mode = {"center": "crop", "squash": "stretch"}.get(seen["crop_mode"])
+    if channels != 3 or height != width or mode is None or seen["interpolation"] not in _RESAMPLE:
+        raise BadInput(
+            f"{said} takes {channels} x {height} x {width}, {seen['crop_mode']}, "
+            f"{seen['interpolation']}: naflow prepares squares of RGB, center or squash. In the "
+            "library any model and any input can be explained: naflow.NAFlow(model)(images)."
+        )
+    resize = int(height / seen["crop_pct"])
+    return Input(
+        height,
+        f"timm's: to {resize} pixels ({seen['crop_mode']}), the middle {height}",
+        tuple(seen["mean"]),
+        tuple(seen["std"]),
+        fit="crop" if mode == "crop" else "stretch",
+        resize=resize,
+        resample=seen["interpolation"],
+    )
+
+
+_RESAMPLE = ("bilinear", "bicubic", "nearest", "lanczos")
+
+
+def _classes(facts: dict[str, Any]) -> list[str] | None:
+    """The names that the weights tell, else those of the ImageNet that has as many classes."""
+    from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
+
+    names, texts = facts.get("label_names"), facts.get("label_descriptions")
+    if isinstance(names, (list, tuple)):
+        told = texts if isinstance(texts, dict) else {}
+        return [str(told.get(name, name)) for name in names]
+    if facts["num_classes"] == _IMAGENET:
+        return class_names()
+    subset = infer_imagenet_subset({"num_classes": facts["num_classes"]})
+    return None if subset is None else list(ImageNetInfo(subset).label_descriptions())

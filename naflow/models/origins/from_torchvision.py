@@ -1,0 +1,95 @@
+"""torchvision's classifiers: `torchvision:resnet50`, with an entry of its weights after an @."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import torch
+from torch import nn
+
+from naflow.errors import BadInput, near_names
+from naflow.models.card import Input
+from naflow.models.origins.needed import need
+from naflow.models.origins.origin import Fetched, Origin, Published, filled
+
+_LICENCE = "BSD-3-Clause (torchvision's; trained on ImageNet, which has terms of its own)"
+
+
+def origin(spec: str) -> Origin:
+    """resnet50, with its DEFAULT weights, or resnet50@IMAGENET1K_V1.
+
+    Raises BadInput for an unknown network or entry, and for a detector, which is no classifier.
+    """
+    need("torchvision", "cli")
+    from torchvision import models
+
+    name, at, entry = spec.partition("@")
+    known = models.list_models(module=models)
+    if name not in known:
+        if name in models.list_models():
+            raise BadInput(
+                f"torchvision:{name} is no classifier of pictures (a detector, a segmentation, a "
+                "model of videos, or a quantized one): the library explains what it can of these, "
+                "as naflow.NAFlow(model)."
+            )
+        raise BadInput(f"torchvision has no model {name!r}.{near_names(name, known)}")
+    entries: Any = models.get_model_weights(name)
+    if at and entry not in entries.__members__:
+        raise BadInput(
+            f"torchvision has no weights {entry!r} for {name}."
+            f"{near_names(entry, entries.__members__)}"
+        )
+    weights = entries[entry or "DEFAULT"]
+
+    def build(classes: int | None) -> nn.Module:
+        settings = {} if classes is None else {"num_classes": classes}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on how weights will start in another version
+            network: Any = models.get_model(name, weights=None, **settings)
+        if hasattr(network, "transform_input"):
+            network.transform_input = True  # as torchvision sets it with its own weights
+        return network
+
+    def load(path: Path) -> nn.Module:
+        return filled(build(None), path, f"torchvision:{name}").eval()
+
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(weights.url).path).name
+    published = Published(path.is_file(), lambda: _fetched(name, weights, path), load)
+    categories = weights.meta["categories"]
+    return Origin(f"torchvision:{spec}", build, _input(weights), categories, published=published)
+
+
+def _input(weights: Any) -> Input:
+    seen = weights.transforms()
+    [size], [resize] = seen.crop_size, seen.resize_size
+    return Input(
+        size,
+        f"resize the shorter side to {resize}, crop the middle {size}",
+        tuple(seen.mean),
+        tuple(seen.std),
+        fit="crop",
+        resize=resize,
+        resample=seen.interpolation.value,
+    )
+
+
+def _fetched(name: str, weights: Any, path: Path) -> Fetched:
+    """The published file in torch.hub's folder, downloaded unless it is there."""
+    sha256 = path.stem.rsplit("-", 1)[-1]  # its beginning
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(weights.url, str(path), sha256, progress=False)
+        except (OSError, RuntimeError) as error:  # no network, no such file; another file
+            raise BadInput(
+                f"The weights of torchvision:{name} could not be downloaded from {weights.url} "
+                f"({getattr(error, 'reason', None) or error}): connect this machine, or download "
+                f"the file elsewhere and put it at {path}, or give one as --weights."
+            ) from None
+    found = Fetched.of(path, weights.url, weights.meta.get("license", _LICENCE))
+    if not found.sha256.startswith(sha256):
+        raise BadInput(f"{path} is not the file that was published: remove it, and try again.")
+    return found

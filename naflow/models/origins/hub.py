@@ -1,0 +1,133 @@
+"""Files of the Hugging Face hub, or of a folder in its place. Never a pickle, never code."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from naflow.errors import BadInput
+from naflow.models.origins.needed import need
+from naflow.models.origins.origin import Fetched
+
+WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Repository:
+    """owner/name (or owner/name@revision) of the hub, or a folder of the same files.
+
+    said  how the user has called the network, for messages
+    """
+
+    name: str
+    said: str
+    extra: str
+
+    @property
+    def folder(self) -> Path | None:
+        """The local folder that stands in the hub's place."""
+        return Path(self.name) if Path(self.name).is_dir() else None
+
+    def file(self, name: str, revision: str | None = None) -> Path:
+        """A file on this machine, downloaded unless it is there already.
+
+        Raises BadInput, with what to do, where it cannot be had.
+        """
+        if self.folder is not None:
+            if not (self.folder / name).is_file():
+                raise self._absent(name)
+            return self.folder / name
+        need("huggingface_hub", self.extra)
+        from huggingface_hub import errors, hf_hub_download
+
+        repository, _, asked = self.name.partition("@")
+        try:
+            return Path(hf_hub_download(repository, name, revision=revision or asked or None))
+        except errors.HFValidationError:
+            raise BadInput(
+                f"{self.said}: neither a folder nor the owner/name of a repository of the hub."
+            ) from None
+        except errors.LocalEntryNotFoundError:
+            raise self._unreachable(name) from None
+        except errors.EntryNotFoundError:
+            raise self._absent(name) from None
+        except errors.GatedRepoError:
+            raise BadInput(
+                f"{self.said}: its owners want to know who downloads it: accept their terms at "
+                f"{self.address}, then `hf auth login`."
+            ) from None
+        except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError):
+            raise BadInput(
+                f"{self.said}: there is no {self.name} at {_endpoint()}, or none that may be seen "
+                "without `hf auth login`."
+            ) from None
+        except (OSError, errors.HfHubHTTPError) as error:
+            raise self._unreachable(name, str(error).splitlines()[0]) from None
+
+    def here(self, name: str, revision: str | None) -> bool:
+        """Whether a file lies on this machine already."""
+        if self.folder is not None:
+            return True
+        from huggingface_hub import try_to_load_from_cache
+
+        repository, _, asked = self.name.partition("@")
+        found = try_to_load_from_cache(repository, name, revision=revision or asked or None)
+        return isinstance(found, str)
+
+    def json(self, name: str, revision: str | None = None) -> tuple[dict[str, Any], Path]:
+        """What a file of settings says, and where it lies. Raises BadInput where it is no JSON."""
+        path = self.file(name, revision)
+        try:
+            told = json.loads(path.read_text("utf-8"))
+        except (ValueError, RecursionError):
+            told = None
+        if not isinstance(told, dict):
+            raise BadInput(f"{self.said}: its {name} holds no settings.")
+        return told, path
+
+    def revision(self, path: Path) -> str | None:
+        """The commit that a downloaded file is of: all files are taken from the same."""
+        return None if self.folder is not None else path.parent.name
+
+    def weights(self, revision: str | None, licence: str = "") -> Fetched:
+        """model.safetensors, with the licence that its page tells unless one is given."""
+        path = self.file(WEIGHTS, revision)
+        address = f"{self.address}/tree/{revision}" if revision else str(path.parent)
+        return Fetched.of(path, address, licence or self._licence(revision))
+
+    @property
+    def address(self) -> str:
+        """Where a person finds it."""
+        return f"{_endpoint()}/{self.name.partition('@')[0]}"
+
+    def _licence(self, revision: str | None) -> str:
+        try:
+            from huggingface_hub import metadata_load
+
+            told = metadata_load(self.file("README.md", revision)) or {}
+        except (BadInput, ImportError, OSError, ValueError):  # it has no page, or none with it
+            return ""
+        return str(told.get("license") or "")
+
+    def _absent(self, name: str) -> BadInput:
+        if name != WEIGHTS:
+            return BadInput(f"{self.said}: {self.name} has no {name}, which says what it is.")
+        return BadInput(
+            f"{self.said}: {self.name} has no {name}, and pickles of a hub are not read: ask its "
+            "owners for it, or give a file that you trust to be data as --weights."
+        )
+
+    def _unreachable(self, name: str, why: str = "no connection") -> BadInput:
+        return BadInput(
+            f"{self.said}: {name} of {self.name} could not be downloaded from {_endpoint()} "
+            f"({why.rstrip('.')}): connect this machine, or download the repository elsewhere "
+            f"(`hf download {self.name} --local-dir FOLDER`) and give hf:FOLDER."
+        )
+
+
+def _endpoint() -> str:
+    from huggingface_hub import constants
+
+    return constants.ENDPOINT

@@ -1,0 +1,107 @@
+"""The page, served to this machine alone, with photographs explained as they are dropped on it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from torch import OutOfMemoryError
+
+from naflow import raster
+from naflow.errors import NAFlowError
+
+_PATIENCE = 60.0  # seconds for the next bytes of a photograph
+_LETTERS = 200  # of a photograph's name
+
+
+class PageServer(ThreadingHTTPServer):
+    """Answers for a page on a free port of 127.0.0.1; serve_forever() does, until shutdown().
+
+    page     the HTML
+    explain  (name, bytes) of a photograph -> what the page adds; its NAFlowError is told there
+
+    Other sites that the browser shows can neither read it nor ask it for anything: its address
+    holds a secret, and requests by another name than this machine's number are refused.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, page: str, explain: Callable[[str, bytes], dict[str, Any]]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.page, self.explain = page.encode(), explain
+        self.path = f"/{secrets.token_urlsafe(16)}/"
+        self.one_by_one = Lock()  # a network explains one photograph at once
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.server_port}"
+
+    @property
+    def address(self) -> str:
+        """What the browser opens."""
+        return f"http://{self.host}{self.path}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = _PATIENCE
+
+    @property
+    def own(self) -> PageServer:
+        """The server, as what it is."""
+        assert isinstance(self.server, PageServer)
+        return self.server
+
+    def do_GET(self) -> None:
+        if self._asks(""):
+            self._answer(HTTPStatus.OK, "text/html; charset=utf-8", self.own.page)
+
+    def do_POST(self) -> None:
+        if not self._asks("explain"):
+            return
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal() or int(length[:12]) > raster.BYTES or len(length) > 12:
+            self.close_connection = True
+            return self._told({"error": f"at most {raster.BYTES:,} bytes are read."})
+        content = self.rfile.read(int(length))
+        name = parse_qs(urlsplit(self.path).query).get("name", ["photograph"])[0][:_LETTERS]
+        with self.own.one_by_one:
+            self._told(self._explained(name, content))
+
+    def _explained(self, name: str, content: bytes) -> dict[str, Any]:
+        try:
+            return self.own.explain(name, content)
+        except NAFlowError as error:
+            return {"error": str(error)}
+        except (OutOfMemoryError, MemoryError):
+            return {"error": "the memory ran out."}
+
+    def _asks(self, what: str) -> bool:
+        """Whether the page asks for this; anybody else is answered that there is nothing."""
+        path, host = urlsplit(self.path).path, self.headers.get("Host", "")
+        if host == self.own.host and secrets.compare_digest(
+            path.encode(), f"{self.own.path}{what}".encode()
+        ):
+            return True
+        self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"")
+        return False
+
+    def _told(self, said: dict[str, Any]) -> None:
+        self._answer(HTTPStatus.OK, "application/json", json.dumps(said, allow_nan=False).encode())
+
+    def _answer(self, status: HTTPStatus, kind: str, content: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("Referrer-Policy", "no-referrer")
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: the terminal is the command's."""
