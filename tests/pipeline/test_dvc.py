@@ -18,7 +18,13 @@ ROOMS = [f"{path.name}/" for path in (ROOT / "pipeline").iterdir() if path.is_di
 
 # Code that cannot change what a stage writes: entry point, file writing, logging, errors.
 WITHOUT_EFFECT = {
-    *("pipeline/app.py", "pipeline/atomic.py", "pipeline/settings.py", "pipeline/tracking.py"),
+    *(
+        "pipeline/app.py",
+        "pipeline/atomic.py",
+        "pipeline/settings.py",
+        "pipeline/values.py",
+        "pipeline/tracking.py",
+    ),
     "pipeline/fingerprint.py",  # whether what a killed run left is gone on from
     "pipeline/profile.py",  # of most stages: the command line names their pictures
     *("naflow/__init__.py", "naflow/errors.py", "naflow/blocks.py", "naflow/atomic.py"),

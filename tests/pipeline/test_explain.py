@@ -51,7 +51,7 @@ def digests(folder):
 def test_maps_with_everything_a_figure_says(cfg):
     folder = stage.explain(cfg("method=naflow_damped"), "naflow_damped")
     found = maps.load(folder)
-    assert found.manifest["method"] == "NAFlow (selective)"
+    assert found.manifest["method"] == "NAFlow (damped)"
     assert found.manifest["seed"] == 0
     assert found.cases[:2] == [Case("disc_test_000"), Case("cross_test_000")]
     assert found.row(Case("cross_test_000")) == 1

@@ -159,7 +159,7 @@ def test_the_worked_example_runs_no_code_of_a_manifest(images, tmp_path):
     chosen = Chosen(Decision(CASE.picture, CASE.picture, "disc", "disc", 0.5))
     material = Material(Selection("fig02", "resnet18", "", True, (chosen,)), found, found)
     with pytest.raises(BadInput, match=r"settings\.method: 'os\.system' is named by no file"):
-        draw(material, [])
+        draw(material, [], "naflow")
     assert not mark.exists()
     poisoned(folder, "method", {"_target_": "naflow.explainers.GradCAM"})
     about = json.loads((folder / "manifest.json").read_text())
@@ -167,5 +167,5 @@ def test_the_worked_example_runs_no_code_of_a_manifest(images, tmp_path):
     (folder / "manifest.json").write_text(json.dumps(sealed(about)))
     found["naflow"] = maps.load(folder)
     with pytest.raises(BadInput, match="abandons no neurons"):
-        draw(Material(material.selection, found, found), [])
+        draw(Material(material.selection, found, found), [], "naflow")
     assert torch.is_grad_enabled()
