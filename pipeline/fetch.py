@@ -11,6 +11,7 @@ it converts; whether its weights are the right ones is for their gate to say, an
 
 import logging
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -80,7 +81,14 @@ def fetch(
     for path in sorted(files, key=lambda path: not path.exists()):  # else in the card's order
         one = files[path]
         try:
-            got = download([one.address], path, expected(name, one), mirror=mirror, quiet=quiet)
+            got = download(
+                [one.address],
+                path,
+                expected(name, one),
+                mirror=mirror,
+                quiet=quiet,
+                arriving=partial(_note, path, one.address),
+            )
         except (Unavailable, WrongFile) as error:
             reasons.append(str(error))
             if isinstance(error, WrongFile):
@@ -150,8 +158,8 @@ def convert(name: str, path: Path, target: Path) -> None:
     """
     if has_bank(name):
         bank = models.memory_bank(path).numpy()
-        with replacing(source.bank(target)) as partial:
-            np.save(partial, bank)
+        with replacing(source.bank(target)) as written:
+            np.save(written, bank)
     models.convert(name, path, target)
 
 
@@ -160,19 +168,30 @@ def has_bank(name: str) -> bool:
     return name.endswith("_npid")
 
 
+def _note(path: Path, address: str, arriving: Path, got: Got) -> None:
+    """Note beside `path` where the file that is about to be there is from."""
+    entry = Entry(path.name, arriving.stat().st_size, got.sha256, _published(got, address))
+    write_json(_noted(path), asdict(entry))
+
+
 def _origin(path: Path, got: Got, address: str) -> str:
-    """The published address that the file is from, "" if it is from elsewhere; noted beside it, for
-    when it is found there the next time."""
-    note = path.with_name(path.name + ".origin.json")
+    """The published address that the file is from, "" if it is from elsewhere; as was noted when it
+    came, if it is found there."""
     if got.source is not None:
-        origin = address if got.source == address else ""
-        write_json(note, asdict(Entry(path.name, path.stat().st_size, got.sha256, origin)))
-        return origin
+        return _published(got, address)
     try:
-        noted = Entry(**read_json(note))
+        noted = Entry(**read_json(_noted(path)))
     except (OSError, ValueError, TypeError):
         return ""
     return address if (noted.sha256, noted.address) == (got.sha256, address) else ""
+
+
+def _published(got: Got, address: str) -> str:
+    return address if got.source == address else ""
+
+
+def _noted(path: Path) -> Path:
+    return path.with_name(path.name + ".origin.json")
 
 
 def _way_out(name: str, lock: Path, locked: Entry | None, weights: Weights) -> str:

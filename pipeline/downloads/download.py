@@ -37,6 +37,9 @@ class Got:
     source: str | None = None
 
 
+Arriving = Callable[[Path, Got], None]
+
+
 @dataclass(frozen=True)
 class Expected:
     """What is known of a file before it comes.
@@ -74,6 +77,7 @@ def download(
     mirror: str | None = None,
     quiet: bool | None = None,
     patience: Patience = PATIENT,
+    arriving: Arriving = lambda path, got: None,
 ) -> Got:
     """Have the file at `target`, from the first address that gives it.
 
@@ -82,6 +86,8 @@ def download(
     then it is moved to `target`. Of several processes that want one file, one downloads it.
 
     mirror  tried first: a folder, or the beginning of an address, that holds target's file name
+    arriving  told of a checked file while it still lies at the path it is given, before it moves to
+            `target`: what it writes about the file is there whenever the file is
     quiet   None: a progress bar on a terminal only; True: none; False: always
 
     Raises WrongFile, with both hashes or sizes, where the file at `target` or every file that came
@@ -96,7 +102,8 @@ def download(
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(f".{target.name}.lock")):
             if not target.exists():
-                return _obtain(_sources(addresses, mirror, target.name), target, transfer, expected)
+                sources = _sources(addresses, mirror, target.name)
+                return _obtain(sources, target, transfer, expected, arriving)
             if not target.is_file():
                 raise WrongFile(f"{target} is no file. Remove it, and it will be downloaded.")
             found = digest(target)
@@ -131,7 +138,13 @@ def _sources(addresses: Sequence[str], mirror: str | None, name: str) -> Iterato
     yield from addresses
 
 
-def _obtain(sources: Iterator[str], target: Path, transfer: Transfer, expected: Expected) -> Got:
+def _obtain(
+    sources: Iterator[str],
+    target: Path,
+    transfer: Transfer,
+    expected: Expected,
+    arriving: Arriving,
+) -> Got:
     """Move the first good file to `target`. Raises as `download` does."""
     partial, reasons, kind = transfer.partial, [], Unavailable
     for source in sources:
@@ -146,9 +159,11 @@ def _obtain(sources: Iterator[str], target: Path, transfer: Transfer, expected: 
         found = digest(partial.path)
         fault = expected.fault(partial.path, found)
         if not fault:
+            got = Got(found, source)
+            arriving(partial.path, got)
             partial.path.replace(target)
             partial.discard()
-            return Got(found, source)
+            return got
         partial.discard()
         kind = WrongFile
         reasons.append(f"{source}: {fault}")

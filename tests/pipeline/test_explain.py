@@ -71,7 +71,7 @@ def test_maps_with_everything_a_figure_says(cfg):
     assert found.stats["relu"]["residual"].dtype.kind == "f"
     assert (
         json.loads((folder / "manifest.json").read_text())["settings"]["method"]["preset"]
-        == "selective"
+        == "damped"
     )
 
 

@@ -134,6 +134,21 @@ def test_where_a_file_is_from_is_still_known_when_it_is_found_again(card, origin
     assert origin() == ""
 
 
+def test_where_a_file_is_from_is_known_though_its_fetch_was_killed(
+    card, origin, server, monkeypatch
+):
+    card(Weights("/one.pth"))
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.fetch._origin", killed)  # the file has just come to its place
+        with pytest.raises(KeyboardInterrupt):
+            origin()
+    assert origin() == f"{server.base}/one.pth" and len(server.requests) == 1
+
+
 def test_a_file_from_a_mirror_is_not_said_to_be_the_published_one(
     card, origin, tmp_path, server, caplog
 ):
