@@ -9,9 +9,9 @@ import torch
 
 from bench.zoo.models import PACKAGES, version
 from bench.zoo.row import Row
+from naflow.explainers.lrp import BROKEN
 
 TOLERANCE = 1e-4  # of HiResCAM against hooks
-BROKEN = 1.0  # a deviation of LRP's conservation that leaves nothing to be read
 
 _HEAD = """# Reach
 
@@ -50,7 +50,7 @@ _KNOWN = {
 
 _BROKEN = """A sum of branches gives each the share a R / (a + b). Where branches of either sign
 nearly cancel, shares are many times R, and they grow from sum to sum; what is lost of them later no
-longer cancels. The flow's `conservation` tells. So with untrained weights (deviation above 1):
+longer cancels. The flow's `conservation` tells, and a warning says it. So with untrained weights (deviation above 1):
 {models}.
 """
 

@@ -7,7 +7,7 @@ from naflow.explainers.cam import CAM, GradCAM, GradCAMPlusPlus, HiResCAM, Layer
 from naflow.explainers.cf_cam import CFCAM, CFCAMFlow
 from naflow.explainers.contrastive import CLRP, SGLRP
 from naflow.explainers.controls import CentreGaussian, Edges, MeanActivation, RandomMap
-from naflow.explainers.lrp import LRP, RelevanceFlow
+from naflow.explainers.lrp import LRP, NotConserved, RelevanceFlow
 from naflow.explainers.relevance_cam import RelevanceCAM
 from naflow.explainers.rules import Rules
 from naflow.explainers.segmentation import SegGradCAM, SegHiResGradCAM, SegXResCAM
@@ -27,6 +27,7 @@ __all__ = [
     "HiResCAM",
     "LayerCAM",
     "MeanActivation",
+    "NotConserved",
     "RandomMap",
     "RelevanceCAM",
     "RelevanceFlow",

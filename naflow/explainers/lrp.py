@@ -13,6 +13,7 @@ Where relevance starts (research marks: [P] paper, [C] authors' code, [A] assume
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -36,6 +37,15 @@ from naflow.scores import (
     Similarity,
     output_tensor,
 )
+
+
+#: A deviation of conservation from 1 that leaves nothing to be read: as much was lost or made up as
+#: started.
+BROKEN = 1.0
+
+
+class NotConserved(UserWarning):
+    """Relevance was lost or made up on its way, so that maps from there on mean nothing."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,7 +88,8 @@ class LRP(CAM):
     others  embeddings (M, D) or (M, C, H, W) of other references (other classes' support images,
             other gallery images), for a score that compares with a reference
 
-    Raises BadInput where no relevance starts, or none arrives at the deepest layer.
+    Raises BadInput where no relevance starts, or none arrives at the deepest layer. Warns, with
+    NotConserved, where it is not conserved by far.
     """
 
     name = "LRP"
@@ -140,10 +151,25 @@ class LRP(CAM):
         kept: dict[str, Any] = vars(flow) | {
             "importance": flow.importance if "importance" in keep else {}
         }
-        return RelevanceFlow(
-            **kept,
-            conservation={name: (1 + (r - start) / size).float() for name, r in sums.items()},
-        )
+        conservation = {name: (1 + (r - start) / size).float() for name, r in sums.items()}
+        self._warn_if_broken(conservation)
+        return RelevanceFlow(**kept, conservation=conservation)
+
+    def _warn_if_broken(self, conservation: dict[str, Tensor]) -> None:
+        """Name the deepest layer where relevance is no longer conserved."""
+        for layer, kept in reversed(conservation.items()):
+            worst = float(kept[(kept - 1).abs().argmax()])
+            if abs(worst - 1) > BROKEN:
+                warnings.warn(
+                    f"{self.name} conserves no relevance in this model: where 1 started, "
+                    f"{worst:.2g} arrives at layer '{layer}', so the maps from there on to the "
+                    "images mean nothing. Mostly its branches nearly cancel where they are added "
+                    "up. Explain it with a method that needs gradients only, such as HiResCAM, or "
+                    "merge the branches first if the model can do that (reparameterize).",
+                    NotConserved,
+                    stacklevel=4,
+                )
+                return
 
     def _start(self, score: Score, value: Tensor, z: Tensor) -> Tensor:
         (slope,) = torch.autograd.grad(value.sum(), z, retain_graph=True, allow_unused=True)
