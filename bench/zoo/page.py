@@ -50,7 +50,8 @@ _KNOWN = {
 
 _BROKEN = """A sum of branches gives each the share a R / (a + b). Where branches of either sign
 nearly cancel, shares are many times R, and they grow from sum to sum; what is lost of them later no
-longer cancels. The flow's `conservation` tells, and a warning says it. So with untrained weights (deviation above 1):
+longer cancels. The flow's `conservation` tells, and beyond a deviation of {broken} a warning does.
+So with untrained weights:
 {models}.
 """
 
@@ -79,7 +80,7 @@ def page(rows: Sequence[Row], skipped: Iterable[str], command: str, batch: int) 
         "\n## Refused by a method\n",
         *_refusals(rows),
         "\n## Where LRP breaks down\n",
-        _BROKEN.format(models=_names(_broken(rows)) or "None"),
+        _BROKEN.format(broken=BROKEN, models=_names(_broken(rows)) or "None"),
         "\n## What went wrong\n",
         *(f"- `{row.name}`: {problem}{_KNOWN.get(row.name, '')}" for row, problem in failed),
         *([] if failed else ["Nothing."]),

@@ -14,7 +14,7 @@ Where relevance starts (research marks: [P] paper, [C] authors' code, [A] assume
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -38,10 +38,9 @@ from naflow.scores import (
     output_tensor,
 )
 
-
-#: A deviation of conservation from 1 that leaves nothing to be read: as much was lost or made up as
-#: started.
-BROKEN = 1.0
+#: A deviation of conservation from 1 that leaves nothing to be read: relevance was made up, half as
+#: much again as started.
+BROKEN = 1.5
 
 
 class NotConserved(UserWarning):
@@ -152,20 +151,21 @@ class LRP(CAM):
             "importance": flow.importance if "importance" in keep else {}
         }
         conservation = {name: (1 + (r - start) / size).float() for name, r in sums.items()}
-        self._warn_if_broken(conservation)
+        self._warn_if_broken(conservation, record.chain.layers(()))
         return RelevanceFlow(**kept, conservation=conservation)
 
-    def _warn_if_broken(self, conservation: dict[str, Tensor]) -> None:
-        """Name the deepest layer where relevance is no longer conserved."""
-        for layer, kept in reversed(conservation.items()):
+    def _warn_if_broken(self, conservation: dict[str, Tensor], whole: Iterable[str]) -> None:
+        """Name the deepest layer where relevance is no longer conserved, of those that all of it
+        passes through."""
+        for layer in reversed([name for name in whole if name in conservation]):
+            kept = conservation[layer]
             worst = float(kept[(kept - 1).abs().argmax()])
             if abs(worst - 1) > BROKEN:
                 warnings.warn(
-                    f"{self.name} conserves no relevance in this model: where 1 started, "
+                    f"{self.name} does not conserve relevance in this model: where 1 started, "
                     f"{worst:.2g} arrives at layer '{layer}', so the maps from there on to the "
-                    "images mean nothing. Mostly its branches nearly cancel where they are added "
-                    "up. Explain it with a method that needs gradients only, such as HiResCAM, or "
-                    "merge the branches first if the model can do that (reparameterize).",
+                    "images mean nothing. Explain it with a method that needs no relevance, such "
+                    "as NAFlow or HiResCAM.",
                     NotConserved,
                     stacklevel=4,
                 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 import torchvision
@@ -11,7 +13,7 @@ from torch.nn import functional as F
 from zennit_relevance import network, prepared, relevance
 
 from naflow import BadInput, UnsupportedModel, scores
-from naflow.explainers.lrp import LRP
+from naflow.explainers.lrp import LRP, NotConserved
 from naflow.explainers.rules import Rules
 
 # --- rules, by hand ------------------------------------------------------------------------------
@@ -159,6 +161,30 @@ def test_every_conserving_rule(conv: str, first: str | None) -> None:
     flow = LRP(model, rules=Rules(conv=conv, linear=conv, first=first, epsilon=1e-12))(images)
     for layer, kept in flow.conservation.items():
         torch.testing.assert_close(kept, torch.ones(2), rtol=0, atol=1e-4, msg=layer)
+
+
+class Opposed(nn.Module):
+    """A sum of two branches, the one -0.9 times the other: their shares of R are -9 R and 10 R."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.against, self.for_ = (nn.Conv2d(8, 8, 3, padding=1, bias=False) for _ in range(2))
+        self.head = nn.Linear(8, 4)
+        self.for_.weight.data.abs_()
+        self.against.weight.data.copy_(-0.9 * self.for_.weight)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.stem(images).relu()
+        return self.head((self.against(features) + self.for_(features)).relu().mean((2, 3)))
+
+
+def test_relevance_that_is_not_conserved_is_warned_of() -> None:
+    with pytest.warns(NotConserved, match=r"where 1 started, 10 arrives at layer 'relu'") as caught:
+        # z+ loses the share of the branch without a positive term
+        flow = LRP(Opposed())(torch.rand(2, 3, 12, 12), scores.ClassLogit(1))
+    torch.testing.assert_close(flow.conservation["relu"], torch.full((2,), 10.0), rtol=1e-4, atol=0)
+    assert [Path(one.filename) for one in caught] == [Path(__file__)]
 
 
 @pytest.mark.parametrize("kind", [Functional, Residual])
