@@ -1,7 +1,8 @@
 """Which neurons are abandoned on the way back, in addition to those without importance.
 
 A rule takes a layer's importance coefficients (B, C, *size), as the layers above have left them,
-and its activation, and gives what it leaves: 0 importance where a neuron is abandoned.
+its activation, and whether it is the last layer, above which nothing was abandoned; it gives what
+it leaves: 0 importance where a neuron is abandoned.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ class Left(NamedTuple):
     share: Tensor
 
 
-Rule = Callable[[Tensor, Tensor], Left]
+Rule = Callable[[Tensor, Tensor, bool], Left]
+
+CHANCE = 2.0  # `doubtful`: how many times what random signs give
 
 
 def used(importance: Tensor) -> Tensor:
@@ -35,7 +38,7 @@ def used(importance: Tensor) -> Tensor:
     return importance.sign().abs_()
 
 
-def opposing(importance: Tensor, activation: Tensor) -> Left:
+def opposing(importance: Tensor, activation: Tensor, last: bool = False) -> Left:
     """Abandon what speaks against the score, and with it as much of what speaks for it.
 
     With the contributions c_k = alpha_k x_k of a place's channels, p and n the sums of the positive
@@ -44,10 +47,10 @@ def opposing(importance: Tensor, activation: Tensor) -> Left:
     where that was positive, and a place that speaks against the score passes nothing on: the net
     evidence of a layer is shared out among its layer below, as relevance is. Ours, not the paper's.
     """
-    return _agreed(importance, activation, 1)
+    return _agreed(importance, activation, lambda net, speaks_for, _: net / speaks_for)
 
 
-def disputed(importance: Tensor, activation: Tensor) -> Left:
+def disputed(importance: Tensor, activation: Tensor, last: bool = False) -> Left:
     """As `opposing`, and what is left counts by how far a place's channels agree: a is squared.
 
     Where p and n nearly cancel, their difference is mostly chance, and there is much of it: most
@@ -55,23 +58,48 @@ def disputed(importance: Tensor, activation: Tensor) -> Left:
     it adds up to what `opposing` would leave: else it underflows within fifty layers. Ours, not the
     paper's.
     """
-    return _agreed(importance, activation, 2)
+    return _agreed(importance, activation, lambda net, speaks_for, _: (net / speaks_for).square())
 
 
-def _agreed(importance: Tensor, activation: Tensor, power: int) -> Left:
+def doubtful(importance: Tensor, activation: Tensor, last: bool = False) -> Left:
+    """As `opposing`, and what is left counts by how far it is beyond chance.
+
+    A place whose contributions c_k had random signs would have a net evidence e = p - n of about
+    s = sqrt(sum_k c_k^2). At the last layer a place must have more than CHANCE times that:
+    a (1 - CHANCE^2 s^2 / e^2) is left of it, nothing where that is negative (the positive-part
+    James-Stein estimator). So a class for which nothing speaks is answered by maps of zeros. Below,
+    where channels can be few and a true class must not be lost, it is a e^2 / (e^2 + CHANCE^2 s^2),
+    never zero. Scaled image by image as in `disputed`. Ours, not the paper's.
+    """
+
+    def beyond(net: Tensor, speaks_for: Tensor, contribution: Tensor) -> Tensor:
+        agreement = net / speaks_for
+        signal = agreement.square()  # over the place's own sum, as the chance: neither underflows
+        chance = (contribution / speaks_for).square_().sum(1, keepdim=True).mul_(CHANCE**2)
+        kept = (1 - chance / signal).relu_() if last else signal / (signal + chance)
+        return agreement * kept
+
+    return _agreed(importance, activation, beyond)
+
+
+def _agreed(
+    importance: Tensor, activation: Tensor, share: Callable[[Tensor, Tensor, Tensor], Tensor]
+) -> Left:
+    """share: of a place's importance that is kept where its net evidence (B, 1, *size) is positive,
+    from that, from what speaks for the score, and from all contributions."""
     contribution = importance * activation
     net = contribution.sum(1, keepdim=True).relu_()
     left = contribution.relu()
     speaks_for = left.sum(1, keepdim=True)
-    agreement = _ratio(net, speaks_for).pow(power)
+    agreement = torch.where(net > 0, share(net, speaks_for, contribution), 0.0)
     agreement = agreement * _ratio(_total(net), _total(speaks_for * agreement))
     neurons = left.sign_().sum(1, keepdim=True) * (agreement > 0)
-    share = neurons.flatten(1).sum(1).double() / importance[0].numel()
+    live = neurons.flatten(1).sum(1).double() / importance[0].numel()
     # importance * agreement where the contribution is positive, else 0, in one pass each: these
     # tensors are larger than a cache
     torch.mul(importance, agreement, out=left)
     torch.ops.aten.threshold_backward.grad_input(left, contribution, 0, grad_input=left)
-    return Left(left, (speaks_for * agreement)[:, 0], share)
+    return Left(left, (speaks_for * agreement)[:, 0], live)
 
 
 def _total(evidence: Tensor) -> Tensor:
@@ -84,4 +112,9 @@ def _ratio(a: Tensor, b: Tensor) -> Tensor:
 
 
 #: By their names in InverseConfig.abandon; "unused" is the paper's, importance 0 and nothing else.
-RULES: dict[str, Rule | None] = {"unused": None, "opposing": opposing, "disputed": disputed}
+RULES: dict[str, Rule | None] = {
+    "unused": None,
+    "opposing": opposing,
+    "disputed": disputed,
+    "doubtful": doubtful,
+}
