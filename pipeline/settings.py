@@ -83,6 +83,8 @@ SETTINGS = {
     "measure.deep": whole(0),
     "measure.judged": whole(0) | NULL,
     "measure.steps": whole(1),
+    "measure.layers": one_of("all", "blocks"),
+    "measure.sanity": FLAG,
     "study.models": NAMES | NULL,
     "study.method": TEXT,
     "study.resamples": whole(1),
