@@ -2,7 +2,9 @@
 # make test      run the tests
 # make coverage  the same, and which lines they reach
 # make lint      ruff and the type checker
-# make docs      the documentation, site/index.html
+# make docs      the documentation, site/index.html; what it shows of real photographs is drawn by the next two:
+# make gallery   docs/gallery
+# make notebooks docs/notebooks, executed anew
 # make lock      resolve the dependencies anew into requirements.lock, and uv into bootstrap.lock
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
@@ -12,9 +14,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_SITE_CACHE_DIR := $(CURDIR)/.dvc/tmp/site
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: figures rest test coverage lint docs lock setup
+.PHONY: figures rest test coverage lint docs gallery notebooks lock setup
 figures: setup figures/flow.png
 	dvc repro --keep-going || { make rest; exit 1; }
+	python -m pipeline.document drawings=figures
 
 # The numbers and the page of what was drawn, after a `dvc repro --keep-going` that could not draw everything.
 knob = $(shell sed -n 's/^$(1): *\([^ ]*\).*/\1/p' params.yaml)
@@ -54,6 +57,12 @@ lint: setup
 docs: export NO_MKDOCS_2_WARNING := 1
 docs: setup
 	env -u PIP_FIND_LINKS uv run --no-project --isolated --with-requirements docs/requirements.txt mkdocs build
+
+gallery: setup
+	python -m pipeline.gallery drawings=docs/gallery
+
+notebooks: setup
+	python -m docs.execute docs/notebooks/*.ipynb
 
 setup: .venv/.done
 .venv/.done: bootstrap.lock requirements.lock pyproject.toml

@@ -27,46 +27,21 @@ from torch.utils._pytree import tree_iter
 
 from bench.rivals import GradCAMBlockByBlock, Zennit
 from naflow import NAFlow, models
-from naflow.explainers import (
-    CFCAM,
-    CLRP,
-    LRP,
-    SGLRP,
-    GradCAM,
-    GradCAMPlusPlus,
-    HiResCAM,
-    LayerCAM,
-    RelevanceCAM,
-    XGradCAM,
-)
-from naflow.explainers.eigen import EigenCAM
-from naflow.explainers.library import FEM, AblationCAM, FullGrad, GradCAMElementWise, ScoreCAM
+from naflow.explainers import CLRP
+from naflow.explainers.library import FEM, GradCAMElementWise
+from naflow.methods import METHODS as NAMED
 
+# Controls explain nothing; variants and other libraries have no name of their own in naflow.
 METHODS: dict[str, Callable[[nn.Module], Callable]] = {
-    "Grad-CAM": GradCAM,
-    "Grad-CAM++": GradCAMPlusPlus,
-    "XGrad-CAM": XGradCAM,
-    "HiResCAM": HiResCAM,
-    "LayerCAM": LayerCAM,
-    "Grad-CAM element-wise": GradCAMElementWise,
-    "Eigen-CAM": EigenCAM,
-    "FEM": FEM,
-    "LRP": LRP,
-    "CLRP1": CLRP,
-    "CLRP2": lambda model: CLRP(model, variant=2),
-    "SGLRP": SGLRP,
-    "Relevance-CAM": RelevanceCAM,
-    "FullGrad": FullGrad,
-    "NAFlow damped": lambda model: NAFlow(model, "damped"),
-    "NAFlow proximal": lambda model: NAFlow(model, "proximal"),
-    "NAFlow selective": lambda model: NAFlow(model, "selective"),
-    "CF-CAM, 32 channels": lambda model: CFCAM(model, share=0.9, most=32),
-    "Score-CAM, 32 channels": lambda model: ScoreCAM(model, most=32),
-    "Ablation-CAM": AblationCAM,
+    **{name: method for name, method in NAMED.items() if not method.control},
+    "gradcam_element_wise": GradCAMElementWise,
+    "fem": FEM,
+    "clrp2": lambda model: CLRP(model, variant=2),
+    "naflow_proximal": lambda model: NAFlow(model, "proximal"),
     "pytorch-grad-cam": GradCAMBlockByBlock,
     "zennit": Zennit,
 }
-USUAL = ["Grad-CAM", "NAFlow selective", "NAFlow damped", "pytorch-grad-cam"]
+USUAL = ["gradcam", "naflow", "naflow_damped", "pytorch-grad-cam"]
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """How the cost of a flow grows with the pixels and with the batch.
 
-    python -m bench.growth [--model resnet18] [--methods "NAFlow damped"] [--threads 2]
+    python -m bench.growth [--model resnet18] [--methods naflow_damped] [--threads 2]
 
 For each size at batch 1, and for each batch at one size: seconds, forward-pass equivalents, and
 seconds and peak of live tensors per image and 10,000 pixels, which stay the same where growth is
@@ -71,7 +71,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Growth of a flow's cost.")
     parser.add_argument("--model", default="resnet18")
     parser.add_argument(
-        "--methods", nargs="+", choices=METHODS, default=["NAFlow selective", "NAFlow damped"]
+        "--methods", nargs="+", choices=METHODS, default=["naflow", "naflow_damped"]
     )
     parser.add_argument("--sizes", type=int, nargs="*", default=[64, 128, 224, 320, 512])
     parser.add_argument("--batches", type=int, nargs="*", default=[1, 4, 16, 64])

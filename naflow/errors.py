@@ -48,10 +48,18 @@ def _escaped(character: str) -> str:
 
 
 def near_names(name: str, known: Iterable[str]) -> str:
-    """`" Did you mean 'a' or 'b'?"`, or the first few known names where nothing is near."""
+    """`" Did you mean 'a' or 'b'?"`, or the first few known names where nothing is near. A name
+    that is spelled with other marks, as in gradcam++ and Cf-CAM, is meant."""
     known = list(known)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    same = [one for one in known if _letters(one) == _letters(name)]
+    near = same[:3] or difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if near:
         return " Did you mean " + " or ".join(repr(n) for n in near) + "?"
     shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
     return f" Known: {shown}."
+
+
+def _letters(name: str) -> str:
+    """What is left of a name without its marks: all of it, where it is nothing but marks."""
+    bare = name.casefold().replace("+", "plus")
+    return "".join(filter(str.isalnum, bare)) or name

@@ -154,9 +154,9 @@ def flow_figure(image: np.ndarray, flows: Mapping[str, Mapping[str, np.ndarray]]
     from matplotlib.figure import Figure
 
     layers = list(next(iter(flows.values())))
-    wide = 0.8 * len(layers)
+    wide, tall = 0.8 * len(layers), 0.72 * image.shape[0] / image.shape[1] + 0.06
     words = wrap(CONVENTION, max(20, int(24 * wide)))  # letters of 5 points
-    size = (wide, 0.85 * len(flows) + 0.09 * len(words))
+    size = (wide, 0.2 + tall * len(flows) + 0.09 * len(words))
     figure = Figure(figsize=size, layout="constrained")
     figure.supxlabel("\n".join(words), fontsize=5, color="0.35")
     grid = figure.subplots(len(flows), len(layers), squeeze=False)

@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from naflow import metrics
 from naflow.errors import BadInput, near_names
+from naflow.methods import ordered
 from pipeline import profile
 from pipeline.app import stage
 from pipeline.atomic import replacing, write_json
@@ -95,12 +96,12 @@ def evaluate(cfg: DictConfig) -> Path:
 
 def publish(table: pd.DataFrame, names: dict[str, str], cfg: DictConfig) -> None:
     """Draw figure `localisation` as PNG and PDF, with its caption beside them as JSON."""
-    ordered = sorted(names, key=lambda method: (method != cfg.evaluate.method, method))
-    figure = localisation.draw(table, {method: names[method] for method in ordered})
+    shown = {method: names[method] for method in ordered(names)}
+    figure = localisation.draw(table, shown)
     place = Path(cfg.drawings) / "localisation"
     page.publish(figure, place)
     words = {"figure": place.name, "title": localisation.TITLE}
-    caption = localisation.caption(table, cfg.evaluate.confidence)
+    caption = localisation.caption(table, shown, cfg.evaluate.confidence)
     write_json(place.with_suffix(".json"), words | {"caption": caption})
 
 

@@ -46,7 +46,11 @@ def draw(cfg: DictConfig) -> Path:
             f"even a near one among {material.selection.counts}. See what its networks decide "
             "(dvc metrics show), or change its rule in conf/figures.yaml."
         )
-    claims = [instantiate(claim)(material) for claim in entry.claims]
+    claims = [
+        instantiate(claim, method=method)(material)
+        for claim in entry.claims
+        for method in cfg.checked
+    ]
     drawn = instantiate(entry.draw, _partial_=True)(material, claims)
     place = Path(cfg.drawings) / cfg.figure
     publish(drawn.figure, place)

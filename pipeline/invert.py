@@ -54,7 +54,7 @@ def invert(cfg: DictConfig) -> Path:
     network = weights.load(cfg.model, device.chosen(cfg.device)).network
     explainer = instantiate(cfg.method, network)
     if not isinstance(explainer, NAFlow):
-        raise BadInput(f"{explainer.name} inverts nothing: method=naflow is what does.")
+        raise BadInput(f"{explainer.name} inverts nothing: method=naflow_damped is what does.")
     images = instantiate(cfg.images)
     batches = Batches(cfg, images, network)
     found: list[pd.DataFrame] = []

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 
 from naflow import plot
 from naflow.errors import BadInput
+from naflow.methods import ordered
 from pipeline.app import stage
 from pipeline.explanations import maps
 from pipeline.explanations.maps import Maps
@@ -27,7 +28,6 @@ from pipeline.judging.selection import Selection
 from pipeline.pictures.labels import spoken
 
 LABEL, HEADER, SIDE = 0.98, 0.9, 0.45  # inches: names of methods, names of layers, a picture
-FIRST = "naflow"  # the others follow by name
 
 
 @stage
@@ -42,16 +42,17 @@ def montage(cfg: DictConfig) -> Path:
     Raises BadInput where there are no maps, or a method lacks a picture that another has.
     """
     folder = Path(cfg.results) / "maps" / cfg.model.name
-    methods = sorted(path.parent.name for path in folder.glob("*/manifest.json"))
+    methods = [path.parent.name for path in folder.glob("*/manifest.json")]
     if not methods:
         raise BadInput(
             f"{folder} holds no finished maps. Make them: "
             f"python -m pipeline.explain -m 'method=glob(*)' results={cfg.results}."
         )
-    methods.sort(key=lambda method: method != FIRST)
     path = Path(cfg.drawings) / "montage.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    plot.save(draw({method: maps.load(folder / method) for method in methods}), path, DPI["png"])
+    plot.save(
+        draw({method: maps.load(folder / method) for method in ordered(methods)}), path, DPI["png"]
+    )
     return path
 
 
@@ -150,7 +151,7 @@ def settings(found: Mapping[str, Maps]) -> str:
         of_method.manifest["method"].partition(" (")[0]: ", ".join(
             f"{name} {value}"
             for name, value in of_method.manifest["settings"]["method"].items()
-            if name != "_target_"
+            if name not in ("_target_", "preset")  # a preset stands in the row's name
         )
         for of_method in found.values()
     }

@@ -68,6 +68,8 @@ SETTINGS = {
     "figure": TEXT,
     "figures": PARTS,
     "methods": TEXT,
+    "checked": NAMES,
+    "document": TEXT,
     "explain.pictures": whole(1) | NULL,
     "explain.known": whole(1) | NULL,
     "explain.cases": TEXT | NULL,

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from naflow.methods import METHODS
 from pipeline.explanations.cases import Case
 from pipeline.explanations.maps import Maps
 from pipeline.figures.view import Material
@@ -9,11 +10,10 @@ from pipeline.judging.decisions import Decision
 from pipeline.judging.selection import Chosen, Selection
 
 NAMES = {
-    "naflow": "NAFlow (damped)",
-    "gradcam": "Grad-CAM",
-    "hirescam": "HiResCAM",
-    "layercam": "LayerCAM",
+    name: METHODS[name].label
+    for name in ("gradcam", "naflow_released", "naflow_damped", "naflow", "hirescam", "layercam")
 }
+INVERTED = "naflow_damped"  # whose inverses leave residuals
 LAYERS = {"relu": 16, "layer1.0": 8, "layer1.1": 8, "layer2.0": 4}  # name -> side of its map
 COLUMNS = {"id": "id", "image": "image", "mask": "mask", "label": "class", "split": "split"}
 BOX = {"box": ["x0", "y0", "x1", "y1"]}
@@ -99,7 +99,7 @@ def maps(method, model, cases, images, changed):
         prediction=np.full(count, -1 if alike else 1),
         weights=np.tile([0.5, 0.25, 0.15, 0.1], (count, 1)) if alike else np.zeros((count, 0)),
         maps=values,
-        stats=stats if method == "naflow" else {},
+        stats=stats if method == INVERTED else {},
     )
 
 

@@ -8,7 +8,7 @@
 set -eu
 photos=$1 weights=$2
 made=outputs/weights/study
-flows=naflow,selective,gradcam,hirescam,layercam,relevance_cam
+flows=naflow,naflow_damped,gradcam,hirescam,layercam,relevance_cam
 classes=$flows,clrp,sglrp,mean_activation,centre,edges,random
 likenesses=$flows,mean_activation,centre,edges,random
 
@@ -61,5 +61,4 @@ for one in conv64f:dn4 conv4net:protonet; do
     model.weights="$made/${one#*:}.safetensors"
 done
 
-python -m pipeline.study results=outputs/photographs drawings=docs/method-study/photographs \
-  study.method=selective
+python -m pipeline.study results=outputs/photographs drawings=docs/method-study/photographs

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from naflow import __version__
 from naflow.cli.layers import BLOCKS
-from naflow.cli.methods import METHODS
+from naflow.cli.methods import NAMES
 from naflow.errors import BadInput
 from naflow.inverses.config import PRESETS
 
@@ -63,7 +63,7 @@ def _explain(command: argparse.ArgumentParser) -> None:
     add("--weights", type=Path, help="a published checkpoint, a state dict, or .safetensors")
     add("--random-weights", action="store_true", help="do without weights, to try things out")
     add("--labels", type=Path, help="a text file, one class name a line")
-    add("--method", nargs="+", default=["naflow"], help=f"some of {', '.join(METHODS)}")
+    add("--method", nargs="+", default=["naflow"], help=f"some of {', '.join(NAMES)}")
     add("--preset", help=f"of the method naflow: {', '.join(PRESETS)} (default: selective)")
     add(
         *("--target",),

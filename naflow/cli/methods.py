@@ -1,43 +1,19 @@
-"""The methods of the command line: every explainer that needs nothing but a model and a score."""
+"""The methods of the command line: those that need nothing but a model and a score."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
 
-from naflow.cascade import NAFlow, Progress
-from naflow.errors import BadInput, near_names
+from naflow.cascade import Progress
+from naflow.errors import BadInput
 from naflow.explainer import Explainer
-from naflow.explainers import (
-    CFCAM,
-    CLRP,
-    LRP,
-    SGLRP,
-    GradCAM,
-    GradCAMPlusPlus,
-    HiResCAM,
-    LayerCAM,
-    RelevanceCAM,
-    XGradCAM,
-)
+from naflow.methods import METHODS, method
 
-METHODS: dict[str, Callable[..., Explainer]] = {
-    "naflow": NAFlow,
-    "gradcam": GradCAM,
-    "gradcam++": GradCAMPlusPlus,
-    "xgradcam": XGradCAM,
-    "hirescam": HiResCAM,
-    "layercam": LayerCAM,
-    "lrp": LRP,
-    "clrp": CLRP,
-    "sglrp": SGLRP,
-    "relevancecam": RelevanceCAM,
-    "cfcam": CFCAM,
-}
-
-_SLOW = ("naflow", "cfcam")  # those that tell their progress
+NAMES = [name for name, known in METHODS.items() if known.command]
+_SLOW = ("naflow.NAFlow", "naflow.explainers.CFCAM")  # those that tell their progress
 
 
 def explainers(
@@ -51,15 +27,13 @@ def explainers(
     Raises BadInput for an unknown name or preset, with the near ones, and for a preset that no
     method takes.
     """
-    for name in names:
-        if name not in METHODS:
-            raise BadInput(f"There is no method {name!r}.{near_names(name, METHODS)}")
+    found = {name: method(name, NAMES) for name in names}
     if preset is not None and "naflow" not in names:
         raise BadInput(f"--preset {preset} is for the method naflow, which was not asked for.")
     made: dict[str, Explainer] = {}
-    for name in names:
-        settings: dict[str, Any] = {"progress": progress} if name in _SLOW else {}
-        if name == "naflow":
-            settings["preset"] = preset or "selective"
-        made[name] = METHODS[name](network, **settings)
+    for name, known in found.items():
+        settings: dict[str, Any] = {"progress": progress} if known.target in _SLOW else {}
+        if name == "naflow" and preset is not None:
+            settings["preset"] = preset
+        made[name] = known(network, **settings)
     return made

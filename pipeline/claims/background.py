@@ -17,8 +17,8 @@ from pipeline.figures.view import Material
 class BackgroundFalls:
     """The background's share of the map falls with depth."""
 
+    method: str
     layers: Sequence[str]
-    method: str = "naflow"
 
     def __call__(self, material: Material) -> Verdict:
         names = material.layers(self.layers)

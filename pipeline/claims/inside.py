@@ -27,9 +27,8 @@ class AheadInside:
             f"{called[self.other]}'s."
         )
         reading = (
-            "The map's share on the object over the object's share of the area (1 is chance), the "
-            f"mean over the pictures shown, is larger for {called[self.method]} at every layer "
-            "shown but the last."
+            "On the object more: the map's share on it over its share of the area (1 is chance), "
+            "the mean over the pictures shown, is larger at every layer shown but the last."
         )
         views = with_object(material.views)
         if not views:
@@ -41,8 +40,8 @@ class AheadInside:
             claim,
             bool(ahead.all()),
             reading + known_by(views),
-            f"Ahead at {ahead.sum()} of {len(names)} layers; mean over them (1 is chance): "
-            + ", ".join(f"{called[one]} {mean:.2f}" for one, mean in means.items()),
+            f"Ahead at {ahead.sum()} of {len(names)} layers; mean over them (1 is chance) "
+            f"{means[self.method]:.2f} against {means[self.other]:.2f}",
             {
                 "pictures": len(views),
                 "ahead": dict(zip(names, ahead.tolist(), strict=True)),

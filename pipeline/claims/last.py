@@ -15,8 +15,8 @@ class LastIsGradCAM:
     So it must be for global average pooling and one linear layer: the inverse has not begun there.
     """
 
+    method: str
     tolerance: float
-    method: str = "naflow"
 
     def __call__(self, material: Material) -> Verdict:
         layer = material.first.manifest["layers"][-1]
@@ -30,9 +30,10 @@ class LastIsGradCAM:
         return Verdict(
             f"The last map of {material.found[self.method].manifest['method']} is Grad-CAM's.",
             largest <= self.tolerance,
-            f"At {layer}, the largest absolute difference of the two maps is at most "
+            "Is Grad-CAM's: the largest absolute difference of the two maps is at most "
             f"{self.tolerance:g} of the maximum of Grad-CAM's, for every picture shown.",
-            f"Largest difference {largest:.1e} of the maximum, allowed {self.tolerance:g}",
+            f"Largest difference {largest:.2g} of the maximum at {layer}, allowed "
+            f"{self.tolerance:g}",
             {"layer": layer, "difference": {key: told(value) for key, value in apart.items()}},
         )
 

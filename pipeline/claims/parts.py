@@ -17,14 +17,14 @@ SIDE = 32  # pixels of an object's box after aligning
 class SameParts:
     """Query and match attend to the same parts in the network `same`, to others in `different`."""
 
+    method: str
     same: str
     different: str
-    method: str = "naflow"
 
     def __call__(self, material: Material) -> Verdict:
         claim = (
-            f"Query and match attend to the same parts in {self.same}, "
-            f"and to different parts in {self.different}."
+            f"By {material.found[self.method].manifest['method']}, query and match attend to the "
+            f"same parts in {self.same}, and to different parts in {self.different}."
         )
         reading = (
             "Agreement: the correlation of the last maps of query and match, each cut to its "

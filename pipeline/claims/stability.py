@@ -18,10 +18,10 @@ class Steadier:
     layers  model -> layers from shallow to deep
     """
 
+    method: str
     steady: str
     unsteady: str
     layers: Mapping[str, Sequence[str]]
-    method: str = "naflow"
 
     def __call__(self, material: Material) -> Verdict:
         found = {
@@ -30,8 +30,9 @@ class Steadier:
         }
         shown = material.views[-1].case.picture
         low, high = (found[model][shown][self.method] for model in (self.unsteady, self.steady))
+        called = material.found[self.method].manifest["method"]
         return Verdict(
-            f"{self.unsteady} is unstable where {self.steady} is stable.",
+            f"Under {called}, {self.unsteady} is unstable where {self.steady} is stable.",
             low["layers"] < high["layers"],
             "Stability: the mean correlation of the maps of consecutive layers shown, the larger "
             f"one averaged to the other's size. {self.unsteady}'s is the lower one on the complex "

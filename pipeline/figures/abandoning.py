@@ -31,7 +31,7 @@ READING = (
 )
 
 
-def draw(material: Material, claims: Sequence[Verdict], method: str = "naflow") -> Drawn:
+def draw(material: Material, claims: Sequence[Verdict], method: str) -> Drawn:
     """(a) the worked example under the settings of `method`; (b) the share of abandoned neurons in
     every layer of the figure's model. Raises BadInput where there are no maps of `method`."""
     (method,) = material.methods([method])

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from naflow.methods import label, ordered
 from naflow.metrics import bootstrap
 from pipeline.figures.lines import styles
 from pipeline.figures.page import LARGE, NORMAL, WIDTH, Page, framed
@@ -18,8 +19,6 @@ TITLES = {
     "own": "Class sensitivity: share on the picture asked for, less the share there for the other",
 }
 CHANCE = {"ratio": 1.0, "gain": 0.0, "own": 0.0}
-CONTROL = {"color": "0.75", "marker": "", "zorder": 1}  # methods that know nothing of the decision
-CONTROLS = {"mean_activation": "-", "centre": "--", "edges": "-.", "random": ":"}
 
 
 def draw(
@@ -33,9 +32,7 @@ def draw(
 
     measured  (model, method) -> a row a picture and layer: layer, depth, picture, the measure
     """
-    methods = list(dict.fromkeys(method for _, method in measured))
-    style = styles([m for m in methods if m not in CONTROLS])
-    style |= {m: CONTROL | {"linestyle": dash} for m, dash in CONTROLS.items() if m in methods}
+    style = styles(ordered({method for _, method in measured}))
     page = Page()
     page.text(0.03, 0.02, TITLES[measure], NORMAL, fontweight="bold")
     top = legend(page, style) + 0.22
@@ -78,12 +75,13 @@ def legend(page: Page, style: Mapping[str, Mapping[str, Any]]) -> float:
     """The methods in rows; returns where they end."""
     left, top = 0.03, 0.15
     for method, line in style.items():
-        wide = 0.4 + 0.04 * len(method)
+        name = label(method)
+        wide = 0.4 + 0.04 * len(name)
         if left + wide > WIDTH:
             left, top = 0.03, top + 0.11
         ax = page.inches(left, top, 0.24, 0.09)
         bare: dict[str, Any] = {**line, "marker": ""}
         ax.plot([0.02, 0.22], [0.045] * 2, linewidth=1, **bare)
-        page.text(left + 0.28, top, method)
+        page.text(left + 0.28, top, name)
         left += wide
     return top + 0.1

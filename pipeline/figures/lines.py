@@ -1,19 +1,29 @@
 """How the curve of each method is drawn, in every figure the same."""
 
+from collections.abc import Iterable
 from typing import Any
 
-LINES: dict[str, dict[str, Any]] = {
-    "naflow": {"color": "#b10026", "marker": "o", "zorder": 4},
-    "selective": {"color": "#54278f", "marker": "D", "zorder": 5},
-    "gradcam": {"color": "#0072b2", "marker": "s", "zorder": 3},
-    "hirescam": {"color": "0.35", "marker": "^", "linestyle": "--"},
-    "layercam": {"color": "0.6", "marker": "v", "linestyle": ":"},
-}
-OTHERS = ("#009e73", "#e69f00", "#cc79a7", "#56b4e9", "#d55e00")  # safe for the colour-blind
+from naflow.methods import METHODS
+
+OTHERS = ("#000000", "#332288", "#882255", "#44aa99", "#117733")  # of none of METHODS
 
 
-def styles(methods: list[str]) -> dict[str, dict[str, Any]]:
-    """Method -> its style; those without one of their own take a colour each, in order."""
-    others = [method for method in methods if method not in LINES]
+def styles(methods: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Method -> its style, for matplotlib; those that naflow.methods does not know, as where one
+    knob was turned, take a colour each, in order."""
+    methods = list(methods)
+    others = [method for method in methods if method not in METHODS]
     free = {m: {"color": OTHERS[n % len(OTHERS)], "marker": "."} for n, m in enumerate(others)}
-    return {method: (LINES | free)[method] for method in methods}
+    return {method: free.get(method) or own(method) for method in methods}
+
+
+def own(method: str) -> dict[str, Any]:
+    """The style of a method of METHODS: NAFlow above the others, controls below them."""
+    known = METHODS[method]
+    above = 4 if known.target == "naflow.NAFlow" else 1 if known.control else 3
+    return {
+        "color": known.colour,
+        "marker": known.marker,
+        "linestyle": known.dash,
+        "zorder": above,
+    }

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.figures.lines import styles
+from pipeline.figures.null import null_hypothesis
 from pipeline.figures.page import LARGE, NORMAL, SMALL, SOFT, WIDTH, Page
 
 COLUMNS, HEIGHT, LEFT, GAP = 2, 1.05, 0.3, 0.32  # panels a row; inches of a panel, and between
@@ -20,10 +21,6 @@ CAPTION = (
     "left out ({undefined} of {maps}). Every picture explained counts, those that figures chose "
     "among them."
 )
-NULL = (
-    "HiResCAM and LayerCAM of the same layer are the null hypothesis of NAFlow: what an inverse "
-    "that adds nothing would show."
-)
 
 
 def draw(table: pd.DataFrame, names: Mapping[str, str]) -> Figure:
@@ -32,7 +29,8 @@ def draw(table: pd.DataFrame, names: Mapping[str, str]) -> Figure:
     table  as evaluation/localisation.csv: model, method, layer, ratio, ratio_low, ratio_high, ...
     names  method -> how it is called
     """
-    page, style = Page(), styles(sorted(set(table["method"]), key=list(names).index))
+    there = set(table["method"])
+    page, style = Page(), styles(method for method in names if method in there)
     legend(page, style, names)
     width = (WIDTH - COLUMNS * LEFT - 0.04) / COLUMNS
     models = list(table.groupby("model", sort=False))
@@ -48,11 +46,11 @@ def draw(table: pd.DataFrame, names: Mapping[str, str]) -> Figure:
     return page.ended(top + -(-len(models) // COLUMNS) * (HEIGHT + GAP) - 0.08)
 
 
-def caption(table: pd.DataFrame, confidence: float) -> str:
+def caption(table: pd.DataFrame, names: Mapping[str, str], confidence: float) -> str:
     """Complete: the figure together with it needs no other text."""
     counts = {"undefined": table["undefined"].sum(), "maps": table["cases"].sum()}
-    null = {"naflow", "hirescam", "layercam"} <= set(table["method"])
-    return CAPTION.format(confidence=confidence, **counts) + f" {NULL}" * null
+    parts = [CAPTION.format(confidence=confidence, **counts), null_hypothesis(names)]
+    return " ".join(filter(None, parts))
 
 
 def panel(ax: Axes, rows: pd.DataFrame, style: Mapping[str, dict[str, Any]]) -> None:

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from naflow.plot import overlay, panel
 from pipeline.explanations.maps import Maps
 from pipeline.figures.extent import extent
+from pipeline.figures.null import NULL
 from pipeline.figures.page import LARGE, NORMAL, SMALL, SOFT, WIDTH, Page
 from pipeline.figures.view import View
 from pipeline.pictures.labels import spoken
@@ -19,7 +20,6 @@ HEADER = 0.3  # inches for the names of the layers
 NUMBERS = 0.09  # inches for the residuals below a row
 MARGIN = 0.03  # inches at both sides of the page
 PANEL = 0.95  # of a cell; the rest is the gap to the next one
-NULL = ("hirescam", "layercam")  # what an inverse that adds nothing would show
 
 
 def places(count: int, least: float, largest: float) -> tuple[float, float]:
@@ -101,7 +101,7 @@ def rows(
             )
             row(page, left, top, cell, view.picture, extent(view), view.maps[method], names)
             top += cell
-            if view.residuals[method]:
+            if any(view.residuals[method].get(name, 0) for name in names):
                 residuals(page, left, top, cell, [view.residuals[method][n] for n in names])
                 top += NUMBERS
         labelled(page, left - 0.06 - 0.1 * any(roles), (start + top) / 2, method, maps)

@@ -1,17 +1,19 @@
 """What figures say, from their data alone: captions, and the lines at their foot."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from naflow.methods import METHODS
 from naflow.plot import CONVENTION, overlay, panel
 from pipeline.claims.claim import Verdict
 from pipeline.figures.extent import by_box
+from pipeline.figures.null import NULL, null_hypothesis
 from pipeline.figures.page import SOFT, WIDTH, Page
-from pipeline.figures.panels import MARGIN, NULL
+from pipeline.figures.panels import MARGIN
 from pipeline.figures.view import Material, View
 from pipeline.judging.selection import Chosen, Selection
 from pipeline.pictures.labels import spoken
@@ -42,12 +44,13 @@ def caption(material: Material, methods: Sequence[str], names: Sequence[str]) ->
     manifest = material.first.manifest
     size = manifest["settings"]["model"]["input"]["size"]
     images = manifest["settings"]["images"]["name"]
-    shown = listed(material.found[method].manifest["method"] for method in methods)
+    shown = {method: material.found[method].manifest["method"] for method in methods}
     parts = [
         f"{manifest['model']} on the image set {images!r}, {size}×{size} pixels.",
         *map(sentence, material.selection.chosen, material.views),
-        f"Methods: {shown}.",
-        null_hypothesis([material.found[m].manifest["method"] for m in methods if m in NULL]),
+        f"Methods: {listed(shown.values())}.",
+        *(f"{called}: {METHODS[one].note}." for one, called in noted(shown).items()),
+        null_hypothesis(shown),
         f"Columns, shallow to deep: {', '.join(names)}; below each name the size of its map.",
         CONVENTION,
         edges(material.views),
@@ -64,14 +67,15 @@ def edges(views: Sequence[View]) -> str:
     return f"Black line: the object's {' or '.join(drawn)}." * bool(drawn)
 
 
-def null_hypothesis(names: Sequence[str]) -> str:
-    """What these methods stand beside NAFlow for."""
-    if not names:
-        return ""
-    return (
-        f"{listed(names)} of the same layer {'are' if names[1:] else 'is'} the null hypothesis: "
-        "what an inverse that adds nothing would show."
-    )
+def noted(shown: Mapping[str, str]) -> dict[str, str]:
+    """Those methods, name -> how it is called, of which there is more to say than that. Maps of
+    the same name that were made with other knobs are called otherwise, and nothing is said of them.
+    """
+    return {
+        one: called
+        for one, called in shown.items()
+        if one in METHODS and METHODS[one].note and METHODS[one].label == called
+    }
 
 
 def sentence(chosen: Chosen, view: View) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from naflow.methods import ordered
 from pipeline.explanations.cases import Case
 from pipeline.explanations.maps import STATS, Maps
 from pipeline.pictures.labels import spoken
@@ -20,26 +21,25 @@ def model(
     name: str, methods: Mapping[str, Maps], cases: Sequence[Case], photographs: Photographs
 ) -> dict:
     """A model as JSON; its photographs are added to `photographs`."""
-    # Methods that solve for their maps stand first: they are what the others are compared with.
-    ordered = dict(sorted(methods.items(), key=lambda item: (not item[1].stats, item[0])))
-    manifest = next(iter(ordered.values())).manifest
+    shown = {key: methods[key] for key in ordered(methods)}
+    manifest = next(iter(shown.values())).manifest
     pictures = dict.fromkeys(key for case in cases for key in case.pictures)
     return {
         "name": name,
         "size": manifest["settings"]["model"]["input"]["size"],
         "seed": manifest["seed"],
         "weights": manifest["weights_sha256"],
-        "layers": list(dict.fromkeys(layer for maps in ordered.values() for layer in maps.maps)),
+        "layers": list(dict.fromkeys(layer for maps in shown.values() for layer in maps.maps)),
         "methods": [
             {
                 "key": key,
                 "name": maps.manifest["method"],
                 "shapes": {layer: list(values.shape[1:]) for layer, values in maps.maps.items()},
             }
-            for key, maps in ordered.items()
+            for key, maps in shown.items()
         ],
         "pictures": {key: photographs.of(key, manifest) for key in pictures},
-        "cases": [told(case, ordered) for case in cases],
+        "cases": [told(case, shown) for case in cases],
     }
 
 

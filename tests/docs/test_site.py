@@ -40,6 +40,15 @@ def test_opens_from_disk(site: Path) -> None:
                 assert path.is_file(), f"{page.relative_to(site)} links to {target}"
 
 
+def test_a_notebook_is_a_page_with_its_pictures_and_its_file(site: Path) -> None:
+    text = (site / "notebooks" / "similarity.html").read_text()
+    for file in ("similarity-1.png", "similarity.ipynb"):
+        assert f'"{file}"' in text
+        assert (site / "notebooks" / file).is_file()
+    assert '"class-against-another.html"' in (site / "notebooks" / "first-flow.html").read_text()
+    assert "matplotlib inline" not in text
+
+
 @pytest.mark.parametrize(
     ("package", "page"),
     [

@@ -148,10 +148,10 @@ def material(config, tmp_path):
         tmp_path / "weights.safetensors", "resnet18", resnet18(num_classes=2), ["cross", "disc"]
     )
     found = {}
-    for method in ("gradcam", "naflow"):
+    for method in ("gradcam", "naflow_damped"):
         cfg = config(f"method={method}", "explain.pictures=2", "explain.batch=1")
         found[method] = maps.load(explain.explain(cfg, method))
-    case = found["naflow"].cases[1]
+    case = found["naflow_damped"].cases[1]
     decision = Decision(case.picture, case.picture, "cross", "cross", 1.0)
     chosen = Selection("fig03", "resnet18", "the second", True, (Chosen(decision),), {"in all": 2})
     return Material(chosen, found, found)
@@ -162,7 +162,7 @@ def texts(figure):
 
 
 def test_the_figure_says_what_was_counted(material):
-    drawn = draw(material, [])
+    drawn = draw(material, [], "naflow_damped")
     words, example = texts(drawn.figure), drawn.numbers["example"]
     assert list(example) == ["input", "conv1", "relu1", "pool", "conv2", "relu2"]
     for counts in example.values():
@@ -174,7 +174,7 @@ def test_the_figure_says_what_was_counted(material):
     crosses = [line for line in drawn.figure.axes[0].lines if line.get_marker() == "x"]
     abandoned = sum(counts["neurons"] - counts["used"] for counts in example.values())
     assert len(crosses) == abandoned
-    stats = material.found["naflow"].stats
+    stats = material.found["naflow_damped"].stats
     assert drawn.numbers["abandoned"] == {
         name: round(float(stats[name]["abandoned"][1]), 4) for name in stats
     }
@@ -187,12 +187,12 @@ def test_the_figure_says_what_was_counted(material):
 def test_the_same_bytes_again(material, tmp_path):
     for ending in ("png", "pdf"):
         for name in ("first", "second"):
-            plot.save(draw(material, []).figure, tmp_path / f"{name}.{ending}", 60)
+            plot.save(draw(material, [], "naflow_damped").figure, tmp_path / f"{name}.{ending}", 60)
         first, second = ((tmp_path / f"{n}.{ending}").read_bytes() for n in ("first", "second"))
         assert first == second
 
 
 def test_other_methods_abandon_nothing_to_show(material):
     without = Material(material.selection, {"gradcam": material.found["gradcam"]}, {})
-    with pytest.raises(BadInput, match="no method 'naflow'"):
-        draw(without, [])
+    with pytest.raises(BadInput, match="no method 'naflow_damped'"):
+        draw(without, [], "naflow_damped")

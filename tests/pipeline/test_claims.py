@@ -38,7 +38,7 @@ def last(apart):
 
 @pytest.mark.parametrize(("apart", "holds"), [(0, True), (0.0009, True), (0.0011, False)])
 def test_last_map(scenes, apart, holds):
-    verdict = LastIsGradCAM(0.001)(material(scenes, changed=last(apart)))
+    verdict = LastIsGradCAM("naflow", 0.001)(material(scenes, changed=last(apart)))
     assert verdict.holds is holds
     assert verdict.numbers["layer"] == "layer2.0"
     assert verdict.numbers["difference"]["disc_test_000"] == pytest.approx(apart, abs=1e-6)
@@ -48,7 +48,7 @@ def test_an_empty_map_beside_one_that_is_not(scenes):
     def changed(method, layer, case):
         return np.zeros((4, 4)) if method == "gradcam" and layer == NAMES[-1] else None
 
-    verdict = LastIsGradCAM(0.001)(material(scenes, changed=changed))
+    verdict = LastIsGradCAM("naflow", 0.001)(material(scenes, changed=changed))
     assert verdict.holds is False
     assert verdict.numbers["difference"]["disc_test_000"] is None
 
@@ -86,7 +86,7 @@ def on_object(shares, root, others=0.5):
     ],
 )
 def test_background(scenes, shares, holds):
-    verdict = BackgroundFalls(NAMES)(material(scenes, changed=on_object(shares, scenes)))
+    verdict = BackgroundFalls("naflow", NAMES)(material(scenes, changed=on_object(shares, scenes)))
     found = list(verdict.numbers["share"]["naflow"].values())
     np.testing.assert_allclose(found, [1 - share for share in shares], atol=1e-4)
     trend = spearmanr(range(4), found).statistic
@@ -113,18 +113,20 @@ def test_empty_maps_are_left_out_of_the_mean(scenes):
         found = full(method, layer, case)
         return 0 * found if case.picture == "disc_test_000" and layer == "relu" else found
 
-    shares = BackgroundFalls(NAMES)(material(scenes, changed=changed)).numbers["share"]["naflow"]
+    shares = BackgroundFalls("naflow", NAMES)(material(scenes, changed=changed)).numbers["share"][
+        "naflow"
+    ]
     assert shares["relu"] == pytest.approx(0.8, abs=1e-4)
 
     def nothing(method, layer, case):
         return np.zeros((2, 2)) if layer == "relu" else None
 
-    verdict = BackgroundFalls(NAMES)(material(scenes, changed=nothing))
+    verdict = BackgroundFalls("naflow", NAMES)(material(scenes, changed=nothing))
     assert verdict.numbers["share"]["naflow"]["relu"] is None
     assert verdict.holds is False
 
 
-CLAIMS_ON_MASKS = [BackgroundFalls(NAMES), AheadInside("naflow", "gradcam", NAMES)]
+CLAIMS_ON_MASKS = [BackgroundFalls("naflow", NAMES), AheadInside("naflow", "gradcam", NAMES)]
 
 
 @pytest.mark.parametrize("claim", CLAIMS_ON_MASKS, ids=lambda claim: type(claim).__name__)
@@ -199,14 +201,14 @@ def test_stability(scenes, own, other, holds):
     beside = material(scenes, changed=other, model="deep")
     shown = material(scenes, changed=own, beside=beside)
     layers = {"small": NAMES, "deep": NAMES}
-    verdict = Steadier("deep", "small", layers)(shown)
+    verdict = Steadier("naflow", "deep", "small", layers)(shown)
     assert verdict.holds is holds
     of_small = verdict.numbers["small"]["cross_test_000"]["naflow"]["layers"]
     assert of_small == pytest.approx(-1 if own is unsteady else 1)
     assert "On cross_test_000" in verdict.told
     # The same claim on the other model's own figure.
     turned = material(scenes, changed=other, model="deep", beside=shown)
-    assert Steadier("deep", "small", layers)(turned).numbers == verdict.numbers
+    assert Steadier("naflow", "deep", "small", layers)(turned).numbers == verdict.numbers
 
 
 def test_stability_is_the_mean_of_correlations(scenes):
@@ -225,7 +227,7 @@ def test_ends_of_stages():
 
 def test_a_claim_about_a_model_that_is_not_there(scenes):
     with pytest.raises(BadInput, match="a claim is about third"):
-        Steadier("third", "small", {"small": NAMES})(material(scenes))
+        Steadier("naflow", "third", "small", {"small": NAMES})(material(scenes))
 
 
 # --- parts ---------------------------------------------------------------------------------------
@@ -256,7 +258,7 @@ SAME, APART = ((0, 0), (0, 0)), ((0, 0), (1, 1))
 def test_parts(scenes, own, other, holds):
     beside = material(scenes, [PAIR], changed=spot(other, scenes), model="good")
     shown = material(scenes, [PAIR], changed=spot(own, scenes), beside=beside)
-    verdict = SameParts(same="good", different="small")(shown)
+    verdict = SameParts("naflow", same="good", different="small")(shown)
     assert verdict.holds is holds
     small, good = (verdict.numbers[name]["disc_test_000"] for name in ("small", "good"))
     agreeing, apart = (good, small) if holds else (small, good)
@@ -266,7 +268,9 @@ def test_parts(scenes, own, other, holds):
 
 def test_parts_without_boxes(scenes):
     beside = material(scenes, [PAIR], masks=False, model="good")
-    verdict = SameParts("good", "small")(material(scenes, [PAIR], masks=False, beside=beside))
+    verdict = SameParts("naflow", "good", "small")(
+        material(scenes, [PAIR], masks=False, beside=beside)
+    )
     assert verdict.holds is None
     assert verdict.told == "disc_test_000 has no box or mask"
 
@@ -288,4 +292,5 @@ def test_every_claim_of_the_figures_can_be_made(config):
     claims = [claim for figure in figures.values() for claim in figure.claims]
     assert len(claims) > 10
     for claim in claims:
-        assert callable(instantiate(claim))
+        for method in config().checked:
+            assert callable(instantiate(claim, method=method))

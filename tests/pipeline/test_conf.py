@@ -4,10 +4,13 @@ import pytest
 import torch
 from hydra.errors import MissingConfigException
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from torch import nn
 from torchvision.models import resnet18
 
+from naflow import NAFlow
 from naflow.explainer import Explainer
+from naflow.methods import METHODS, ordered
 from naflow.models import card, list_models
 from pipeline.app import CONF
 from pipeline.learning.augment import Augmentation
@@ -21,11 +24,24 @@ def names(group):
     return sorted(path.relative_to(CONF / group).with_suffix("").as_posix() for path in files)
 
 
-@pytest.mark.parametrize("name", names("method"))
-def test_methods(config, name):
-    explainer = instantiate(config(f"method={name}").method, resnet18(num_classes=2))
+def test_the_methods_are_those_of_the_library():
+    assert set(names("method")) == set(METHODS)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_is_the_same_as_in_the_library(config, name):
+    chosen = OmegaConf.to_container(config(f"method={name}").method)
+    assert chosen == {"_target_": METHODS[name].target, **METHODS[name].settings}
+    explainer = instantiate(chosen, resnet18(num_classes=2))
     assert isinstance(explainer, Explainer)
-    assert explainer.name
+    assert explainer.name == METHODS[name].label
+
+
+def test_the_method_where_none_is_named_is_the_default_preset(config):
+    cfg = config()
+    made = instantiate(cfg.method, resnet18(num_classes=2))
+    assert made.config == NAFlow(resnet18(num_classes=2)).config
+    assert (cfg.evaluate.method, cfg.study.method) == ("naflow", "naflow")
 
 
 @pytest.mark.parametrize("name", names("model"))
@@ -83,8 +99,22 @@ def test_figures_name_methods_and_models_that_are_explained(config):
         assert set(figure.draw.get("methods", [])) <= set(explained)
         assert {figure.model, figure.beside} <= set(list_models())
         assert callable(instantiate(figure.select))
-        assert all(callable(instantiate(claim)) for claim in figure.claims)
-    assert set(explained) <= set(names("method"))
+        for claim in figure.claims:
+            assert all(callable(instantiate(claim, method=one)) for one in cfg.checked)
+    assert set(explained) <= set(METHODS)
+    assert set(cfg.checked) <= set(explained)
+
+
+def test_every_figure_of_flows_shows_the_same_methods_in_the_same_order(config):
+    cfg = config()
+    rows = [
+        list(figure.draw.methods) for figure in cfg.figures.values() if "methods" in figure.draw
+    ]
+    assert len(rows) == 10
+    assert all(one == cfg.methods.split(",") == ordered(one) for one in rows)
+    labels = ["Grad-CAM", "NAFlow (released)", "NAFlow (damped)", "NAFlow (selective)", "HiResCAM"]
+    assert [METHODS[name].label for name in rows[0]] == labels
+    assert list(cfg.checked) == [name for name in rows[0] if name.startswith("naflow")]
 
 
 @pytest.mark.parametrize("group", ["images", "model", "method"])

@@ -7,6 +7,7 @@ from omegaconf import OmegaConf
 from torchvision.models import resnet18
 
 from naflow.errors import BadInput
+from naflow.methods import METHODS
 from pipeline import explain
 from pipeline import figure as stage
 from pipeline.explanations import cases
@@ -16,15 +17,17 @@ from pipeline.judging.decisions import Decision
 from pipeline.judging.selection import Chosen, Selection
 from pipeline.models import weights
 
+EXPLAINED = ("gradcam", "naflow_released", "naflow")
+
 
 @pytest.fixture
 def cfg(config, tmp_path):
-    """A figure of one picture, whose maps two methods have made."""
+    """A figure of one picture, whose maps three methods have made."""
     weights.save(
         tmp_path / "weights.safetensors", "resnet18", resnet18(num_classes=2), ["cross", "disc"]
     )
     cases.write(tmp_path / "cases.json", [Case("disc_test_001"), Case("disc_test_000")])
-    for method in ("naflow", "gradcam"):
+    for method in EXPLAINED:
         asked = config(f"method={method}", f"explain.cases={tmp_path}/cases.json")
         explain.explain(asked, method)
     decision = Decision("disc_test_000", "disc_test_000", "disc", "disc", 0.5)
@@ -33,10 +36,15 @@ def cfg(config, tmp_path):
     selection.write(path, chosen)
 
     def composed(*overrides):
-        cfg = config("methods='naflow,gradcam'", "figure=fig04", *overrides)
+        cfg = config(
+            f"methods='{','.join(EXPLAINED)}'",
+            "checked=[naflow_released,naflow]",
+            "figure=fig04",
+            *overrides,
+        )
         OmegaConf.set_struct(cfg, False)
         entry = cfg.figures.fig04
-        entry.draw.methods = ["naflow", "gradcam"]
+        entry.draw.methods = list(EXPLAINED)
         entry.draw.layers = entry.claims[1].layers = ["relu", "layer1.0"]
         return cfg
 
@@ -56,10 +64,14 @@ def test_picture_pdf_and_what_they_show(cfg, tmp_path):
         "right",
     )
     assert 0.5 <= picture["probability"] <= 1
-    last, background = found["claims"]
+    last, _, background, default = found["claims"]
     assert isinstance(last["holds"], bool)
-    assert set(background["numbers"]["share"]) == {"naflow", "gradcam"}
+    assert set(background["numbers"]["share"]) == set(EXPLAINED)
     assert {"claim", "reading", "told", "numbers"} <= set(last)
+    assert "NAFlow (released)" in last["claim"]
+    assert "NAFlow (released)" in background["claim"]
+    assert "NAFlow (selective)" in default["claim"]
+    assert found["methods"] == {name: METHODS[name].label for name in EXPLAINED}
     assert found["selection"] == {"rule": "the disc", "met": True, "counts": {}}
     assert found["layers"][0] == {"name": "relu", "size": [16, 16]}
     stage.draw(cfg())

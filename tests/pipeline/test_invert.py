@@ -16,7 +16,7 @@ def cfg(config, tmp_path, untrained):
 
 
 def test_a_row_a_block(cfg):
-    table = pd.read_csv(stage.invert(cfg("method.preset=damped")))
+    table = pd.read_csv(stage.invert(cfg("method=naflow_damped")))
     assert table["unit"].tolist() == [
         *("layer1.0.add", "layer1.1.add", "layer2.0.add", "layer2.1.add"),
         *("layer3.0.add", "layer3.1.add"),  # layer4 has maps of a single pixel here
@@ -32,7 +32,9 @@ def test_a_row_a_block(cfg):
 
 def test_damped_enough_the_inverse_is_the_activation(cfg):
     """And the map HiResCAM's, with every row kept."""
-    table = pd.read_csv(stage.invert(cfg("method.preset=proximal", "+method.damping=1e4")))
+    table = pd.read_csv(
+        stage.invert(cfg("method=naflow_damped", "method.preset=proximal", "+method.damping=1e4"))
+    )
     np.testing.assert_allclose(table["once"], table["none"], atol=1e-3)
     assert (table["equations"] >= 0.5).all()
 
@@ -41,4 +43,4 @@ def test_what_inverts_nothing_is_refused(cfg):
     with pytest.raises(BadInput, match="HiResCAM inverts nothing"):
         stage.invert(cfg("method=hirescam"))
     with pytest.raises(BadInput, match="choose a finite damping"):
-        stage.invert(cfg("method=selective"))
+        stage.invert(cfg("method=naflow"))

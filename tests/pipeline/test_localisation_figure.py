@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 
 from naflow import plot
-from pipeline.figures.lines import LINES, styles
+from naflow.methods import METHODS
+from pipeline.figures.lines import own, styles
 from pipeline.figures.localisation import caption, draw, stages
 
-NAMES = {"naflow": "NAFlow (damped)", "gradcam": "Grad-CAM"}
+NAMES = {name: METHODS[name].label for name in ("gradcam", "naflow")}
 LAYERS = {"small": ["conv", "pool"], "large": ["stem", "a.0", "a.1", "a.2", "b.0", "b.1"]}
 
 
@@ -42,7 +43,7 @@ def test_every_line_is_a_methods_numbers(table):
         assert len(found) == 2
         for method in NAMES:
             rows = table[(table["model"] == model) & (table["method"] == method)]
-            x, y = found[LINES[method]["color"]]
+            x, y = found[own(method)["color"]]
             assert x.tolist() == list(range(len(layers)))
             assert y == pytest.approx(rows["ratio"].to_numpy())
         bands = [band.get_datalim(ax.transData) for band in ax.collections]
@@ -62,16 +63,16 @@ def test_a_method_may_lack_a_layer_or_a_model(table):
         table[(table["method"] == "gradcam") & table["layer"].isin(["a.1", "conv", "pool"])].index
     )
     small, large = panels(draw(lacking, NAMES))
-    _, y = curves(large)[LINES["gradcam"]["color"]]
+    _, y = curves(large)[own("gradcam")["color"]]
     assert np.isnan(y).tolist() == [False, False, True, False, False, False]
-    assert np.isnan(curves(small)[LINES["gradcam"]["color"]][1]).all()
-    assert not np.isnan(curves(small)[LINES["naflow"]["color"]][1]).any()
+    assert np.isnan(curves(small)[own("gradcam")["color"]][1]).all()
+    assert not np.isnan(curves(small)[own("naflow")["color"]][1]).any()
 
 
 def test_layers_keep_their_order_where_the_first_method_lacks_some(table):
     lacking = table[~((table["method"] == "gradcam") & (table["layer"] == "stem"))]
     _, large = panels(draw(lacking, NAMES))
-    _, y = curves(large)[LINES["naflow"]["color"]]
+    _, y = curves(large)[own("naflow")["color"]]
     rows = table[(table["model"] == "large") & (table["method"] == "naflow")]
     assert y == pytest.approx(rows["ratio"].to_numpy())
 
@@ -82,18 +83,19 @@ def test_the_names_of_stages():
     assert stages(["conv", "pool"]) == ([0], ["conv"])
 
 
-def test_methods_without_a_style_of_their_own_differ():
-    found = styles(["naflow", "lrp", "clrp"])
-    assert found["naflow"] == LINES["naflow"]
-    assert len({style["color"] for style in found.values()}) == 3
+def test_methods_that_have_no_name_differ():
+    found = styles([*METHODS, "damped_0.3", "damped_1"])
+    assert found["naflow"] == own("naflow")
+    looks = {(one["color"], one["marker"], one.get("linestyle", "-")) for one in found.values()}
+    assert len(looks) == len(METHODS) + 2
 
 
 def test_the_caption_counts(table):
-    assert "95% bootstrap" in caption(table, 0.95)
-    assert f"({len(table)} of {12 * len(table)})" in caption(table, 0.95)
-    assert "null hypothesis" not in caption(table, 0.95)
-    assert "null hypothesis" in caption(
-        pd.concat([table, table.assign(method="hirescam"), table.assign(method="layercam")]), 0.95
+    assert "95% bootstrap" in caption(table, NAMES, 0.95)
+    assert f"({len(table)} of {12 * len(table)})" in caption(table, NAMES, 0.95)
+    assert "null hypothesis" not in caption(table, NAMES, 0.95)
+    assert "HiResCAM of the same layer is the null hypothesis" in caption(
+        table, NAMES | {"hirescam": "HiResCAM"}, 0.95
     )
 
 

@@ -158,6 +158,15 @@ def test_a_figure_says_what_its_colours_mean():
     assert " ".join(figure.get_supxlabel().split()) == plot.CONVENTION
 
 
+@pytest.mark.parametrize("size", [(8, 16), (8, 8), (16, 8)])
+def test_panels_fill_their_columns_whatever_the_image_is_like(size):
+    figure = plot.flow_figure(np.zeros((*size, 3)), flows())
+    figure.draw_without_rendering()
+    first, second = (ax.get_window_extent() for ax in figure.axes[:2])
+    assert first.width / first.height == pytest.approx(size[1] / size[0], rel=0.01)
+    assert first.width > 0.8 * (second.x0 - first.x0)
+
+
 def test_unknown_ending_and_a_wrong_number_of_axes(tmp_path):
     figure = plot.flow_figure(np.zeros((8, 8, 3)), flows())
     with pytest.raises(BadInput, match=r"\.png, \.pdf or \.svg"):

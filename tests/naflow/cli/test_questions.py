@@ -156,10 +156,10 @@ def test_blocks_are_drawn_unless_layers_are_asked_for(asked: list[str], tmp_path
 def test_a_method_that_pays_for_every_layer_is_given_the_blocks_alone(
     asked: list[str], tmp_path: Path
 ) -> None:
-    assert main([*asked, "cfcam", "--quiet"]) == 0
+    assert main([*asked, "cf_cam", "--quiet"]) == 0
     [entry, _] = manifest(tmp_path)["photos"].values()
     assert (
-        entry["methods"]["cfcam"]["layers"] == GradCAM(network(tmp_path))(images(tmp_path)).blocks
+        entry["methods"]["cf_cam"]["layers"] == GradCAM(network(tmp_path))(images(tmp_path)).blocks
     )
 
 

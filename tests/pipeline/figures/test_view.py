@@ -18,7 +18,7 @@ def test_a_view_is_one_row_of_every_file(scenes):
     assert view.case == Case("cross_test_000")
     assert (view.label, view.predicted) == ("cross", "disc")
     assert view.confidence == pytest.approx(0.6)
-    assert view.residuals["naflow"]["relu"] == pytest.approx(0.4)
+    assert view.residuals["naflow_damped"]["relu"] == pytest.approx(0.4)
     assert view.residuals["gradcam"] == {}
     assert view.picture.shape == (32, 32, 3)
     assert 0 <= view.picture.min() < view.picture.max() <= 1

@@ -1,0 +1,153 @@
+"""Stage `gallery`: the documentation's pictures, of a published network on real photographs.
+
+    python -m pipeline.gallery drawings=docs/gallery
+
+Network and photographs are those of `naflow demo`: both are installed, nothing is downloaded. Every
+picture is one WebP file, as wide as a page of the documentation. docs/gallery.md shows them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from PIL import Image
+from torch import nn
+
+from naflow import NAFlow, explainers, models, plot
+from naflow.atomic import replacing
+from naflow.cli import pictures
+from naflow.cli.demo import NETWORK, PHOTOGRAPHS, photograph
+from naflow.cli.photos import normalised
+from naflow.explainer import Explainer
+from naflow.models.imagenet import class_names
+from naflow.scores import ClassLogit
+from pipeline.app import stage
+
+METHODS: dict[str, Callable[[nn.Module], Explainer]] = {
+    "NAFlow": NAFlow,
+    "Grad-CAM": explainers.GradCAM,
+    "HiResCAM": explainers.HiResCAM,
+    "LayerCAM": explainers.LayerCAM,
+    "LRP": explainers.LRP,
+    "SGLRP": explainers.SGLRP,
+    "Relevance-CAM": explainers.RelevanceCAM,
+    "control: the centre": explainers.controls.CentreGaussian,
+}
+BLOCKS = slice(0, None, 2)  # of nine: so panels are large enough to be seen
+DPI, QUALITY = 130, 82
+
+
+@dataclass(frozen=True)
+class Row:
+    """One flow of one image (H, W, 3) uint8: of a class by name, or of the predicted one."""
+
+    name: str
+    network: nn.Module
+    image: np.ndarray
+    asked: str | None = None
+    method: Callable[[nn.Module], Explainer] = NAFlow
+
+    def panels(self) -> pictures.Row:
+        """The overlays of some blocks, stem to head, behind the row's name."""
+        index = None if self.asked is None else class_names().index(self.asked)
+        flow = self.method(self.network)(_input(self.image), ClassLogit(index))
+        image = self.image / 255
+        maps = {layer: flow[layer][0].cpu().numpy() for layer in flow.blocks[BLOCKS]}
+        return self.name, image, {layer: plot.overlay(image, one) for layer, one in maps.items()}
+
+
+@stage
+def main(cfg: DictConfig) -> None:
+    """Draw."""
+    gallery(Path(cfg.drawings), models.create(NETWORK, models.installed(NETWORK)))
+
+
+def gallery(folder: Path, network: nn.Module) -> list[Path]:
+    """Draw every picture into a folder; returns their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        draw(folder / f"{name}.webp", rows(network), title)
+        for name, (title, rows) in PICTURES.items()
+    ]
+
+
+def draw(path: Path, rows: Sequence[Row], title: str) -> Path:
+    """Write flows of one network's layers, one below the other; returns the path."""
+    with TemporaryDirectory() as made:
+        drawn = Path(made) / "drawn.png"
+        pictures.rows(drawn, [row.panels() for row in rows], title, dpi=DPI)
+        with Image.open(drawn) as picture, replacing(path) as partial:
+            picture.convert("RGB").save(partial, "webp", quality=QUALITY, method=6)
+    return path
+
+
+def photographs(network: nn.Module) -> list[Row]:
+    """Each photograph, under the default method, for the class predicted."""
+    images = {name: photograph(name) for name in PHOTOGRAPHS}
+    return [Row(f"{name}: {predicted(network, one)}", network, one) for name, one in images.items()]
+
+
+def either(network: nn.Module) -> list[Row]:
+    """A cat and a cup of coffee side by side, asked for the one and for the other."""
+    pair = np.concatenate([photograph("cat"), photograph("coffee")], axis=1)
+    return [
+        Row(f"{method}: {asked}", network, pair, asked, METHODS[method])
+        for method in ("NAFlow", "SGLRP", "Grad-CAM")
+        for asked in ("Egyptian cat", "espresso")
+    ]
+
+
+def methods(network: nn.Module) -> list[Row]:
+    """One photograph under every method, and under a control that does not look at it."""
+    coffee = photograph("coffee")
+    return [Row(name, network, coffee, None, method) for name, method in METHODS.items()]
+
+
+def limits(network: nn.Module) -> list[Row]:
+    """One photograph, asked for what is there, for what is not, and of a network that knows no
+    class: its classifier's weights are shuffled."""
+    cat = photograph("cat")
+    return [
+        Row("asked: Egyptian cat", network, cat, "Egyptian cat"),
+        Row("asked: espresso", network, cat, "espresso"),
+        Row("shuffled classifier: Egyptian cat", shuffled(network), cat, "Egyptian cat"),
+    ]
+
+
+PICTURES: Mapping[str, tuple[str, Callable[[nn.Module], list[Row]]]] = {
+    "photographs": ("Four photographs, each explained by the class predicted", photographs),
+    "either": ("Two photographs in one: asked for the cat, asked for the coffee", either),
+    "methods": ("One photograph under seven methods, and a control", methods),
+    "limits": ("A cat, asked for a cat, for coffee, and of a shuffled classifier", limits),
+}
+
+
+def shuffled(network: nn.Module, seed: int = 0) -> nn.Module:
+    """A copy whose last weights are the same numbers in another order."""
+    copy = deepcopy(network)
+    weight = copy.get_submodule("classifier").get_parameter("weight")
+    order = torch.randperm(weight.numel(), generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        weight.copy_(weight.flatten()[order].view_as(weight))
+    return copy
+
+
+def predicted(network: nn.Module, image: np.ndarray) -> str:
+    """The most probable class, and how probable it is."""
+    with torch.no_grad():
+        probability, index = network(_input(image))[0].softmax(0).max(0)
+    return f"{class_names()[int(index)]} {float(probability):.0%}"
+
+
+def _input(image: np.ndarray) -> torch.Tensor:
+    wanted = models.card(NETWORK).input
+    return normalised([image], wanted.mean, wanted.std)
+
+
+if __name__ == "__main__":
+    main()
