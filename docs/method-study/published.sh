@@ -24,14 +24,12 @@ measure() {
     measure.sanity=true measure.deep=3 measure.steps=4 measure.judged=32 "$@"
 }
 methods() {
-  measure "$@" method=selective method.preset=tested measure.name=tested
-  for method in selective sglrp layercam clrp hirescam gradcam; do
-    measure "$@" method="$method" measure.name="$method"
-  done
+  measure "$@" method=naflow method.preset=tested measure.name=naflow_tested
+  measure -m "$@" method=naflow,sglrp,layercam,clrp,hirescam,gradcam
 }
 methods model=efficientnet_lite0
 methods model=more/mobilenet_v2 model.labels="$weights/imagenet_labels.txt" \
   model.weights="$weights/mobilenet_v2_imagenet1001_torchvision_fp16.pt"
 
-python -m pipeline.study results="$results" drawings="$drawings" study.method=tested
+python -m pipeline.study results="$results" drawings="$drawings" study.method=naflow_tested
 python -m pipeline.measuring.told "$drawings"
