@@ -7,21 +7,26 @@ The pictures are those of `pipeline.explain`, `explain.pictures` of them; only t
 an object, by mask or box, beside a background. Writes results/measured/model/method.csv, a row a
 picture and layer:
 
+    area                           the object's share of the picture
     share ... rank_accuracy        where the map lies against the object
     insertion, deletion, gain      faithfulness
     own                            on scenes of two pictures: whose question is asked; not for a
                                    network whose output grows with the picture
+    empty, redrawn_*, absent_*     with `measure.sanity`: whether there is a map, and the same of a
+                                   network whose last layer was drawn anew, and of a class that is
+                                   not there (pipeline.measuring.sanity)
 
-the last two groups, which are dear, at `measure.deep` layers and for the first `measure.judged`
-pictures alone; and, for every picture, how its flow runs, in method.flow.csv. Nothing is computed
-again whose settings, weights, pictures and code are those of the file that is there: a sweep that
-was killed goes on with the pair of model and method that it was at, and pairs are what processes
+faithfulness and `own`, which are dear, at `measure.deep` layers and for the first `measure.judged`
+pictures alone; and, for every picture, how its flow runs, in method.flow.csv. `measure.layers` is
+"all", or "blocks", the ends of stages and blocks. Nothing is computed again whose settings,
+weights, pictures and code are those of the file that is there: a sweep that was killed, or is given
+more pictures, goes on with the batch that it was at. Pairs of model and method are what processes
 share, as in hydra/launcher=joblib.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,20 +43,24 @@ from naflow import Flow, metrics
 from naflow.errors import BadInput
 from pipeline import device
 from pipeline.app import stage
-from pipeline.atomic import read_json, replacing, write_json
+from pipeline.atomic import read_json, write_json
 from pipeline.explanations.batches import Batches
 from pipeline.measuring import asked as questions
 from pipeline.measuring import measures
 from pipeline.measuring import panel as panels
+from pipeline.measuring import sanity as sane
 from pipeline.measuring.panel import Panel, panel_of
+from pipeline.measuring.parts import Parts, Tables, write
+from pipeline.measuring.sanity import sanity
 from pipeline.models import weights
 from pipeline.tracking import tracked
 
-DIGITS = "%.6f"
 COLUMNS = [
     *("picture", "reference", "layer", "depth"),
-    *("share", "ratio", "interference", "pointing", "rank_accuracy"),
+    *("area", "share", "ratio", "interference", "pointing", "rank_accuracy"),
     *("insertion", "deletion", "gain", "own"),  # empty where they were not measured
+    *("empty", "redrawn_share", "redrawn_rank", "redrawn_empty"),
+    *("absent_share", "absent_rank", "absent_empty"),
 ]
 
 
@@ -77,66 +86,97 @@ def measure(cfg: DictConfig, method: str) -> Path:
     network = weights.load(cfg.model, device.chosen(cfg.device)).network
     images = instantiate(cfg.images)
     batches = Batches(cfg, images, network)
-    explainer = instantiate(cfg.method, network)
-    explain = partial(explainer, detail=cfg.measure.detail)
-    path = Path(cfg.results) / "measured" / cfg.model.name / f"{method}.csv"
-    about = {"method": explainer.name, "model": cfg.model.name, "job": job(cfg, batches)}
+    explain = partial(explained, cfg)
+    model, name = cfg.model.name, instantiate(cfg.method, network).name
+    path = Path(cfg.results) / "measured" / model / f"{method}.csv"
+    parts = Parts(Path(cfg.results) / "measuring" / model / method, job(cfg))
+    size = cfg.explain.batch
+    keys = [
+        parts.key([number, judged(cfg, number), batches.cases[number * size :][:size]])
+        for number in range(len(batches))
+    ]
+    about = {"method": name, "model": model, "job": parts.key(keys)}
     if is_done(path, about):
         return path
-    layers, flows = [], []
-    with tracked(cfg.tracking, f"{images.name}-measure-{method}-{cfg.model.name}", cfg) as run:
-        title = f"{method} {cfg.model.name}"
-        for number in tqdm(range(len(batches)), desc=title, disable=cfg.quiet):
-            panel = panel_of(cfg, images, network, batches.read(number))
-            if panel is None:
-                continue
-            flow = explain(panel.images, panel.asked.score(panel.rows))
-            judged = cfg.measure.judged is None or number * cfg.explain.batch < cfg.measure.judged
-            layers.append(of_layers(cfg, network, explain, panel, flow, judged))
-            flows.append(of_flow(panel, flow))
-        if not layers:
+    found = []
+    with tracked(cfg.tracking, f"{images.name}-measure-{method}-{model}", cfg) as run:
+        for number, key in enumerate(tqdm(keys, desc=f"{method} {model}", disable=cfg.quiet)):
+            if not parts.done(key):
+                panel = panel_of(cfg, images, network, batches.read(number))
+                if panel is None:
+                    continue
+                parts.write(key, of_panel(cfg, network, explain, panel, number))
+            found.append(parts.read(key))
+        if not found:
             raise BadInput(
                 f"None of the {len(batches.cases)} pictures of {images.name} shows an object, by "
                 "mask or box, beside a background: there is nothing to measure against."
             )
-        write(path.with_suffix(".flow.csv"), pd.concat(flows))
-        table = pd.concat(layers).reindex(columns=COLUMNS)
-        write(path, table)
-        run.table("measured", table)
+        write(path.with_suffix(".flow.csv"), pd.concat([flow for flow, _ in found]))
+        write(path, pd.concat([layers for _, layers in found]))
+        run.table("measured", pd.read_csv(path))
     write_json(path.with_suffix(".json"), about | {"sha256": sums(path)})
     return path
 
 
-def of_layers(
+def explained(cfg: DictConfig, network: nn.Module) -> Callable[..., Flow]:
+    """The method of the configuration, for a network."""
+    return partial(instantiate(cfg.method, network), detail=cfg.measure.detail)
+
+
+def judged(cfg: DictConfig, number: int) -> bool:
+    """Whether the pictures of batch `number` are measured by what is dear, too."""
+    return cfg.measure.judged is None or number * cfg.explain.batch < cfg.measure.judged
+
+
+def of_panel(
     cfg: DictConfig,
     network: nn.Module,
-    explain: Callable[..., Flow],
+    explain: Callable[[nn.Module], Callable[..., Flow]],
     panel: Panel,
-    flow: Flow,
-    judged: bool,
-) -> pd.DataFrame:
-    """A row a picture and layer. judged: with the measures that are dear."""
-    told = cfg.measure
-    maps = {layer: values.detach().clamp(min=0).cpu() for layer, values in flow}
+    number: int,
+) -> Tables:
+    """How the flow of every picture of batch `number` runs, and a row a picture and layer."""
+    told, flow = cfg.measure, explain(network)(panel.images, panel.asked.score(panel.rows))
+    shown = flow.blocks if told.layers == "blocks" else flow.layers
+    maps = {layer: flow[layer].detach().clamp(min=0).cpu() for layer in shown}
     found = {
         layer: measures.place(values, panel.masks, round(told.tolerance * panel.masks.shape[-1]))
         for layer, values in maps.items()
     }
-    deep = spread(flow.layers, told.deep) if judged else []
-    answer = partial(panel.answer, network)
-    for layer in deep:
-        values = maps[layer].to(panel.images.device)
-        found[layer] |= measures.faith(answer, panel.images, values, told.steps, cfg.seed)
+    groups = []
+    if told.sanity:
+        seed = cfg.seed + number  # so that it is many random layers that are asked
+        groups.append(sanity(explain, network, panel, flow, shown, seed))
+    deep = spread(shown, told.deep) if judged(cfg, number) else []
+    if deep:
+        answer = partial(panel.answer, network)
+        of = {layer: maps[layer].to(panel.images.device) for layer in deep}
+        groups.append(
+            {
+                layer: measures.faith(answer, panel.images, values, told.steps, cfg.seed)
+                for layer, values in of.items()
+            }
+        )
     if deep and panel.takes_scenes(network):
-        of_scenes = measures.owner(explain, panel.images, panel.asked, panel.partners, deep)
-        for layer in deep:
-            found[layer] |= of_scenes[layer]
+        sides = panel.images, panel.asked, panel.partners
+        groups.append(measures.owner(explain(network), *sides, deep))
+    for group in groups:
+        for layer, numbers in group.items():
+            found[layer] |= numbers
+    return of_flow(panel, flow), of_layers(panel, found)
+
+
+def of_layers(panel: Panel, found: Mapping[str, measures.Numbers]) -> pd.DataFrame:
+    """A row a picture and layer, shallow to deep."""
+    area = metrics.area(panel.masks).numpy()
     tables = []
     for number, (layer, numbers) in enumerate(found.items()):
         columns = {name: values.cpu().numpy() for name, values in numbers.items()}
         names = {"picture": panel.ids, "reference": panel.references, "layer": layer}
-        tables.append(pd.DataFrame(names | {"depth": (number + 1) / len(found)} | columns))
-    return pd.concat(tables)
+        place = {"depth": (number + 1) / len(found), "area": area}
+        tables.append(pd.DataFrame(names | place | columns))
+    return pd.concat(tables).reindex(columns=COLUMNS)
 
 
 def of_flow(panel: Panel, flow: Flow) -> pd.DataFrame:
@@ -160,14 +200,16 @@ def spread(layers: Sequence[str], count: int) -> list[str]:
     return [layers[int((number + 0.5) * len(layers) / count)] for number in range(count)]
 
 
-def job(cfg: DictConfig, batches: Batches) -> str:
-    """A hash of what decides the measures: settings, seed, weights, pictures' names, and code."""
+def job(cfg: DictConfig) -> str:
+    """A hash of what decides the measures of a batch: settings, seed, weights, and code."""
     chosen: Any = OmegaConf.to_container(cfg, resolve=True)
     agreed = [chosen[key] for key in ("method", "model", "images", "measure", "seed")]
-    agreed += [chosen["explain"]["batch"], [case.pictures for case in batches.cases]]
+    for extent in ("name", "judged"):  # they do not change what a batch gives
+        del chosen["measure"][extent]
     digest = hashlib.sha256(json.dumps(agreed, sort_keys=True).encode())
     digest.update(Path(cfg.model.weights).read_bytes())
-    ours = [Path(str(module.__file__)) for module in (measures, panels, questions)]
+    modules = (measures, panels, questions, sane)
+    ours = [Path(str(module.__file__)) for module in modules]
     library = Path(naflow.__file__).parent.rglob("*.py")
     for source in [Path(__file__), *ours, *sorted(library)]:
         digest.update(source.read_bytes())
@@ -186,12 +228,6 @@ def sums(path: Path) -> dict[str, str]:
     """File name -> sha256 of both tables."""
     both = (path, path.with_suffix(".flow.csv"))
     return {one.name: hashlib.sha256(one.read_bytes()).hexdigest() for one in both}
-
-
-def write(path: Path, table: pd.DataFrame) -> None:
-    """Write a table whose bytes depend on its numbers to six digits."""
-    with replacing(path) as unfinished:
-        table.to_csv(unfinished, index=False, float_format=DIGITS, lineterminator="\n")
 
 
 if __name__ == "__main__":

@@ -224,6 +224,8 @@ OF_ALL = {
     "measure.deep": whole(0),
     "measure.judged": whole(0) | NULL,
     "measure.steps": whole(1),
+    "measure.layers": one_of("all", "blocks"),
+    "measure.sanity": FLAG,
     "study.models": NAMES | NULL,
     "study.method": NAME,
     "study.resamples": whole(1),

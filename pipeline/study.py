@@ -10,6 +10,8 @@ Reads results/measured (stage `measure`), of `study.models` or of all, and write
     places.csv    means over the layers of each kind: conv, bn, relu, maxpool, add, block, ...
     flows.csv     how the flows of every method run through the layers
     summary.md    means over the models, and in short
+    sizes.csv     where maps lie, by size of the object; and the page `drawings`.md: both where
+                  what maps owe to the question was measured (measure.sanity)
     study.json    how often `study.method` is ahead of each other method, and how often behind
     ratio.png, gain.png, own.png   the measure against depth, a panel a model, a line a method
 """
@@ -28,9 +30,12 @@ from pipeline.app import stage
 from pipeline.atomic import replacing, write_json
 from pipeline.figures import depth, page
 from pipeline.measuring import summary, thirds
+from pipeline.measuring.columns import BASIC, EVERY
+from pipeline.measuring.columns import measured as measures_of
+from pipeline.measuring.told import told_of
 from pipeline.tracking import tracked
 
-MEASURES = ("ratio", "gain", "own")
+MEASURES = tuple(BASIC)  # drawn and counted; with pipeline.measuring.sanity there are more
 FLOWS = ["smoothness", "stabilisation", "drift"]
 DIGITS = "%.5f"
 
@@ -49,14 +54,15 @@ def study(cfg: DictConfig) -> Path:
     folder, place = Path(cfg.results) / "measured", Path(cfg.drawings)
     measured, flows = (read(folder, ending, cfg.study.models) for ending in (".csv", ".flow.csv"))
     resampling = cfg.study.resamples, cfg.study.confidence, cfg.seed
+    asked = measures_of(measured.values())
     tables = {
         "means": joined(
             {
-                key: thirds.means(table, MEASURES, *resampling)
+                key: thirds.means(table, asked, *resampling)
                 for key, table in tqdm(measured.items(), desc="means", disable=cfg.quiet)
             }
         ),
-        "leads": leads(measured, cfg.study.method, *resampling),
+        "leads": leads(measured, cfg.study.method, asked, *resampling),
         "places": joined({key: of_places(table) for key, table in measured.items()}),
         "flows": joined({key: table[FLOWS].mean().to_frame().T for key, table in flows.items()}),
     }
@@ -65,6 +71,8 @@ def study(cfg: DictConfig) -> Path:
             with replacing(place / f"{name}.csv") as partial:
                 table.to_csv(partial, index=False, float_format=DIGITS, lineterminator="\n")
             run.table(name, table)
+    if len(asked) > len(MEASURES):
+        published(place, measured, tables, cfg.study.method)
     counts = tally(tables["leads"], 1 - cfg.study.confidence)
     write_json(place / "study.json", counts)
     with replacing(place / "summary.md") as partial:
@@ -74,6 +82,16 @@ def study(cfg: DictConfig) -> Path:
         figure = depth.draw(measured, measure, *resampling)
         page.publish(figure, place / measure)
     return place
+
+
+def published(place: Path, measured: Tables, tables: dict[str, pd.DataFrame], ours: str) -> None:
+    """Write sizes.csv, and the page that all tables tell, beside their folder."""
+    sizes = joined({key: thirds.by_size(table) for key, table in measured.items()})
+    with replacing(place / "sizes.csv") as partial:
+        sizes.to_csv(partial, index=False, float_format=DIGITS, lineterminator="\n")
+    with replacing(place.with_suffix(".md")) as partial:
+        told = told_of(tables["means"], tables["leads"], sizes, ours, place.name)
+        partial.write_text(told, encoding="utf-8")
 
 
 def read(folder: Path, ending: str, models: Sequence[str] | None) -> Tables:
@@ -95,7 +113,12 @@ def read(folder: Path, ending: str, models: Sequence[str] | None) -> Tables:
 
 
 def leads(
-    measured: Tables, ours: str, resamples: int, confidence: float, seed: int
+    measured: Tables,
+    ours: str,
+    measures: Sequence[str],
+    resamples: int,
+    confidence: float,
+    seed: int,
 ) -> pd.DataFrame:
     """A row a model, other method, third and measure: how far `ours` is ahead."""
     methods = {method for _, method in measured}
@@ -104,7 +127,7 @@ def leads(
     table = joined(
         {
             (model, method): thirds.lead(
-                measured[model, ours], other, MEASURES, resamples, confidence, seed
+                measured[model, ours], other, measures, resamples, confidence, seed
             )
             for (model, method), other in measured.items()
             if method != ours and (model, ours) in measured
@@ -138,9 +161,8 @@ def tally(leads: pd.DataFrame, level: float) -> dict:
     """Other method -> measure -> third -> on how many models ours is ahead, alike, behind; ahead
     and behind where the corrected p-value is below the level."""
     sure = leads["holm"] < level
-    found = leads.assign(
-        ahead=sure & (leads["lead"] > 0), behind=sure & (leads["lead"] < 0), alike=~sure
-    )
+    better = leads["lead"] * leads["measure"].map({name: m.sign for name, m in EVERY.items()})
+    found = leads.assign(ahead=sure & (better > 0), behind=sure & (better < 0), alike=~sure)
     found = found[leads["p"].notna()]
     counts = found.groupby(["less", "measure", "third"])[["ahead", "alike", "behind"]].sum()
     tree: dict = {}

@@ -12,7 +12,7 @@ Anchor = Literal["zero", "forward"]
 Offset = Literal["local", "zero"]
 Merge = Literal["never", "paper"]
 Reduce = Literal["sum", "positive"]
-Abandon = Literal["unused", "opposing", "disputed"]
+Abandon = Literal["unused", "opposing", "disputed", "doubtful"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class InverseConfig:
     in_place        as if every activation overwrote its input, as in the authors' code: the map
                     before a ReLU is the map after it, and what the ReLU closed is what is abandoned
     abandon         "unused": neurons of importance 0; "opposing": also what speaks against the
-                    score; "disputed": also in proportion to the dispute, see naflow.reverse.abandon
+                    score; "disputed": also in proportion to the dispute; "doubtful": also as far as
+                    it could be chance, see naflow.reverse.abandon
     contrast        a class's logit is explained by what sets it apart: scores.ClassContrast
     reduce          "sum": ReLU(sum_k alpha_k x~_k) (Eq. 2); "positive": sum_k ReLU(alpha_k x~_k)
 
@@ -122,6 +123,14 @@ PRESETS: dict[str, InverseConfig] = {
         anchor="forward",
         damping=math.inf,
         abandon="disputed",
+        contrast=True,
+    ),
+    # The same of evidence beyond chance: for a class that is not there it is a flow of zeros.
+    "tested": InverseConfig(
+        drop_abandoned=False,
+        anchor="forward",
+        damping=math.inf,
+        abandon="doubtful",
         contrast=True,
     ),
 }

@@ -39,6 +39,7 @@ from naflow.metrics.sanity import (
     cascading_randomisation,
     class_accuracy,
     class_sensitivity,
+    last_layer_redrawn,
     max_sensitivity,
 )
 from naflow.metrics.shape import correlation, effective_area, entropy, gini, rank_correlation
@@ -79,6 +80,7 @@ __all__ = [
     "inside",
     "interference",
     "iou",
+    "last_layer_redrawn",
     "max_sensitivity",
     "pointing_game",
     "rank_accuracy",

@@ -71,6 +71,21 @@ def cascading_randomisation(
     return found
 
 
+def last_layer_redrawn(model: nn.Module, images: Tensor, seed: int = 0) -> nn.Module:
+    """A copy of a model that knows its features and no class: the weights of its last unit that has
+    any, a classifier's last linear layer, are drawn anew.
+
+    What a map of it shows is there whatever the class means. Drawn and refused as in
+    `cascading_randomisation`; images tell how the model runs.
+    """
+    changed = deepcopy(model)
+    last = next(iter(_units(changed, images).values()))
+    for name in last:
+        module = changed.get_submodule(name)
+        module.load_state_dict(_reinitialised(module, seed).state_dict())
+    return changed
+
+
 def _units(model: nn.Module, images: Tensor) -> dict[str, list[str]]:
     """Unit -> its modules that own parameters, the last unit first."""
     with preserved(model):

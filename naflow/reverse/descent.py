@@ -74,7 +74,7 @@ def descend(
             _check_used(name, alpha)
         left, is_map = None, unit is not None and unit.feature_map
         if rule is not None and is_map:
-            left = rule(alpha, x)
+            left = rule(alpha, x, reader is None)
             alpha = left.importance
         inside = [
             Layer(key, v.tensor(), checked(key, g))

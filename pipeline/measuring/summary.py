@@ -4,20 +4,15 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from pipeline.measuring.columns import BASIC
 from pipeline.measuring.thirds import THIRDS
-
-TITLES = {
-    "ratio": "Localisation (share on the object over the object's share of the picture)",
-    "gain": "Faithfulness (insertion less deletion)",
-    "own": "Class sensitivity (share on the picture asked for, less that for the other)",
-}
 
 
 def markdown(means: pd.DataFrame, tally: Mapping, ours: str) -> str:
     """means: a row a model, method, third and measure; tally: other method -> measure -> third ->
     on how many models `ours` is ahead, alike, behind."""
     parts = []
-    for measure, title in TITLES.items():
+    for measure, (title, *_) in BASIC.items():
         table = means[means["measure"] == measure]
         wide = table.pivot_table("mean", "method", "third", aggfunc="mean").reindex(columns=THIRDS)
         if wide.empty:

@@ -8,6 +8,7 @@ import pandas as pd
 from naflow import metrics
 
 THIRDS = ("shallow", "middle", "deep")
+SIZES = (0, 0.1, 0.3, 1.0)  # of objects, as shares of the picture
 
 
 def by_third(table: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
@@ -27,6 +28,32 @@ def means(
     wide = by_third(table, measures)
     found = metrics.bootstrap(wide.to_numpy(), resamples, confidence, seed)
     return _rows(wide, dict(zip(("mean", "low", "high"), found, strict=True)))
+
+
+def by_size(table: pd.DataFrame) -> pd.DataFrame:
+    """A row a size of the object (small ones fill less than a tenth of the picture, large ones more
+    than three tenths) and third: how many pictures, the mean share of the map on the object, and
+    the median ratio of that share to the object's.
+
+    A mean of ratios is led by small objects: these numbers tell how far.
+    """
+    wide = by_third(table, ["share", "ratio"])
+    area = table.groupby("picture")["area"].first()
+    size = pd.cut(area, SIZES, right=False, labels=["small", "medium", "large"]).astype(str)
+    groups = {"all": wide, **{str(name): part for name, part in wide.groupby(size)}}
+    rows = [
+        {
+            "size": name,
+            "third": third,
+            "pictures": part["share", number].count(),
+            "share": part["share", number].mean(),
+            "median_ratio": part["ratio", number].median(),
+        }
+        for name, part in groups.items()
+        for number, third in enumerate(THIRDS)
+        if ("share", number) in part
+    ]
+    return pd.DataFrame(rows)
 
 
 def lead(

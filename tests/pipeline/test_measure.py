@@ -35,10 +35,35 @@ def test_nothing_is_measured_twice(cfg, monkeypatch):
     path = stage.measure(cfg("method=gradcam"), "gradcam")
     first = path.read_bytes()
     calls = []
-    monkeypatch.setattr(stage, "of_layers", lambda *_: calls.append(1) or pd.DataFrame())
+    tables = pd.DataFrame({"picture": ["p"]}), pd.DataFrame({"picture": ["p"]})
+    monkeypatch.setattr(stage, "of_panel", lambda *_: calls.append(1) or tables)
     assert stage.measure(cfg("method=gradcam"), "gradcam").read_bytes() == first and not calls
     stage.measure(cfg("method=gradcam", "measure.steps=3"), "gradcam")
     assert len(calls) == 2
+
+
+def test_more_pictures_are_measured_alone(cfg, monkeypatch):
+    path = stage.measure(cfg("method=hirescam", "explain.pictures=2"), "hirescam")
+    first, original, calls = pd.read_csv(path), stage.of_panel, []
+    monkeypatch.setattr(stage, "of_panel", lambda *a: calls.append(a[-1]) or original(*a))
+    stage.measure(cfg("method=hirescam"), "hirescam")
+    assert calls == [1]  # of the batches 0 and 1
+    pd.testing.assert_frame_equal(pd.read_csv(path)[: len(first)], first)
+    once = path.read_bytes()
+    path.unlink()  # a run that was killed before its end
+    stage.measure(cfg("method=hirescam"), "hirescam")
+    assert calls == [1] and path.read_bytes() == once
+
+
+def test_blocks_and_what_maps_owe_to_the_question(cfg):
+    settings = cfg("method=hirescam", "measure.sanity=true", "measure.layers=blocks")
+    table = pd.read_csv(stage.measure(settings, "hirescam"))
+    assert table["layer"].nunique() < 16 and table["depth"].max() == 1
+    assert (table["area"] * table["ratio"] - table["share"]).abs().max() < 0.05
+    for other in ("redrawn", "absent"):
+        assert table[f"{other}_rank"].dropna().between(-1, 1).all()
+        assert (table[f"{other}_share"].isna() == (table[f"{other}_empty"] == 1)).all()
+    assert table["redrawn_share"].notna().any()
 
 
 def test_likenesses_too(config, tmp_path):

@@ -300,3 +300,14 @@ def test_noise_does_not_change_the_question(model, images, spy):
 def test_noise_must_be_some(model, images, settings):
     with pytest.raises(BadInput, match="both must be positive"):
         metrics.max_sensitivity(GradCAM(model), images, **settings)
+
+
+def test_a_last_layer_drawn_anew_leaves_the_features(model, images):
+    before = deepcopy(model.state_dict())
+    changed = metrics.last_layer_redrawn(model, images, seed=1)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    for name, value in changed.state_dict().items():
+        assert torch.equal(value, before[name]) == (not name.startswith("fc.")), name
+    again, other = (metrics.last_layer_redrawn(model, images, seed) for seed in (1, 2))
+    assert torch.equal(again.fc.weight, changed.fc.weight)
+    assert not torch.equal(other.fc.weight, changed.fc.weight)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,7 +13,7 @@ from torch import nn
 
 from naflow import NAFlow, scores
 from naflow.explainers import HiResCAM
-from naflow.reverse.abandon import Rule, disputed, opposing
+from naflow.reverse.abandon import CHANCE, Rule, disputed, doubtful, opposing
 from naflow.reverse.record import record
 from naflow.run.preserve import preserved
 
@@ -65,6 +67,66 @@ def test_what_is_disputed_counts_by_its_agreement(seed: int) -> None:
     torch.testing.assert_close(disputed(undisputed, x.abs()).importance, undisputed)
 
 
+def test_what_could_be_chance_by_hand() -> None:
+    # contributions 3, -1, 1 of one place, and -2, 0, 0 of another: e^2 = 9, CHANCE^2 s^2 = 4 * 11
+    importance = torch.tensor([[3.0, -2.0], [-1.0, 0.0], [1.0, 0.0]]).view(1, 3, 1, 2)
+    activation = torch.ones(1, 3, 1, 2)
+    assert not doubtful(importance, activation, True).importance.any()
+    below = doubtful(importance, activation, False)  # one place is left, of what adds up to 3
+    assert below.evidence.flatten().tolist() == pytest.approx([3, 0])
+    # sixteen alike: e = 16, s^2 = 16, a = 1; beside it e = 8, s^2 = 8, so e^2 = 2 CHANCE^2 s^2
+    importance = torch.ones(1, 16, 1, 2)
+    importance[:, 8:, :, 1] = 0
+    found = doubtful(importance, torch.ones(1, 16, 1, 2), True).evidence.flatten()
+    kept = torch.tensor([16 * (1 - 4 / 16), 8 * (1 - 4 / 8)])
+    torch.testing.assert_close(found, kept * 24 / kept.sum())
+    found = doubtful(importance, torch.ones(1, 16, 1, 2), False).evidence.flatten()
+    kept = torch.tensor([16 * 16 / (16 + 4), 8 * 8 / (8 + 4)])
+    torch.testing.assert_close(found, kept * 24 / kept.sum())
+
+
+def test_of_random_signs_as_little_is_left_as_a_normal_law_says() -> None:
+    generator = torch.Generator().manual_seed(0)
+    activation = torch.rand(16, 256, 64, 64, generator=generator)
+    signs = torch.randint(0, 2, activation.shape, generator=generator) * 2.0 - 1
+    left = doubtful(signs, activation, True).evidence > 0
+    beyond = 0.5 * math.erfc(CHANCE / math.sqrt(2))  # 2.3 % of a normal law
+    assert left.double().mean().item() == pytest.approx(beyond, abs=0.002)
+
+
+@pytest.mark.parametrize("rule", [opposing, disputed, doubtful])
+@pytest.mark.parametrize("last", [True, False])
+@pytest.mark.parametrize("scale", [1e-25, 1e15])
+def test_the_scale_of_a_score_changes_nothing(rule: Rule, last: bool, scale: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    importance, x = torch.randn(2, 2, 6, 5, 5, generator=generator)
+    importance = importance + 1  # or the last layer has nothing beyond chance
+    expected = rule(importance, x.abs(), last).evidence
+    assert expected.any()
+    found = rule(importance * scale, x.abs(), last).evidence
+    torch.testing.assert_close(found / found.sum(), expected / expected.sum())
+
+
+def test_places_of_little_matter_beside_others_stay_numbers() -> None:
+    importance = torch.ones(1, 8, 1, 2) * torch.tensor([1.0, 1e-30])
+    for last in (True, False):
+        left = doubtful(importance, torch.ones(1, 8, 1, 2), last)
+        found = left.evidence.flatten()
+        assert found[1] / found[0] == pytest.approx(1e-30, rel=1e-5)
+
+
+def test_a_class_for_which_nothing_speaks_is_a_flow_of_zeros() -> None:
+    model = randomised(Residual(32, classes=2)).double().eval()
+    signs = torch.tensor([1.0, -1.0], dtype=torch.float64).repeat(16)
+    model.fc.weight.data = torch.stack([torch.ones(32, dtype=torch.float64), signs])
+    images = torch.randn(1, 3, 16, 16, dtype=torch.float64).expand(2, -1, -1, -1)
+    both = scores.ClassLogit([0, 1])
+    flow = NAFlow(model, "tested", contrast=False)(images, both)
+    for layer, found in flow:  # nor is what the first has lost on the way down
+        assert found[0].any() and not found[1].any(), layer
+    assert NAFlow(model, "selective", contrast=False)(images, both)[flow.layers[0]][1].any()
+
+
 @pytest.fixture
 def model() -> nn.Module:
     return randomised(Residual()).double().eval()
@@ -75,7 +137,7 @@ def images() -> torch.Tensor:
     return torch.randn(3, 3, 16, 16, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("rule", [opposing, disputed])
+@pytest.mark.parametrize("rule", [opposing, disputed, doubtful])
 def test_the_reverse_pass_is_the_cascade_unit_by_unit(
     model: nn.Module, images: torch.Tensor, rule: Rule
 ) -> None:
@@ -83,13 +145,13 @@ def test_the_reverse_pass_is_the_cascade_unit_by_unit(
     with preserved(model):
         plain = list(record(model, images, score).descend())
         found = list(record(model, images, score, abandon=rule).descend())
-    alpha = rule(plain[0].importance, plain[0].activation).importance
+    alpha = rule(plain[0].importance, plain[0].activation, True).importance
     torch.testing.assert_close(found[0].importance, alpha)
     for above, layer, left in zip(plain, plain[1:], found[1:], strict=False):
         assert above.unit is not None
         x = layer.activation.clone().requires_grad_()
         alpha = torch.autograd.grad(above.unit(x), x, alpha)[0]
-        alpha = rule(alpha, x.detach()).importance if layer.feature_map else alpha
+        alpha = rule(alpha, x.detach(), False).importance if layer.feature_map else alpha
         torch.testing.assert_close(left.importance, alpha)
     assert found[-1].name == "input" and len(found) == 9
 

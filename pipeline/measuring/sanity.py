@@ -1,0 +1,82 @@
+"""What maps owe to the question: asked of a network whose last layer knows nothing, and asked for
+a class that the picture does not show."""
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
+
+from naflow import Flow, metrics
+from pipeline.measuring.asked import OfClass
+from pipeline.measuring.measures import Numbers
+from pipeline.measuring.panel import Panel
+
+CELLS = 28  # a side of the maps whose order is compared: finer ones differ by their texture
+
+
+def sanity(
+    explain: Callable[[nn.Module], Callable[..., Flow]],
+    network: nn.Module,
+    panel: Panel,
+    flow: Flow,
+    layers: list[str],
+    seed: int,
+) -> dict[str, Numbers]:
+    """Layer -> what is left of the maps of `flow` without the class; {} where none is asked for.
+
+    explain  makes the method for a network
+
+    redrawn_share, redrawn_rank  of the same class's map, when the last layer was drawn anew: its
+                                 share on the object, and its rank correlation with the true map
+    absent_share, absent_rank    of the map for a class drawn among the less probable half
+    empty, redrawn_empty, absent_empty  1 for a map that is zero everywhere, else 0. Its share is
+                                 NaN; it correlates by 0 with a true map that is not empty
+    """
+    if not isinstance(panel.asked, OfClass):
+        return {}
+    redrawn = metrics.last_layer_redrawn(network, panel.images[:1], seed)
+    absent = OfClass(absent_classes(flow.output, panel.ids, seed))
+    others = {
+        "redrawn": explain(redrawn)(panel.images, panel.asked.score(panel.rows), layers=layers),
+        "absent": explain(network)(panel.images, absent.score(panel.rows), layers=layers),
+    }
+    return {
+        layer: _compared(flow[layer], {name: other[layer] for name, other in others.items()}, panel)
+        for layer in layers
+    }
+
+
+def absent_classes(logits: Tensor, ids: Sequence[str], seed: int) -> Tensor:
+    """(B,) for each picture a class of the less probable half of logits (B, N), by its name."""
+    order = logits.argsort(1).cpu()
+    half = max(1, logits.shape[1] // 2)
+    drawn = [Random(f"absent {seed} {name}").randrange(half) for name in ids]
+    return order[torch.arange(len(drawn)), torch.tensor(drawn)]
+
+
+def _compared(true: Tensor, others: dict[str, Tensor], panel: Panel) -> Numbers:
+    own = _positive(true)
+    found = {"empty": metrics.empty(own).double()}
+    for name, maps in others.items():
+        other = _positive(maps)
+        nothing = metrics.empty(other)
+        share = metrics.energy_share(other, panel.masks)
+        rank = metrics.rank_correlation(_pooled(own), _pooled(other))
+        found |= {
+            f"{name}_share": share.masked_fill(nothing, torch.nan),
+            f"{name}_rank": rank.masked_fill(metrics.empty(own), torch.nan),
+            f"{name}_empty": nothing.double(),
+        }
+    return found
+
+
+def _positive(maps: Tensor) -> Tensor:
+    return maps.detach().clamp(min=0).cpu()
+
+
+def _pooled(maps: Tensor) -> Tensor:
+    """Maps (B, h, w) averaged to CELLS a side where they are larger."""
+    height, width = (min(CELLS, side) for side in maps.shape[1:])
+    return adaptive_avg_pool2d(maps[:, None].double(), (height, width))[:, 0]

@@ -1,0 +1,182 @@
+"""What a study says, as a page made from its tables: numbers, intervals, and sentences.
+
+    python -m pipeline.measuring.told docs/method-study/published
+
+prints, of such a folder of tables, the sentence on the random last layer.
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.measuring.columns import EVERY
+from pipeline.measuring.thirds import THIRDS
+
+SHOWN = {
+    "share": "share on the object",
+    "ratio": "ratio to its area",
+    "own": "class sensitivity",
+    "gain": "insertion - deletion",
+    "redrawn_rank": "random last layer: rank correlation",
+    "absent_rank": "absent class: rank correlation",
+}
+QUESTIONED = {
+    "empty": "predicted class: empty",
+    "redrawn_empty": "random last layer: empty",
+    "redrawn_share": "its others: share on the object",
+    "absent_empty": "absent class: empty",
+    "absent_share": "its others: share on the object",
+}
+COMPARED = ("share", "own", "gain", "redrawn_rank", "absent_rank")
+
+
+def told_of(
+    means: pd.DataFrame, leads: pd.DataFrame, sizes: pd.DataFrame, ours: str, folder: str
+) -> str:
+    """The page of one study. means, leads, sizes: as stage `study` writes them into `folder`."""
+    parts = [
+        f"# `{ours}` on photographs: localisation, class sensitivity, faithfulness, sanity\n\n"
+        "Made by `python -m pipeline.study`; every number below is read from its tables. Cells are "
+        "the shallow, middle and deep third of the network's blocks; intervals are of 95 %, "
+        "resampled over pictures. Four questions of equal rank: is the map on the object, does it "
+        "follow the class, does what it points at decide, and does it go when what it should "
+        "depend on goes? Rank correlations should be low, all else high.\n"
+    ]
+    for model, of_model in means.groupby("model", sort=False):
+        mine = leads[leads["model"] == model]
+        pictures = {m: _pictures(of_model, ours, m) for m in ("share", "own", "gain")}
+        parts.append(
+            f"## {model}\n\n{pictures['share']} pictures, {pictures['own']} pairs, "
+            f"{pictures['gain']} pictures for insertion and deletion.\n\n"
+            + _table(of_model, SHOWN, ours)
+            + "\n"
+            + "\n".join(f"- {line}" for line in sentences(mine, ours))
+            + f"\n\n**What is left without the class.** {sentence(of_model, ours)}\n\n"
+            + _table(of_model, QUESTIONED, ours)
+            + "\nBy size of the object (mean share; median ratio):\n\n"
+            + _sizes(sizes[sizes["model"] == model], ours)
+        )
+    parts.append(
+        f"Tables: [means]({folder}/means.csv) and [paired differences]({folder}/leads.csv), each "
+        f"with intervals, [sizes]({folder}/sizes.csv).\n"
+    )
+    return "\n".join(parts)
+
+
+def sentences(leads: pd.DataFrame, ours: str) -> list[str]:
+    """How ours compares to each other method, a sentence a measure: ahead or behind where the
+    interval of the paired difference excludes 0, else level."""
+    found = []
+    for measure in COMPARED:
+        words, sign = EVERY[measure].words, EVERY[measure].sign
+        groups: dict[str, list[str]] = {}
+        for other, rows in leads[leads["measure"] == measure].groupby("less", sort=False):
+            by = rows.set_index("third").reindex(THIRDS)
+            states = [_state(by.loc[third], sign) for third in THIRDS]
+            numbers = "; ".join(_interval(by.loc[third], sign) for third in THIRDS)
+            groups.setdefault(_run(states), []).append(f"`{other}` ({numbers})")
+        for state, others in groups.items():
+            found.append(f"{words[0].upper()}{words[1:]}: `{ours}` is {state} {_and(others)}.")
+    return found
+
+
+def sentence(means: pd.DataFrame, ours: str) -> str:
+    """What is left of the maps of one model when its last layer is drawn anew."""
+    of = means[means["method"] == ours].set_index(["measure", "third"])["mean"]
+
+    def over(measure: str) -> str:
+        values = [of[measure, third] for third in THIRDS]
+        low, high = (f"{value:.2f}" for value in (min(values), max(values)))
+        return low if low == high else f"{low} to {high}"
+
+    empty = [round(100 * of["redrawn_empty", third]) for third in THIRDS]
+    span = f"{min(empty)}" if min(empty) == max(empty) else f"{min(empty)} to {max(empty)}"
+    return (
+        f"With nothing but the last layer drawn anew at random, {span} % of the maps of `{ours}` "
+        f"are empty; the others lie on the object by {over('redrawn_share')} (the trained "
+        f"network's by {over('share')}), and all correlate with the trained network's by "
+        f"{over('redrawn_rank')}."
+    )
+
+
+def _table(means: pd.DataFrame, shown: dict[str, str], ours: str) -> str:
+    wide = means.set_index(["method", "measure", "third"])["mean"]
+    methods = sorted(dict.fromkeys(means["method"]), key=lambda one: one != ours)
+    rows = [["method", *shown.values()], ["---"] * (len(shown) + 1)]
+    for method in methods:
+        cells = [
+            _cell([wide.get((method, measure, third)) for third in THIRDS]) for measure in shown
+        ]
+        rows.append([f"`{method}`", *cells])
+    return _lines(rows)
+
+
+def _sizes(sizes: pd.DataFrame, ours: str) -> str:
+    names = [name for name in ("small", "medium", "large", "all") if name in set(sizes["size"])]
+    rows = [["method", *names], ["---"] * (len(names) + 1)]
+    if len(sizes):
+        first = sizes[(sizes["method"] == ours)].groupby("size")["pictures"].max()
+        rows[0] = ["method", *(f"{name} ({first[name]})" for name in names)]
+    by = sizes.set_index(["method", "size", "third"])
+    for method in sorted(dict.fromkeys(sizes["method"]), key=lambda one: one != ours):
+        cells = []
+        for name in names:
+            here = [by.loc[(method, name, third)] for third in THIRDS]
+            share, ratio = ([row[c] for row in here] for c in ("share", "median_ratio"))
+            cells.append(f"{_cell(share)}; {_cell(ratio)}")
+        rows.append([f"`{method}`", *cells])
+    return _lines(rows)
+
+
+def _lines(rows: Iterable[Sequence[str]]) -> str:
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _cell(values: Iterable[float | None]) -> str:
+    return " ".join("-" if v is None or pd.isna(v) else f"{v:.2f}" for v in values)
+
+
+def _pictures(means: pd.DataFrame, method: str, measure: str) -> int:
+    rows = means[(means["method"] == method) & (means["measure"] == measure)]
+    return int(rows["pictures"].max())
+
+
+def _state(row: pd.Series, sign: int) -> str:
+    low, high = sorted((sign * row["low"], sign * row["high"]))
+    return "ahead of" if low > 0 else "behind" if high < 0 else "level with"
+
+
+def _run(states: Sequence[str]) -> str:
+    """The states of the three thirds in words, each said once."""
+    if len(set(states)) == 1:
+        return f"at every depth {states[0]}"
+    thirds: dict[str, list[str]] = {}
+    for third, state in zip(THIRDS, states, strict=True):
+        thirds.setdefault(state, []).append(third)
+    return _and(f"in the {_and(named)} third {state}" for state, named in thirds.items())
+
+
+def _interval(row: pd.Series, sign: int) -> str:
+    low, high = sorted((sign * row["low"], sign * row["high"]))
+    return f"{sign * row['lead']:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def _and(words: Iterable[str]) -> str:
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def main(folder: Path) -> None:
+    """Print the sentence of each model whose tables are in a folder."""
+    means = pd.read_csv(folder / "means.csv")
+    ours = pd.read_json(folder / "study.json", typ="series")
+    compared = set(ours.index)
+    method = next(name for name in means["method"] if name not in compared)
+    for model, of_model in means.groupby("model", sort=False):
+        sys.stdout.write(f"{model}: {sentence(of_model, method)}\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
