@@ -103,6 +103,15 @@ METHODS: dict[str, Method] = {
         note="the library's default: nothing is inverted, and what speaks against the score is "
         "abandoned at every layer",
     ),
+    "naflow_tested": Method(
+        "NAFlow (tested)",
+        "naflow.NAFlow",
+        f"{_NAFLOW}; what is abandoned is naflow's own",
+        "#cc79a7",
+        "P",
+        settings={"preset": "tested"},
+        note="as the default, of evidence beyond chance: zeros for a class that is not there",
+    ),
     "hirescam": Method(
         "HiResCAM",
         "naflow.explainers.HiResCAM",

@@ -46,7 +46,8 @@ def test_naflow_is_the_default_preset_everywhere() -> None:
         assert isinstance(made, NAFlow)
         assert (made.config, made.preset) == (default.config, default.preset)
     presets = [METHODS[name].label for name in METHODS if name.startswith("naflow")]
-    assert presets == ["NAFlow (released)", "NAFlow (damped)", "NAFlow (selective)"]
+    said = ("released", "damped", "selective", "tested")
+    assert presets == [f"NAFlow ({preset})" for preset in said]
 
 
 def test_a_setting_is_changed_by_its_name() -> None:
