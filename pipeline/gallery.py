@@ -18,26 +18,27 @@ from omegaconf import DictConfig
 from PIL import Image
 from torch import nn
 
-from naflow import NAFlow, explainers, models, plot
+from naflow import NAFlow, models, plot
 from naflow.atomic import replacing
 from naflow.cli import pictures
 from naflow.cli.demo import NETWORK, PHOTOGRAPHS, photograph
 from naflow.explainer import Explainer
+from naflow.methods import METHODS, Method
 from naflow.models.imagenet import class_names
 from naflow.models.preprocessing import normalised
 from naflow.scores import ClassLogit
 from pipeline.app import stage
 
-METHODS: dict[str, Callable[[nn.Module], Explainer]] = {
-    "NAFlow": NAFlow,
-    "Grad-CAM": explainers.GradCAM,
-    "HiResCAM": explainers.HiResCAM,
-    "LayerCAM": explainers.LayerCAM,
-    "LRP": explainers.LRP,
-    "SGLRP": explainers.SGLRP,
-    "Relevance-CAM": explainers.RelevanceCAM,
-    "control: the centre": explainers.controls.CentreGaussian,
-}
+SHOWN = (
+    "naflow",
+    "gradcam",
+    "hirescam",
+    "layercam",
+    "lrp",
+    "sglrp",
+    "relevance_cam",
+    "centre",
+)
 BLOCKS = slice(0, None, 2)  # of nine: so panels are large enough to be seen
 DPI, QUALITY = 130, 82
 
@@ -102,8 +103,8 @@ def either(network: nn.Module) -> list[Row]:
     """A cat and a cup of coffee side by side, asked for the one and for the other."""
     pair = np.concatenate([photograph("cat"), photograph("coffee")], axis=1)
     return [
-        Row(f"{method}: {asked}", network, pair, asked, METHODS[method])
-        for method in ("NAFlow", "SGLRP", "Grad-CAM")
+        Row(f"{METHODS[method].label}: {asked}", network, pair, asked, METHODS[method])
+        for method in ("naflow", "sglrp", "gradcam")
         for asked in ("Egyptian cat", "espresso")
     ]
 
@@ -111,17 +112,24 @@ def either(network: nn.Module) -> list[Row]:
 def methods(network: nn.Module) -> list[Row]:
     """One photograph under every method, and under a control that does not look at it."""
     coffee = photograph("coffee")
-    return [Row(name, network, coffee, None, method) for name, method in METHODS.items()]
+    return [Row(titled(METHODS[name]), network, coffee, None, METHODS[name]) for name in SHOWN]
+
+
+def titled(method: Method) -> str:
+    """A method's label; of a control, that it is one."""
+    return f"control: {method.label}" if method.control else method.label
 
 
 def limits(network: nn.Module) -> list[Row]:
     """One photograph, asked for what is there, for what is not, and of a network that knows no
     class: its classifier's weights are shuffled."""
-    cat = photograph("cat")
+    cat, named, tested = photograph("cat"), "Egyptian cat", METHODS["naflow_tested"]
     return [
-        Row("asked: Egyptian cat", network, cat, "Egyptian cat"),
+        Row(f"asked: {named}", network, cat, named),
         Row("asked: espresso", network, cat, "espresso"),
-        Row("shuffled classifier: Egyptian cat", shuffled(network), cat, "Egyptian cat"),
+        Row(f"shuffled classifier: {named}", shuffled(network), cat, named),
+        Row(f"preset tested: {named}", network, cat, named, tested),
+        Row(f"tested, shuffled classifier: {named}", shuffled(network), cat, named, tested),
     ]
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from naflow import NAFlow, models
+from naflow import models
 from naflow.cli.demo import NETWORK
 from naflow.models.imagenet import class_names
 from naflow.scores import ClassLogit
@@ -29,18 +29,19 @@ def network() -> torch.nn.Module:
 def maps(row: Row) -> list[np.ndarray]:
     """Shallow to deep, each the sum 1 where it is not empty."""
     asked = None if row.asked is None else class_names().index(row.asked)
-    flow = NAFlow(row.network)(gallery._input(row.image), ClassLogit(asked))
+    flow = row.method(row.network)(gallery._input(row.image), ClassLogit(asked))
     found = [flow[layer][0].numpy() for layer in flow.blocks]
     return [one / max(one.sum(), 1e-12) for one in found]
 
 
 def test_the_captions_of_the_limits_hold(network: torch.nn.Module) -> None:
-    cat, espresso, shuffled = map(maps, gallery.limits(network))
+    cat, espresso, shuffled, tested, tested_shuffled = map(maps, gallery.limits(network))
     assert len(cat) == 9
     assert all(one.sum() == pytest.approx(1) for one in cat)
     assert not any(one.any() for one in espresso)
     alike = [float(np.minimum(a, b).sum()) for a, b in zip(cat, shuffled, strict=True)]
     assert alike[0] > 0.7 > 0.5 > alike[-1], alike
+    assert all(one.any() for one in tested) and not any(one.any() for one in tested_shuffled)
 
 
 def test_a_shuffled_classifier_has_the_same_weights_in_another_order(
