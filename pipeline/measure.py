@@ -16,7 +16,7 @@ picture and layer:
                                    network whose last layer was drawn anew, and of a class that is
                                    not there (pipeline.measuring.sanity)
 
-faithfulness and `own`, which are dear, at `measure.deep` layers and for the first `measure.judged`
+faithfulness and `own`, which are expensive, at `measure.deep` layers and for the first `measure.judged`
 pictures alone; and, for every picture, how its flow runs, in method.flow.csv. `measure.layers` is
 "all", or "blocks", the ends of stages and blocks. Nothing is computed again whose settings,
 weights, pictures and code are those of the file that is there: a sweep that was killed, or is given
@@ -125,7 +125,7 @@ def explained(cfg: DictConfig, network: nn.Module) -> Callable[..., Flow]:
 
 
 def judged(cfg: DictConfig, number: int) -> bool:
-    """Whether the pictures of batch `number` are measured by what is dear, too."""
+    """Whether the pictures of batch `number` are measured by what is expensive, too."""
     return cfg.measure.judged is None or number * cfg.explain.batch < cfg.measure.judged
 
 
