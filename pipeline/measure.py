@@ -18,10 +18,10 @@ picture and layer:
 
 faithfulness and `own`, which are expensive, at `measure.deep` layers and for the first
 `measure.judged` pictures alone; and, for every picture, how its flow runs, in method.flow.csv.
-`measure.layers` is "all", or "blocks", the ends of stages and blocks. Nothing is computed again whose settings,
-weights, pictures and code are those of the file that is there: a sweep that was killed, or is given
-more pictures, goes on with the batch that it was at. Pairs of model and method are what processes
-share, as in hydra/launcher=joblib.
+`measure.layers` is "all", or "blocks", the ends of stages and blocks. Nothing is computed again
+whose settings, weights, pictures and code are those of the file that is there: a sweep that was
+killed, or is given more pictures, goes on with the batch that it was at. Pairs of model and method
+are what processes share, as in hydra/launcher=joblib.
 """
 
 import hashlib
