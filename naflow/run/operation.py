@@ -35,11 +35,12 @@ class Value:
     modules    the paths of the modules that returned it, innermost first
     axes       where its axes come from, see naflow.run.cut
     begins     while a reverse pass begins here, with a gradient that has been through its hooks
+    released   whether it was let go: its numbers may be gone
     """
 
     __slots__ = (
         "_held", "_seen", "_version", "axes", "begins", "device", "dtype", "modules", "number",
-        "operation", "place", "shape",
+        "operation", "place", "released", "shape",
     )  # fmt: skip
 
     def __init__(self, tensor: Tensor, operation: Operation | None, number: int) -> None:
@@ -50,7 +51,7 @@ class Value:
         self.shape, self.dtype, self.device = tensor.shape, tensor.dtype, tensor.device
         self.modules: list[str] = []
         self.axes: tuple[int, ...] = ()
-        self.begins = False
+        self.begins = self.released = False
         again = operation is not None and operation.name in _MADE_AGAIN
         self._held: Tensor | None = None if again else tensor
         self._seen = weakref.ref(tensor)
@@ -79,7 +80,7 @@ class Value:
 
     def release(self) -> None:
         """Let it go."""
-        self._held = None
+        self._held, self.released = None, True
 
     def tensor(self) -> Tensor:
         """Its numbers as the operation left them, detached.
