@@ -25,7 +25,7 @@ from torch import Tensor
 
 from naflow.errors import UnsupportedModel
 from naflow.explainers.rules import Operation, Rule, Rules, ratio, share
-from naflow.run.operation import Value, named, overwrites, replaced, tensors
+from naflow.run.operation import Value, named, overwritten, replaced, tensors
 from naflow.run.run import Run
 
 Send = Callable[..., tuple[Tensor, ...]]
@@ -148,7 +148,7 @@ class Relevance:
     ) -> Any:
         """What the call returns, its gradient a relevance; data: the values among its arguments."""
         self._data = dict(data)
-        self._was = tensors((args, kwargs))[0] if overwrites(func, args, kwargs) else None
+        self._was = next(iter(overwritten(func, args, kwargs)), None)
 
         def prepared(tensor: Tensor) -> Tensor:
             """Constants carry no relevance, nor does what was not seen."""

@@ -9,7 +9,8 @@ operations, about one forward pass (measured 3.5 times less than the double-vjp 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -199,12 +200,23 @@ def _opaque(operation: Operation, inputs: list[Tensor]) -> tuple[list[Tensor], T
 
 
 def _pulled(operation: Operation, u: Tensor, *, create_graph: bool) -> tuple[Tensor | None, ...]:
+    """J^T u of the operation alone, for each of its inputs: where one was made from another, as in
+    f(x, g(x)), what comes back through g is no part of it."""
     (result,) = operation.results
-    return torch.autograd.grad(
-        [result.edge],
-        [value.edge for value in operation.inputs],
-        [u],
-        retain_graph=True,
-        create_graph=create_graph,
-        allow_unused=True,
-    )
+    with ExitStack() as stack:
+        for value in operation.inputs:
+            node, number = value.place
+            stack.callback(node.register_prehook(partial(_stopped, number)).remove)
+        return torch.autograd.grad(
+            [result.edge],
+            [value.edge for value in operation.inputs],
+            [u],
+            retain_graph=True,
+            create_graph=create_graph,
+            allow_unused=True,
+        )
+
+
+def _stopped(number: int, gradients: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+    """The gradients that arrive at a node, but for one, which goes no further."""
+    return tuple(None if i == number else g for i, g in enumerate(gradients))

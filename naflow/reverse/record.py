@@ -69,9 +69,10 @@ class Record:
             raise NotFinite(f"The score is NaN or infinite for images {wrong}.")
 
     def blame(self) -> None:
-        """Raise NotFinite, naming the shallowest layer whose activation is not finite, if any."""
+        """Raise NotFinite, naming the shallowest layer whose activation is not finite, if any of
+        those that the way back has not passed."""
         for name, value in self._values().items():
-            if wrong := not_finite(value.tensor()):
+            if not value.released and (wrong := not_finite(value.tensor())):
                 raise NotFinite(
                     f"The activation of layer '{name}' is NaN or infinite for images {wrong}."
                 )

@@ -25,6 +25,11 @@ _MADE_AGAIN = frozenset({"batch_norm"})
 _owned: Callable[[Tensor], None] = getattr(Tensor, "_fix_weakref", lambda tensor: None)
 
 
+def _gone() -> Tensor | None:
+    """What a reference to a tensor that is no more returns."""
+    return None
+
+
 class Value:
     """A tensor of the run that depends on the images.
 
@@ -35,11 +40,12 @@ class Value:
     modules    the paths of the modules that returned it, innermost first
     axes       where its axes come from, see naflow.run.cut
     begins     while a reverse pass begins here, with a gradient that has been through its hooks
+    released   whether it was let go: its numbers may be gone
     """
 
     __slots__ = (
         "_held", "_seen", "_version", "axes", "begins", "device", "dtype", "modules", "number",
-        "operation", "place", "shape",
+        "operation", "place", "released", "shape",
     )  # fmt: skip
 
     def __init__(self, tensor: Tensor, operation: Operation | None, number: int) -> None:
@@ -50,10 +56,10 @@ class Value:
         self.shape, self.dtype, self.device = tensor.shape, tensor.dtype, tensor.device
         self.modules: list[str] = []
         self.axes: tuple[int, ...] = ()
-        self.begins = False
+        self.begins = self.released = False
         again = operation is not None and operation.name in _MADE_AGAIN
         self._held: Tensor | None = None if again else tensor
-        self._seen = weakref.ref(tensor)
+        self._seen: Callable[[], Tensor | None] = weakref.ref(tensor)
         self._version = tensor._version
 
     @property
@@ -68,7 +74,9 @@ class Value:
     def keep_copy(self) -> None:
         """Keep what it is now: it is about to be overwritten."""
         now = self._current()
-        if now is not None and self._held is not None:
+        if self._held is None:
+            self._seen = _gone  # it is made again
+        elif now is not None:
             self._held = now.detach().clone()
             self._version = self._held._version
 
@@ -79,7 +87,7 @@ class Value:
 
     def release(self) -> None:
         """Let it go."""
-        self._held = None
+        self._held, self.released = None, True
 
     def tensor(self) -> Tensor:
         """Its numbers as the operation left them, detached.
@@ -91,10 +99,11 @@ class Value:
             return now.detach()
         made_by = self.operation
         if made_by is None or made_by.name not in _MADE_AGAIN:
-            where = self.modules[0] if self.modules else getattr(made_by, "scope", "the input")
+            called = made_by.scope or made_by.name if made_by else "the input"
+            where = self.modules[0] if self.modules else called
             raise UnsupportedModel(
                 f"The output of '{where}' is overwritten in place by an operation that cannot be "
-                "watched (compiled or scripted code): make that operation out of place."
+                "watched (compiled, scripted or custom code): make that operation out of place."
             )
         with torch.no_grad():
             results = made_by.again(lambda value: value.tensor())
@@ -168,11 +177,10 @@ class Operation:
             )
         args, kwargs = replaced(self.args, given), replaced(self.kwargs, given)
         if self.in_place:
-            first = tensors((args, kwargs))[0]
-            copy = first.clone()
+            copies = {id(t): t.clone() for t in overwritten(function, args, kwargs)}
 
             def kept(tensor: Tensor) -> Tensor:
-                return copy if tensor is first else tensor
+                return copies.get(id(tensor), tensor)
 
             args, kwargs = replaced(args, kept, Tensor), replaced(kwargs, kept, Tensor)
         out = function(*args, **kwargs)
@@ -212,12 +220,18 @@ def named(function: Callable, args: tuple, kwargs: dict[str, Any]) -> dict[str, 
     return kwargs if known is None else known | dict(zip(known, args, strict=False)) | kwargs
 
 
-def overwrites(function: Callable, args: tuple, kwargs: dict[str, Any]) -> bool:
-    """Whether a call is of a form that changes its first tensor in place."""
-    if _named_in_place(function) or kwargs.get("inplace") is True or kwargs.get("out") is not None:
-        return True
+def overwritten(function: Callable, args: tuple, kwargs: dict[str, Any]) -> list[Tensor]:
+    """What a call is by its form to change in place: `out`, or its first tensor; mostly nothing."""
+    if kwargs.get("out") is not None:
+        return tensors(kwargs["out"])
     place = _place_of_inplace(function)
-    return place is not None and place < len(args) and args[place] is True
+    if (
+        _named_in_place(function)
+        or kwargs.get("inplace") is True
+        or (place is not None and place < len(args) and args[place] is True)
+    ):
+        return tensors((args, kwargs))[:1]
+    return []
 
 
 @lru_cache(maxsize=4096)
@@ -270,9 +284,11 @@ def replaced(arguments: Any, by: Callable[[Any], Any], kind: type = Value) -> An
         if type(arguments) is list:
             return items
         if not any(map(operator.is_not, items, arguments)):
-            return arguments  # torch.return_types, torch.Size stay
-        named = hasattr(arguments, "_fields")
-        return type(arguments)(*items) if named else tuple(items)
+            return arguments  # torch.Size stays
+        if hasattr(arguments, "_fields"):
+            return type(arguments)(*items)
+        of_torch = hasattr(arguments, "n_fields")  # torch.return_types, whose fields have names
+        return type(arguments)(items) if of_torch else tuple(items)
     if isinstance(arguments, dict):
         return {key: replaced(item, by, kind) for key, item in arguments.items()}
     return arguments

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as every_module
 from torch.overrides import TorchFunctionMode
 
-from naflow.run.operation import Operation, Value, canonical, overwrites, replaced, tensors
+from naflow.run.operation import Operation, Value, canonical, overwritten, replaced, tensors
 
 #: (name, function, args, kwargs, the values among the arguments by their id) -> what it returns
 Execute = Callable[[str, Callable, tuple, dict[str, Any], dict[int, Value]], Any]
@@ -32,8 +32,11 @@ _ASKS = frozenset(
         "__hash__", "__repr__", "__format__", "__bool__", "item", "tolist", "numpy", "get_device",
         "register_hook", "retain_grad", "requires_grad_", "register_post_accumulate_grad_hook",
         "data_ptr", "untyped_storage", "is_set_to", "backward", "__set__", "__delete__",
+        "__array__", "__dlpack__",
+        "grad",  # torch.autograd.grad, which cannot be called again: the graph holds what it gives
     }
 )  # fmt: skip
+_HANDS_OUT = frozenset({"numpy", "array", "dlpack"})  # memory, which may then be changed
 _VIEWS = frozenset({"T", "mT", "H", "mH", "data", "real", "imag"})  # properties that are tensors
 
 
@@ -121,12 +124,15 @@ class Tape(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if _asks(func):
+            if canonical(func) in _HANDS_OUT:
+                self._keep_copies(args[0])
             if func is Tensor.register_hook and (value := self.value_of(args[0])) is not None:
                 return func(args[0], partial(_called_once, value, *args[1:], **kwargs))
             return func(*args, **kwargs)
         given = tensors((args, kwargs))
         data = {id(t): value for t in given if (value := self.value_of(t)) is not None}
         if not data:
+            self._about_to_overwrite(func, args, kwargs)  # as in x.data.relu_()
             return func(*args, **kwargs)
         return self._recorded(func, args, kwargs, given, data)
 
@@ -138,9 +144,7 @@ class Tape(TorchFunctionMode):
         given: list[Tensor],
         data: dict[int, Value],
     ) -> Any:
-        name, in_place = canonical(func), overwrites(func, args, kwargs)
-        if in_place:
-            self._about_to_overwrite(given[0])
+        name, in_place = canonical(func), self._about_to_overwrite(func, args, kwargs)
         versions = _versions(given)
         if self._execute is None:
             out = func(*args, **kwargs)
@@ -184,7 +188,15 @@ class Tape(TorchFunctionMode):
         self._stored.setdefault(tensor.untyped_storage()._cdata, []).append(value)
         return value
 
-    def _about_to_overwrite(self, tensor: Tensor) -> None:
+    def _about_to_overwrite(self, func: Callable, args: tuple, kwargs: dict[str, Any]) -> bool:
+        """Copy the values whose memory a call will change; whether it is of a form that does."""
+        changed = overwritten(func, args, kwargs)
+        for tensor in changed:
+            self._keep_copies(tensor)
+        return bool(changed)
+
+    def _keep_copies(self, tensor: Tensor) -> None:
+        """Copy the values whose memory is this tensor's."""
         for value in self._stored.pop(tensor.untyped_storage()._cdata, ()):
             value.keep_copy()
 

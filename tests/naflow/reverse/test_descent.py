@@ -12,7 +12,7 @@ from own_run import own_run
 from torch import Tensor, nn
 
 from naflow import BadInput, NAFlow, NotFinite, UnsupportedModel
-from naflow.explainers import GradCAM, HiResCAM
+from naflow.explainers import GradCAM, GradCAMPlusPlus, HiResCAM
 from naflow.reverse.abandon import Rule, disputed
 from naflow.reverse.record import Record, record
 from naflow.run.preserve import preserved
@@ -110,6 +110,20 @@ def test_nan_is_named() -> None:
     assert [next(descent).name for _ in range(2)] == ["mul#2", "sqrt"]
     with pytest.raises(NotFinite, match=r"gradient at layer 'mul'.*images \[0\]"):
         next(descent)
+
+
+def test_a_map_that_overflows_is_named_when_the_layers_above_are_gone(images: Tensor) -> None:
+    """A square of its gradient, which Grad-CAM++ takes, is infinite in single precision."""
+    model = nn.Sequential(*(nn.Conv2d(i, 4, 3) for i in (3, 4, 4, 4)), nn.AdaptiveAvgPool2d(1),
+                          nn.Flatten())  # fmt: skip
+    with torch.no_grad():
+        for parameter in model[0].parameters():
+            parameter *= 1e-25
+        model[1].weight *= 1e25
+    images = images.float()
+    assert HiResCAM(model)(images, FIRST).layers == ["0", "1", "2", "3"]
+    with pytest.raises(NotFinite, match=r"map of layer '0' is NaN or infinite for images \[0, 1\]"):
+        GradCAMPlusPlus(model)(images, FIRST)
 
 
 class Skipping(nn.Module):

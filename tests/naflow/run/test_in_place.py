@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from middle import ONE, Function, as_plain, model_of, recorded, right
@@ -167,6 +168,46 @@ def test_in_place_on_a_view(name: str, x: Tensor) -> None:
     assert all(m.isfinite().all() for _, m in NAFlow(model_of(in_place), "damped")(x, ONE))
     with pytest.raises(UnsupportedModel, match=r"calls 'torch::autograd::CopySlices'.*no rule"):
         LRP(model_of(in_place))(x, ONE)
+
+
+HIDDEN: dict[str, Callable[[Tensor], object]] = {
+    "data": lambda f: f.data.relu_(),
+    "detached": lambda f: f.detach().clamp_(min=-0.1),
+    "detached, of a view": lambda f: f[:, :3].detach().zero_(),
+    "numpy": lambda f: f.detach().numpy().fill(0.5),
+    "an array of numpy": lambda f: np.asarray(f.detach()).fill(0.5),
+    "dlpack": lambda f: torch.from_dlpack(f.detach()).zero_(),
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_what_is_overwritten_behind_the_autograd_graph(name: str, x: Tensor) -> None:
+    """A layer's map is of what the layer gave, also where that is made again."""
+
+    def middle(model: Any, f: Tensor) -> Tensor:
+        f = model.norm(model.conv(f) * 1)
+        HIDDEN[name](f)
+        f = model.conv(f * 1)
+        HIDDEN[name](f)
+        return f * 1
+
+    right(middle, x)
+    assert HiResCAM(model_of(middle))(x, ONE).layers[1:6] == ["conv", "mul", "norm", "mul#2",
+                                                             "conv#2"]  # fmt: skip
+
+
+def test_out_is_what_is_overwritten(x: Tensor) -> None:
+    """And not the first argument, by a method that makes every call itself."""
+
+    def middle(model: Any, f: Tensor) -> Tensor:
+        f, out = model.conv(f), torch.empty_like(f)
+        with torch.no_grad():
+            torch.add(f, 1, out=out)
+        return f * out
+
+    as_plain(middle, lambda model, f: model.conv(f) * (model.conv(f).detach() + 1), x)
+    model = model_of(middle)
+    assert torch.equal(LRP(model)(x, ONE).output, model(x).detach())
 
 
 def test_a_buffer_that_is_filled(x: Tensor) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from naflow.run.operation import canonical, named, overwrites, replaced, tensors
+from naflow.run.operation import canonical, named, overwritten, replaced, tensors
 
 X = torch.randn(2, 4, 6, 6)
 OUT = torch.empty(2, 4, 6, 6)
@@ -86,7 +86,7 @@ def test_one_name_for_what_is_the_same(
     ],
 )
 def test_what_overwrites(function: Callable[[Tensor], object], expected: bool) -> None:
-    assert overwrites(*call(function)) == expected
+    assert bool(overwritten(*call(function))) == expected
 
 
 def test_arguments_by_name() -> None:
@@ -113,5 +113,6 @@ def test_arguments_are_walked_and_replaced_in_their_places() -> None:
     assert sum(1 for _ in tensors(nested)) == 2
     found = replaced(nested, lambda t: 7, Tensor)
     assert found == ([7, (1, {"a": 7})], size, slice(None), "text")
-    assert replaced(X.max(1), lambda t: 7, Tensor) == (7, 7)
+    largest = replaced(X.max(1), lambda t: 7, Tensor)
+    assert largest == (7, 7) and largest.values == 7
     assert type(replaced(size, lambda t: 7, Tensor)) is torch.Size

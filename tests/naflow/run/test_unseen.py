@@ -99,6 +99,38 @@ def test_unseen_code_is_inverted_by_its_own_gradient(x: Tensor) -> None:
         torch.testing.assert_close(found[layer], wanted[layer], rtol=1e-6, atol=1e-9)
 
 
+@torch.jit.script
+def scripted_skip(f: Tensor, g: Tensor) -> Tensor:
+    return f * torch.sigmoid(g) + g
+
+
+SKIPS: dict[str, tuple[Function, Function]] = {
+    "scripted": (
+        lambda model, f: scripted_skip(f, model.conv(f)),
+        lambda model, f: f * model.conv(f).sigmoid() + model.conv(f),
+    ),
+    "of two": (
+        lambda model, f: sum(Pair.apply(f, model.conv(f))),
+        lambda model, f: f * model.conv(f) + f + model.conv(f),
+    ),
+    "one after the other": (
+        lambda model, f: Pair.apply(model.norm(f), Pair.apply(f, model.conv(f))[1])[0],
+        lambda model, f: model.norm(f) * (f + model.conv(f)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SKIPS)
+def test_unseen_code_of_a_value_and_what_was_made_from_it(name: str, x: Tensor) -> None:
+    """Its gradient at either is of that one alone: the way through the other is the other's."""
+    found, wanted = (
+        NAFlow(model_of(middle), "damped", tol=1e-12, max_iterations=3000)(x, ONE)
+        for middle in SKIPS[name]
+    )
+    for layer in ("stem", "head"):
+        torch.testing.assert_close(found[layer], wanted[layer], rtol=1e-6, atol=1e-9)
+
+
 def test_a_whole_scripted_module(x: Tensor) -> None:
     class Gate(nn.Module):
         def __init__(self) -> None:
@@ -126,6 +158,39 @@ def test_what_unseen_code_overwrote_is_refused(x: Tensor) -> None:
     for explainer in (HiResCAM(model), NAFlow(model), LRP(model)):
         with pytest.raises(UnsupportedModel, match="output of 'conv' is overwritten in place"):
             explainer(x, ONE)
+
+
+def test_a_gradient_is_part_of_the_model(x: Tensor) -> None:
+    """As of the same written out: conv^T conv f. It cannot be called again, on other tensors."""
+
+    def middle(model: Any, f: Tensor) -> Tensor:
+        energy = model.conv(f).square().sum() / 2
+        return torch.autograd.grad(energy, f, create_graph=True)[0] + f
+
+    def plain(model: Any, f: Tensor) -> Tensor:
+        return F.conv_transpose2d(model.conv(f), model.conv.weight, padding=1) + f
+
+    right(middle, x)
+    for explainer in (NAFlow, lambda m: NAFlow(m, "damped", tol=1e-12, max_iterations=3000)):
+        found, wanted = explainer(model_of(middle))(x, ONE), explainer(model_of(plain))(x, ONE)
+        for layer in ("stem", "add", "head"):
+            torch.testing.assert_close(found[layer], wanted[layer], rtol=1e-6, atol=1e-9)
+
+
+def test_what_a_function_of_its_own_overwrote_is_refused(x: Tensor) -> None:
+    class Doubled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, a: Tensor) -> Tensor:
+            ctx.mark_dirty(a)
+            return a.mul_(2)
+
+        @staticmethod
+        def backward(ctx: Any, gradient: Tensor) -> Tensor:
+            return 2 * gradient
+
+    model = model_of(lambda model, f: Doubled.apply(model.conv(f)))
+    with pytest.raises(UnsupportedModel, match="output of 'mul' is overwritten in place"):
+        HiResCAM(model)(x, ONE)
 
 
 def test_a_custom_operator(x: Tensor) -> None:
