@@ -20,9 +20,9 @@ from torch import Tensor
 from bench.flow import peak_of_live_tensors
 from naflow import NAFlow
 from naflow.inverses import ForwardUnit, Inverse, rule_for
-from naflow.inverses.config import InverseConfig
 from naflow.inverses.inverse import closed_form
 from naflow.linalg import Solution
+from naflow.presets import InverseConfig
 from naflow.run.cut import Unit
 
 

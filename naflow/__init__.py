@@ -2,20 +2,34 @@
 
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-from naflow import explainers, scores
-from naflow.cascade import NAFlow
 from naflow.errors import BadInput, NAFlowError, NotFinite, UnsupportedModel
-from naflow.flow import Flow, LayerStats
-from naflow.inverses.config import PRESETS, InverseConfig
+from naflow.presets import PRESETS, InverseConfig
+
+if TYPE_CHECKING:
+    from naflow import explainers, models, scores
+    from naflow.cascade import NAFlow
+    from naflow.flow import Flow, LayerStats
+
+#: Where the classes are that need torch: it takes seconds, and `naflow --help` needs none of it.
+_HOMES = {"NAFlow": "naflow.cascade", "Flow": "naflow.flow", "LayerStats": "naflow.flow"}
 
 
-def __getattr__(name: str) -> ModuleType:
-    """naflow.models, imported when first asked for."""
-    if name == "models":
-        return import_module("naflow.models")
-    raise AttributeError(f"module 'naflow' has no attribute {name!r}")
+def __getattr__(name: str) -> Any:
+    """What needs torch, imported when it is first asked for."""
+    if name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+    elif name in ("explainers", "models", "scores"):
+        value = import_module(f"naflow.{name}")
+    else:
+        raise AttributeError(f"module 'naflow' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 try:

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from naflow.errors import BadInput, near_names
-from naflow.explainer import Explainer
+
+if TYPE_CHECKING:  # the command line tells the names without torch
+    from torch import nn
+
+    from naflow.explainer import Explainer
 
 
 @dataclass(frozen=True)

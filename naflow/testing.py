@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.autograd.functional import jacobian
 
 from naflow.inverses import ForwardUnit, Inverse
-from naflow.inverses.config import InverseConfig
 from naflow.linalg import Solution
+from naflow.presets import InverseConfig
 from naflow.run.cut import Unit, upstream
 from naflow.run.preserve import preserved
 from naflow.run.run import run

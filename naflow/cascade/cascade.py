@@ -17,9 +17,9 @@ from naflow.explainer import Explainer
 from naflow.finite import not_finite
 from naflow.flow import Flow, LayerStats
 from naflow.inverses import Anchored, ForwardUnit, Identity, Inverse, Rectifier, rule_for, under
-from naflow.inverses.config import InverseConfig, resolve
 from naflow.inverses.jacobian import UnitJacobian
 from naflow.linalg import Solution, Stop
+from naflow.presets import InverseConfig, resolve
 from naflow.reverse.abandon import RULES, used
 from naflow.reverse.descent import Layer
 from naflow.reverse.record import Record, record

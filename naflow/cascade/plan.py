@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from naflow.inverses import Inverse, rule_for, under
-from naflow.inverses.config import InverseConfig
+from naflow.presets import InverseConfig
 from naflow.run.cut import Chain, Unit
 from naflow.table import aligned
 

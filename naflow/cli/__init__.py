@@ -10,19 +10,14 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from importlib import import_module
 
-from torch import OutOfMemoryError
-
-from naflow.cli import demo, explain, listing
 from naflow.cli.arguments import parser
 from naflow.errors import BadInput, NAFlowError, printable
 
-COMMANDS = {
-    "demo": demo.demo,
-    "models": listing.models,
-    "plan": listing.plan,
-    "explain": explain.explain,
-}
+#: The modules of the commands, imported when one is run: what is wrong in the words, and --help,
+#: is said at once, without torch.
+COMMANDS = {"demo": "demo", "models": "listing", "plan": "listing", "explain": "explain"}
 
 _MEMORY = "The memory ran out: use a smaller --size or --batch."
 
@@ -39,11 +34,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except NAFlowError as error:
         return _refused(str(error))
-    except OutOfMemoryError:
-        return _refused("The GPU's memory ran out: use a smaller --batch, or --device cpu.")
     except MemoryError:
         return _refused(_MEMORY)
     except RuntimeError as error:
+        if type(error).__name__ == "OutOfMemoryError":  # torch's
+            return _refused("The GPU's memory ran out: use a smaller --batch, or --device cpu.")
         if "DefaultCPUAllocator" not in str(error):
             raise
         return _refused(_MEMORY)
@@ -58,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _done(arguments: Namespace) -> int:
     try:
-        return COMMANDS[arguments.command](arguments)
+        module = import_module(f"naflow.cli.{COMMANDS[arguments.command]}")
+        return getattr(module, arguments.command)(arguments)
     except SystemExit as ending:  # no code of ours ends the program here
         raise BadInput(
             f"The code of {arguments.model} ended the program (SystemExit: {ending}) before the "

@@ -5,18 +5,18 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from naflow import __version__
 from naflow.cli.layers import BLOCKS
 from naflow.cli.methods import NAMES
-from naflow.errors import BadInput
-from naflow.inverses.config import PRESETS
+from naflow.errors import BadInput, near_names
+from naflow.presets import PRESETS
 
 _MODEL = (
-    "a name of `naflow models`, torchvision:NAME, timm:NAME, hf:owner/name, or "
-    "package.module:factory of your own, which is imported, last of all from the current folder, "
-    "and called: its code runs"
+    "a name of `naflow models`, torchvision:NAME, timm:NAME, hf:owner/name, hf:FOLDER, pypi:NAME, "
+    "or package.module:factory of your own, which is imported, last of all from the current "
+    "folder, and called: its code runs"
 )
 _LARGEST = 1 << 14  # pixels a side
 
@@ -26,6 +26,17 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise BadInput(f"{message}. See `{self.prog} --help`.")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Nothing is left over for the parser around this one, which does not know the options."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            options = [option for action in self._actions for option in action.option_strings]
+            word = unknown[0].partition("=")[0]
+            raise BadInput(
+                f"{word!r} is not known here.{near_names(word, options)} See `{self.prog} --help`."
+            )
+        return found, unknown
 
 
 def parser() -> argparse.ArgumentParser:

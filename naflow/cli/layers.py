@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from naflow.errors import BadInput, near_names
-from naflow.explainer import Explainer
-from naflow.explainers import CFCAM, GradCAM
-from naflow.flow import Flow
-from naflow.scores import Score
+
+if TYPE_CHECKING:  # the parser tells the words without torch
+    from torch import Tensor
+
+    from naflow.explainer import Explainer
+    from naflow.flow import Flow
+    from naflow.scores import Score
 
 BLOCKS, ALL = "blocks", "all"
 
@@ -33,6 +35,8 @@ class Layers:
         """The flow of these layers; raises as the explainer does."""
         if not self.blocks:
             return explainer(images, score, layers=self.names)
+        from naflow.explainers import CFCAM, GradCAM
+
         if isinstance(explainer, CFCAM):  # it pays for every layer
             return explainer(images, score, layers=GradCAM(explainer.model)(images, score).blocks)
         return _restricted(explainer(images, score))

@@ -44,8 +44,8 @@ class Manifest:
         ]
         if differing:
             raise BadInput(
-                f"{shown(path.parent)} holds a run with another {', '.join(differing)}: give "
-                "another --out, or delete that folder."
+                f"{shown(path.parent)} holds a run with other settings ({', '.join(differing)}): "
+                "give another --out, or delete that folder."
             )
         self.photos = photos
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
-from naflow.cascade import Progress
 from naflow.errors import BadInput
-from naflow.explainer import Explainer
 from naflow.methods import METHODS, method
+
+if TYPE_CHECKING:  # the parser tells the names without torch
+    from torch import nn
+
+    from naflow.cascade import Progress
+    from naflow.explainer import Explainer
 
 NAMES = [name for name, known in METHODS.items() if known.command]
 _SLOW = ("naflow.NAFlow", "naflow.explainers.CFCAM")  # those that tell their progress

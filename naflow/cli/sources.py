@@ -51,7 +51,10 @@ def _made(name: str) -> nn.Module:
     try:
         found = importlib.import_module(module)
     except ANY as error:
-        raise BadInput(f"--model {name}: {module} cannot be imported ({reason(error)}).") from None
+        raise BadInput(
+            f"--model {name}: {module} cannot be imported ({reason(error)}). It was taken for a "
+            f"module of yours; networks of others are {origins.FORMS}."
+        ) from None
     if not hasattr(found, factory):
         own = [word for word in vars(found) if not word.startswith("_")]
         raise BadInput(f"--model {name}: {module} has no {factory!r}.{near_names(factory, own)}")

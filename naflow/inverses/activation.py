@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from naflow.inverses.config import InverseConfig
 from naflow.inverses.inverse import ForwardUnit, Inverse, closed_form
 from naflow.linalg import Solution
+from naflow.presets import InverseConfig
 from naflow.run.cut import Unit
 
 

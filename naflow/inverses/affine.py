@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from naflow.errors import UnsupportedModel
-from naflow.inverses.config import InverseConfig
 from naflow.inverses.inverse import ForwardUnit, Inverse, relative
 from naflow.inverses.jacobian import UnitJacobian
 from naflow.inverses.normalization import mixes_samples
 from naflow.linalg import Convolution, LinearOperator, RowSelection, Solution, lsmr
+from naflow.presets import InverseConfig
 from naflow.run.cut import Unit
 
 

@@ -6,9 +6,9 @@ import math
 
 from torch import Tensor
 
-from naflow.inverses.config import InverseConfig
 from naflow.inverses.inverse import ForwardUnit, Inverse, closed_form
 from naflow.linalg import Solution
+from naflow.presets import InverseConfig
 
 
 class Anchored(Inverse):

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from naflow.inverses.config import InverseConfig
 from naflow.linalg import Solution, Stop
+from naflow.presets import InverseConfig
 from naflow.run.cut import Unit
 
 

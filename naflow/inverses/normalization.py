@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from naflow.inverses.config import InverseConfig
 from naflow.inverses.inverse import ForwardUnit, Inverse, closed_form
 from naflow.linalg import Solution
+from naflow.presets import InverseConfig
 from naflow.run.cut import Unit
 from naflow.run.operation import Operation
 

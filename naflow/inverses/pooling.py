@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from naflow.inverses.config import InverseConfig
 from naflow.inverses.inverse import ForwardUnit, Inverse, closed_form
 from naflow.linalg import Solution
+from naflow.presets import InverseConfig
 
 _POOLS = {f"max_pool{rank}d": getattr(F, f"max_pool{rank}d") for rank in (1, 2, 3)}
 _ADAPTIVE = {f"adaptive_{name}": getattr(F, f"adaptive_{name}") for name in _POOLS}

@@ -13,8 +13,8 @@ from torch import nn
 
 from naflow import NAFlow
 from naflow.inverses import ForwardUnit, rule_for
-from naflow.inverses.config import PRESETS, InverseConfig
 from naflow.linalg import Solution
+from naflow.presets import PRESETS, InverseConfig
 from naflow.testing import unit_of
 
 # preset, reference, dtype, largest relative error of a BPFM, smallest correlation of maps

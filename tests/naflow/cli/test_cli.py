@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import os
 import re
@@ -235,7 +236,7 @@ def test_a_folder_of_another_run_is_left_alone(
     before = contents(out)
     words = ("--method", "layercam", "--target", "1")
     said = refused(capsys, residual(out, photo, *words))
-    assert "holds a run with another methods, target: give another --out" in said
+    assert "holds a run with other settings (methods, target): give another --out" in said
     assert contents(out) == before
     content = manifest(out)
     [key] = content["photos"]
@@ -429,7 +430,13 @@ def test_random_weights_are_an_error_or_said_aloud(
         ("--model networks:Residual --target=-1", "--target -1: the network has classes 0 to 3"),
         (f"--model networks:Residual --target {'9' * 5000}", "999: the network has classes 0 to"),
         ("--model conv4net --random-weights", "conv4net gives an embedding.*--reference PHOTO"),
-        ("--model networks:Residual --fast", "unrecognized arguments: --fast"),
+        ("--model networks:Residual --fast", "'--fast' is not known here. Did you mean"),
+        (
+            "--model networks:Residual --targt=a",
+            "'--targt' is not known here. Did you mean '--target'",
+        ),
+        ("--model networks:Residual --targt a", "See `naflow explain --help`"),
+        ("--model torchvison:resnet18", "networks of others are torchvision:NAME, timm:NAME"),
         ("--model", "--model: expected one argument"),
     ],
 )
@@ -531,7 +538,26 @@ def test_without_torchvision(
     assert main(["plan", "--model", "conv4net", "--size", "32"]) == 0
 
 
-def test_the_parser_needs_torch_and_numpy_only() -> None:
+@pytest.mark.parametrize(
+    "words", [["--help"], ["explain", "--help"], ["--version"], ["explan"], ["explain", "--fast"]]
+)
+def test_what_the_parser_says_it_says_without_torch(words: list[str]) -> None:
+    code = (
+        "import sys\n"
+        "import naflow.cli\n"
+        "try:\n"
+        f"    naflow.cli.main({words})\n"
+        "except SystemExit as ending:\n"
+        "    assert not ending.code\n"
+        "print(sorted({'torch', 'numpy'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_list_of_networks_needs_torch_and_numpy_only() -> None:
     code = (
         "import sys\n"
         "import naflow.cli\n"
@@ -546,12 +572,19 @@ def test_the_parser_needs_torch_and_numpy_only() -> None:
 
 def test_models(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models"]) == 0
-    _, _, *lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == models.list_models()
-    for line in lines:
-        card = models.card(line.split()[0])
-        assert card.task in line and card.licence in line and card.gate in line
-        assert ("to be trained" in line) == (not card.weights)
+    table, _, told = capsys.readouterr().out.partition("\n\n")
+    assert "`naflow models NAME`" in told
+    head, _, *lines = table.splitlines()
+    assert max(map(len, table.splitlines())) <= 100
+    starts = [at for at, line in enumerate(lines) if not line.startswith(" ")]
+    assert [lines[at].split()[0] for at in starts] == models.list_models()
+    for at, end in itertools.pairwise([*starts, len(lines)]):
+        card = models.card(lines[at].split()[0])
+        for column, fact in (("task", card.task), ("licence", card.licence)):
+            first = head.index(column)
+            cells = (line[first:].partition("  ")[0] for line in lines[at:end])
+            assert " ".join(filter(None, map(str.strip, cells))) == fact
+        assert ("to be trained" in lines[at]) == (not card.weights)
     assert main(["models", "conv64f"]) == 0
     assert capsys.readouterr().out == f"{models.card('conv64f')}\n"
     assert "Did you mean 'conv64f'" in refused(capsys, ["models", "conv64"])

@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from naflow import NAFlow
 from naflow.errors import UnsupportedModel
 from naflow.inverses import RULES, ForwardUnit, Inverse, closed_form, rule_for, under
-from naflow.inverses.config import InverseConfig
 from naflow.linalg import (
     Bidiagonalisation,
     Jacobian,
@@ -25,6 +24,7 @@ from naflow.linalg import (
     Stop,
     largest_singular_value,
 )
+from naflow.presets import InverseConfig
 from naflow.testing import check_inverse, unit_of
 
 UNDAMPED = InverseConfig(damping=0.0, drop_abandoned=False, tol=1e-12, max_iterations=None)
