@@ -48,9 +48,12 @@ def _escaped(character: str) -> str:
 
 
 def near_names(name: str, known: Iterable[str]) -> str:
-    """`" Did you mean 'a' or 'b'?"`, or the first few known names where nothing is near. A name
-    that is spelled with other marks, as in gradcam++ and Cf-CAM, is meant."""
+    """`" Did you mean 'a' or 'b'?"`, or the first few known names where nothing is near; ""
+    where none is known. A name that is spelled with other marks, as in gradcam++ and Cf-CAM, is
+    meant."""
     known = list(known)
+    if not known:
+        return ""
     same = [one for one in known if _letters(one) == _letters(name)]
     near = same[:3] or difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if near:

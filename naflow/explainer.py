@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from naflow.reverse.abandon import Rule
 from naflow.reverse.record import Record, record
 from naflow.run.preserve import preserved
 from naflow.run.run import Inputs
-from naflow.scores import ClassLogit, Score
+from naflow.scores import Score, asked
 
 _KEEP = ("bpfm", "importance")
 
@@ -24,6 +24,15 @@ def check_keep(keep: Sequence[str]) -> None:
     for name in keep:
         if name not in _KEEP:
             raise BadInput(f"keep={name!r} is not known.{near_names(name, _KEEP)}")
+
+
+def _names(setting: str, given: Iterable[str]) -> list[str]:
+    """The names that a setting lists. Raises BadInput for one that is no list of names: a single
+    name would be taken letter by letter."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        one = given if isinstance(given, str) else "layer4"
+        raise BadInput(f"{setting}={given!r} is no list of names: give {setting}=[{one!r}].")
+    return list(given)
 
 
 class Explainer(ABC):
@@ -73,7 +82,10 @@ class Explainer(ABC):
         names that cannot be used, UnsupportedModel for a model without feature maps or gradients,
         NotFinite where a NaN or infinity appears.
         """
+        keep = _names("keep", keep)
         check_keep(keep)
+        layers = None if layers is None else _names("layers", layers)
+        detail = detail if isinstance(detail, bool) else _names("detail", detail)
         with torch.inference_mode(False), preserved(self.model):
             recorded = self.recorded(images, score, inputs, detail)
             self.check_layers(recorded, layers)
@@ -86,7 +98,7 @@ class Explainer(ABC):
         return record(
             self.model,
             images,
-            score or ClassLogit(),
+            asked(score),
             inputs=inputs,
             last=self.last,
             detail=detail,

@@ -114,6 +114,20 @@ class ClassLogit:
         return logits.gather(1, index[:, None])[:, 0]
 
 
+def asked(score: Score | None) -> Score:
+    """The score that was asked for, ClassLogit() where none was. Raises BadInput for what is none,
+    as a bare class index."""
+    if score is None:
+        return ClassLogit()
+    if not callable(score):
+        given = f"{score!r}" if isinstance(score, int) else f"a {type(score).__name__}"
+        raise BadInput(
+            f"score is {given}: give one of naflow.scores, as scores.ClassLogit(3) for class 3, or "
+            "a callable from the model's output to one number an image."
+        )
+    return score
+
+
 @dataclass(frozen=True)
 class ClassContrast:
     """S = z_c - sum_{k != c} w_k z_k: a class's logit against those of the others, each weighted by

@@ -27,7 +27,7 @@ from naflow.run.attention import refuse_transformer
 from naflow.run.cut import Unit, cut, known_layer
 from naflow.run.preserve import full_precision, preserved
 from naflow.run.run import Inputs, run
-from naflow.scores import ClassLogit, Score, contrasted
+from naflow.scores import Score, asked, contrasted
 
 Progress = Callable[[str, int, int], None]
 
@@ -81,15 +81,15 @@ class NAFlow(Explainer):
     def recorded(
         self, images: Tensor, score: Score | None, inputs: Inputs, detail: bool | Sequence[str]
     ) -> Record:
-        asked = score or ClassLogit()
+        question = asked(score)
         return record(
             self.model,
             images,
-            contrasted(asked) if self.config.contrast else asked,
+            contrasted(question) if self.config.contrast else question,
             inputs=inputs,
             last=self.last,
             detail=detail,
-            question=asked,
+            question=question,
             abandon=self.abandon,
         )
 

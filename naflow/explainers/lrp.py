@@ -35,6 +35,7 @@ from naflow.scores import (
     PixelSet,
     Score,
     Similarity,
+    asked,
     output_tensor,
 )
 
@@ -125,7 +126,7 @@ class LRP(CAM):
     def recorded(
         self, images: Tensor, score: Score | None, inputs: Inputs, detail: bool | Sequence[str]
     ) -> RelevanceRecord:
-        question = score or ClassLogit()
+        question = asked(score)
         relevance = Relevance(self.rules_for(question))
         ran = run(self.model, images, inputs, relevance)
         relevance.settle()

@@ -21,7 +21,7 @@ from naflow.explainers.cam import CAM, GradCAM, HiResCAM
 from naflow.reverse.modules import ModuleRecord
 from naflow.reverse.record import Record
 from naflow.run.run import Inputs, run
-from naflow.scores import Score
+from naflow.scores import Score, asked
 
 
 class _Segmentation(CAM):
@@ -38,7 +38,7 @@ class _Segmentation(CAM):
             raise BadInput(f"{self.name} needs a class and its pixels: give scores.PixelSet(c).")
         ran = run(self.model, images, inputs)
         with torch.enable_grad():
-            value = score(ran.output)
+            value = asked(score)(ran.output)
         return ModuleRecord.of(ran, value, score, self.last)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import secrets
+import sys
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from torch import OutOfMemoryError
 
@@ -37,6 +38,11 @@ class PageServer(ThreadingHTTPServer):
         self.page, self.explain = page.encode(), explain
         self.path = f"/{secrets.token_urlsafe(16)}/"
         self.one_by_one = Lock()  # a network explains one photograph at once
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that goes away, as when the page is closed, is no error."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def host(self) -> str:
@@ -69,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return self._told({"error": f"at most {raster.BYTES:,} bytes are read."})
         content = self.rfile.read(int(length))
-        name = parse_qs(urlsplit(self.path).query).get("name", ["photograph"])[0][:_LETTERS]
+        name = parse_qs(self.path.partition("?")[2]).get("name", ["photograph"])[0][:_LETTERS]
         with self.own.one_by_one:
             self._told(self._explained(name, content))
 
@@ -83,7 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _asks(self, what: str) -> bool:
         """Whether the page asks for this; anybody else is answered that there is nothing."""
-        path, host = urlsplit(self.path).path, self.headers.get("Host", "")
+        path, host = self.path.partition("?")[0], self.headers.get("Host", "")
         if host == self.own.host and secrets.compare_digest(
             path.encode(), f"{self.own.path}{what}".encode()
         ):

@@ -137,7 +137,9 @@ def cut(run: Run, ends: Iterable[Value]) -> Chain:
             no_gradient(run.model)
             if not ends
             else UnsupportedModel(
-                f"{type(run.model).__name__} has no cut points: nothing to invert."
+                f"No tensor in {type(run.model).__name__} holds all that it computes, with a row "
+                f"for each image and in the images' type, {run.images.dtype}: there is no layer "
+                "to draw. Of a model that goes over to half precision by itself, switch that off."
             )
         )
     trace_axes(run, needed)

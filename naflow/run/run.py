@@ -138,6 +138,8 @@ def mapped(output: Any, change: Callable[[Tensor], Any]) -> Any:
 
 
 def _called(model: nn.Module, images: Tensor, inputs: Inputs) -> Any:
+    if isinstance(inputs, Tensor):  # whose rows would be taken for inputs
+        raise BadInput("inputs is a tensor: give a tuple of inputs, as in inputs=(tensor,).")
     if isinstance(inputs, Mapping):
         return model(images, **inputs)
     return model(images, *inputs)

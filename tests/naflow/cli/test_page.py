@@ -9,11 +9,13 @@ import json
 import re
 import shutil
 import signal
+import socket
+import struct
 import webbrowser
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -28,6 +30,7 @@ from PIL import Image
 from naflow import NAFlow, raster
 from naflow.cli import demo, main
 from naflow.explainers import GradCAM
+from naflow.page.server import PageServer
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
 NAMES = ["ant", "bee", "cat", "dog</script>"]
@@ -167,6 +170,39 @@ def test_nobody_but_the_page_is_answered(
     failed = browsing(monkeypatch, visit)
     assert main([*argv, "--open"]) == 0 and failed == []
     assert list(seen.values()) == [404, 404, 404, 200]
+
+
+def test_a_page_that_is_closed_while_it_waits_is_no_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked, closed, done = Event(), Event(), Event()
+
+    def explain(name: str, photograph: bytes) -> dict[str, Any]:
+        asked.set()
+        closed.wait(10)
+        return {"flows": "x" * 10_000_000}
+
+    class Server(PageServer):
+        def shutdown_request(self, request: Any) -> None:
+            super().shutdown_request(request)
+            done.set()
+
+    server = Server("<html>", explain)
+    Thread(target=server.serve_forever, daemon=True).start()
+    with socket.create_connection(("127.0.0.1", server.server_port)) as browser:
+        head = f"POST {server.path}explain HTTP/1.1\r\nHost: {server.host}\r\n"
+        browser.sendall(f"{head}Content-Length: 1\r\n\r\nx".encode())
+        assert asked.wait(10)
+        browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    closed.set()
+    assert done.wait(10)
+    connection = http.client.HTTPConnection(server.host)
+    connection.request("GET", "http://[/", headers={"Host": server.host})
+    assert connection.getresponse().status == 404
+    connection.close()
+    server.shutdown()
+    server.server_close()
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("answer", [False, webbrowser.Error("none")])

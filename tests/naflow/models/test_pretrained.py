@@ -243,6 +243,16 @@ def test_what_is_no_classifier_of_transformers_is_refused_by_name(
     assert "ant/small/model.safetensors" not in served[1]
 
 
+@pytest.mark.parametrize(
+    "changed", [{"model_type": ["resnet"]}, {"architectures": 3}, {"architectures": [["ResNet"]]}]
+)
+def test_settings_of_another_type_are_a_sentence(small: Path, changed: dict[str, Any]) -> None:
+    config = json.loads((small / "config.json").read_text())
+    (small / "config.json").write_text(json.dumps(config | changed))
+    with pytest.raises(BadInput, match=r"hf:ant/small"):
+        models.pretrained("hf:ant/small")
+
+
 def test_a_transformer_of_the_hub_is_refused_before_its_weights(
     small: Path, served: tuple[Path, list[str]]
 ) -> None:
@@ -333,6 +343,27 @@ def test_timm_by_its_name_or_as_a_repository(
     torch.testing.assert_close(images[0], transform(Image.open(photo)), rtol=0, atol=1e-6)
     torch.testing.assert_close(found.network(images), own.eval()(images))
     assert found.named(285) == "Egyptian cat"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"pretrained_cfg": 3}, {"pretrained_cfg": "x"}]
+    + [
+        {"pretrained_cfg": {key: value}}
+        for key, value in (
+            ("input_size", 3), ("input_size", [3]), ("input_size", [3, -64, -64]),
+            ("input_size", [3, "a", "a"]), ("crop_pct", "x"), ("crop_pct", 1e-9), ("mean", 3),
+            ("mean", [0.5, "a", 0.5]), ("std", [0.5, 0, 0.5]), ("label_names", [[3]]),
+        )
+    ],
+)  # fmt: skip
+def test_settings_of_timm_that_make_no_sense(of_timm: Path, changed: dict[str, Any]) -> None:
+    config = json.loads((of_timm / "config.json").read_text())
+    inner = changed["pretrained_cfg"]
+    told = config["pretrained_cfg"] | inner if isinstance(inner, dict) else inner
+    (of_timm / "config.json").write_text(json.dumps(config | {"pretrained_cfg": told}))
+    with pytest.raises(BadInput, match=f"hf:{of_timm}: its config.json describes no network"):
+        models.pretrained(f"hf:{of_timm}")
 
 
 def test_weights_of_timm_that_do_not_fit(of_timm: Path) -> None:
@@ -485,6 +516,15 @@ def test_what_is_no_checkpoint_of_the_network(
     torch.save(content(three.state_dict()), tmp_path / "w.pt")
     with pytest.raises(BadInput, match=said):
         models.pretrained("torchvision:shufflenet_v2_x0_5", tmp_path / "w.pt", NAMES)
+
+
+def test_the_random_numbers_of_the_user_go_on(three: torch.nn.Module, tmp_path: Path) -> None:
+    torch.save(three.state_dict(), tmp_path / "w.pt")
+    torch.manual_seed(7)
+    wanted = torch.rand(3)
+    torch.manual_seed(7)
+    models.pretrained("torchvision:shufflenet_v2_x0_5", tmp_path / "w.pt", NAMES)
+    assert torch.equal(torch.rand(3), wanted)
 
 
 def test_a_checkpoint_of_other_classes_is_told_what_to_give(

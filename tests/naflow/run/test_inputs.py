@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from networks import Residual
-from torch import nn
+from torch import Tensor, nn
 
 from naflow import BadInput, NAFlow, NotFinite, UnsupportedModel
-from naflow.explainers import GradCAM
+from naflow.explainers import LRP, GradCAM, SegGradCAM
 
 good = torch.ones(2, 3, 16, 16)
 spoiled = good.clone()
@@ -77,6 +79,48 @@ def test_no_feature_map() -> None:
 def test_score_of_a_wrong_shape() -> None:
     with pytest.raises(BadInput, match=r"score has shape \(2, 4\).*\(2,\)"):
         NAFlow(Residual())(good, lambda output: output)
+
+
+@pytest.mark.parametrize("kind", [NAFlow, GradCAM, LRP, SegGradCAM])
+@pytest.mark.parametrize(
+    ("score", "message"),
+    [(3, "score is 3: give"), (0, "score is 0: give"), ([], "score is a list: give"),
+     (torch.tensor(0), "score is a Tensor: give"), ("cat", "score is a str: give")],
+)  # fmt: skip
+def test_what_is_no_score(kind: type, score: Any, message: str) -> None:
+    """Class 0, too, is never taken for no score, and so for the predicted class."""
+    with pytest.raises(BadInput, match=rf"{message} .*scores\.ClassLogit\(3\)"):
+        kind(Residual())(good, score)
+
+
+@pytest.mark.parametrize("setting", ["layers", "detail", "keep"])
+@pytest.mark.parametrize("given", ["conv1", 3])
+def test_what_is_no_list_of_names(setting: str, given: object) -> None:
+    with pytest.raises(
+        BadInput, match=rf"{setting}={given!r} is no list of names: give {setting}="
+    ):
+        GradCAM(Residual())(good, **{setting: given})  # ty: ignore[invalid-argument-type]
+
+
+def test_names_may_come_from_anything() -> None:
+    layers = ["conv1", "relu"]
+    flow = GradCAM(Residual())(good, layers=iter(layers), keep={"importance"})  # type: ignore[arg-type]
+    assert flow.layers == list(flow.maps) == list(flow.importance) == layers
+
+
+def test_a_tensor_is_no_list_of_inputs() -> None:
+    with pytest.raises(BadInput, match=r"inputs is a tensor: give .*inputs=\(tensor,\)"):
+        GradCAM(Residual())(good, inputs=torch.ones(2))  # type: ignore[arg-type]
+
+
+def test_a_model_that_goes_over_to_half_precision() -> None:
+    class Half(Residual):
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                return super().forward(x)
+
+    with pytest.raises(UnsupportedModel, match=r"Half holds all.*type, torch.float32.*switch that"):
+        GradCAM(Half())(good)
 
 
 def test_score_without_gradient() -> None:
