@@ -1,6 +1,5 @@
 """The page's first view: the cat of stage `flow`, a published network on a real photograph."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from naflow.cli.demo import PHOTOGRAPHS, photograph
 from naflow.errors import BadInput
 from naflow.methods import label, ordered
 from naflow.page import encoded
+from pipeline.atomic import read_json
 from pipeline.explanations.parts import DAMAGED
 from pipeline.report_page.photographs import Photographs
 
@@ -25,7 +25,7 @@ def real(drawings: Path) -> dict[str, Any] | None:
     if not (told.is_file() and raw.is_file()):
         return None
     try:
-        said = _said(json.loads(told.read_text(encoding="utf-8")))
+        said = _said(read_json(told))
         return said | {"maps": _maps(raw, said["picture"])}
     except (*DAMAGED, KeyError, TypeError) as error:
         raise BadInput(

@@ -8,7 +8,8 @@ import pytest
 import pipeline
 from naflow.errors import BadInput
 from pipeline.atomic import read_json, write_json
-from pipeline.explanations import cases, maps
+from pipeline.explanations import cases
+from pipeline.explanations.job import Job
 from pipeline.measure import is_done
 
 DEEP = "[" * 100_000
@@ -31,7 +32,7 @@ def test_a_damaged_one_is_told_or_made_again(tmp_path):
     for name in ("job.json", "cases.json", "table.json"):
         (tmp_path / name).write_text(DEEP)
     with pytest.raises(BadInput, match=r"job\.json is missing or damaged"):
-        maps.described(tmp_path / "job.json")
+        Job.of(tmp_path)
     with pytest.raises(BadInput, match=r"cases\.json is no list of cases"):
         cases.read(tmp_path / "cases.json")
     assert not is_done(tmp_path / "table.csv", {})
