@@ -22,6 +22,14 @@ WAIT = 30_000  # milliseconds for the maps to be unpacked and drawn
 COLOURS = 256  # of the PNG: half its size, and no difference to be seen
 
 
+# Fonts and pictures are there, and drawn.
+STANDS_STILL = """async () => {
+  await document.fonts.ready;
+  await Promise.all([...document.images].map((image) => image.decode().catch(() => {})));
+  for (let frame = 0; frame < 2; frame += 1) await new Promise(requestAnimationFrame);
+}"""
+
+
 @stage
 def main(cfg: DictConfig) -> None:
     """Take it."""
@@ -55,6 +63,7 @@ def screenshot(cfg: DictConfig) -> Path:
         said = status.text_content() or ""
         if said.startswith("This report has no"):
             raise BadInput(f"screenshot.view={asked.view}: {said}.")
+        shown.evaluate(STANDS_STILL)
         file = Path(asked.file)
         with replacing(file) as partial:
             shown.screenshot(path=partial, type="png")

@@ -74,7 +74,8 @@ def test_holds_the_library_alone(names: list[str]) -> None:
     assert packages == {"naflow"}
     sources = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("naflow/**/*.py")}
     held = {name for name in names if name.startswith("naflow/")}
-    assert held == sources | {"naflow/py.typed"}
+    page = {f"naflow/page/{file.name}" for file in (ROOT / "naflow" / "page").glob("*.[!p]*")}
+    assert held == sources | page | {"naflow/py.typed"} and "naflow/page/page.html" in page
 
 
 def test_holds_its_licence(wheel: Path, names: list[str]) -> None:
