@@ -81,6 +81,13 @@ class InverseConfig:
             if getattr(self, name) not in allowed:
                 options = " or ".join(repr(value) for value in allowed)
                 raise BadInput(f"{name}={getattr(self, name)!r}: it must be {options}.")
+        for name, kind, said in (
+            ("damping", (int, float), "a number"),
+            ("tol", (int, float), "a number"),
+            ("max_iterations", (int, type(None)), "a whole number, or None"),
+        ):
+            if not isinstance(getattr(self, name), kind):
+                raise BadInput(f"{name}={getattr(self, name)!r}: it must be {said}.")
         if not self.damping >= 0:
             raise BadInput(
                 f"damping={self.damping!r}: it must be a number >= 0 (math.inf allowed)."

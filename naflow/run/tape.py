@@ -197,7 +197,11 @@ class Tape(TorchFunctionMode):
 
     def _keep_copies(self, tensor: Tensor) -> None:
         """Copy the values whose memory is this tensor's."""
-        for value in self._stored.pop(tensor.untyped_storage()._cdata, ()):
+        try:
+            memory = tensor.untyped_storage()._cdata
+        except NotImplementedError:  # of a constant that has none: sparse, or inside torch.func
+            return
+        for value in self._stored.pop(memory, ()):
             value.keep_copy()
 
     def _linked(self, tensor: Tensor) -> Value | None:

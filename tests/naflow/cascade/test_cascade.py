@@ -167,6 +167,8 @@ def test_overflow_is_reported_with_layer_and_image() -> None:
         ({"preset": "dampd"}, "no preset 'dampd'.*'damped'"),
         ({"dampin": 1.0}, "no setting 'dampin'.*'damping'"),
         ({"damping": -1.0}, "damping=-1.0"),
+        ({"damping": "x"}, "damping='x': it must be a number"),
+        ({"max_iterations": 2.5}, "max_iterations=2.5: it must be a whole number, or None"),
         ({"anchor": "none"}, "anchor='none': it must be 'zero' or 'forward'"),
         ({"tol": 0.0}, "tol=0.0"),
         ({"max_iterations": 0}, "max_iterations=0"),

@@ -54,6 +54,25 @@ def test_constants_are_no_data(x: Tensor) -> None:
     assert names == ["conv2d", "conv2d", "mul", "conv2d", "relu", "mean", "linear"]
 
 
+def _sparse(model: Any, f: Tensor) -> Tensor:
+    weight = torch.eye(6, dtype=f.dtype).to_sparse()
+    weight.mul_(2)
+    return torch.einsum("dc,bchw->bdhw", weight.to_dense(), model.conv(f))
+
+
+def _inside_func(model: Any, f: Tensor) -> Tensor:
+    start = torch.ones(6, 1, 1, dtype=f.dtype)
+    slope = torch.func.grad(lambda t: t.clone().mul_(2).square().sum())(start)
+    scaled = torch.func.vmap(lambda t: t.clone().add_(1))(start)
+    return model.conv(f) * slope * scaled
+
+
+@pytest.mark.parametrize("middle", [_sparse, _inside_func])
+def test_constants_without_a_storage_of_their_own(middle: Any, x: Tensor) -> None:
+    right(middle, x)
+    assert all(m.isfinite().all() for _, m in NAFlow(model_of(middle))(x, ONE))
+
+
 def test_arguments_in_another_order_and_by_name(x: Tensor) -> None:
     def middle(model: Any, f: Tensor) -> Tensor:
         f = F.conv2d(padding=1, weight=model.conv.weight, input=f, bias=model.conv.bias)
