@@ -63,11 +63,18 @@ def picture(name: str, results: Results) -> dict[str, Any]:
             "reference": "",
             "confidence": None,
             "prediction": None,
-            "told": printable(first.predicted() or f"score {first.explained()['score']:.3g}"),
+            "told": printable(_told(results)),
             "contributions": None,
             "flows": {key: _flow(result) for key, result in results.items()},
         },
     }
+
+
+def _told(results: Results) -> str:
+    """What the network says of a photograph, and what of it is explained."""
+    predicted = next(iter(results.values())).predicted()
+    explained = ", ".join(dict.fromkeys(one.said() for one in results.values()))
+    return f"{predicted} Explained: {explained}." if predicted else explained
 
 
 def _method(key: str, result: Result) -> dict[str, Any]:

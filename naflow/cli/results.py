@@ -14,6 +14,7 @@ from naflow import plot
 from naflow.atomic import replacing
 from naflow.cli import pictures
 from naflow.cli.files import sha256
+from naflow.errors import printable
 from naflow.flow import Flow
 from naflow.scores import ClassContrast, ClassLogit, Score, class_logits
 
@@ -86,6 +87,17 @@ class Result:
             for one in self.predictions()
         ]
         return f"Predicted: {', '.join(found)}." if found else ""
+
+    def said(self) -> str:
+        """What is explained, in a few words: the class and its probability, else the score."""
+        explained = self.explained()
+        if "index" not in explained:
+            return f"score {explained['score']:.3g}"
+        share = explained["confidence"]
+        probability = f"{share:.0%}" if share >= 0.01 else "below 1%"
+        return (
+            f"{printable(explained['name'] or 'class ' + str(explained['index']))} ({probability})"
+        )
 
     def told(self) -> str:
         """The most probable classes and the colours, as they stand below a picture."""

@@ -20,7 +20,7 @@ from naflow.cli.progress import Progress
 from naflow.cli.question import Question
 from naflow.cli.results import Result
 from naflow.cli.subject import Subject
-from naflow.errors import BadInput, NotFinite, printable
+from naflow.errors import BadInput, NotFinite
 from naflow.explainer import Explainer
 
 _PAUSE = 2.0  # seconds between two writings of the manifest
@@ -43,6 +43,7 @@ class Run:
     manifest: Manifest
     progress: Progress
     seen: dict[str, Path] = field(default_factory=dict)  # the photo that each folder is of
+    kept: list[Path] = field(default_factory=list)  # the photos that were explained before
 
     def all(self, paths: Sequence[Path], batch: int) -> None:
         """Explain the photos that are not done, `batch` at once, and keep the manifest up to date,
@@ -55,15 +56,22 @@ class Run:
                 if monotonic() - written > _PAUSE:
                     self.manifest.write()
                     written = monotonic()
+        except KeyboardInterrupt:
+            self.progress.say("interrupted: the same command goes on from here")
+            raise
         finally:
             self.progress.clear()
             self.manifest.write()
+        if self.kept:
+            count = f"{len(self.kept)} of {len(paths)} photos"
+            self.progress.say(f"{count}: explained before, kept in {shown(self.manifest.folder)}")
 
     def _batch(self, start: int, paths: Sequence[Path]) -> None:
         """A batch is done again whole: the last digits of a map may depend on its neighbours."""
         read = [file for path in paths if (file := self._read(path))]
         files = [file for file in read if self._is_new(file)]
         if all(self.manifest.done(file.key) for file in files):
+            self.kept.extend(file.path for file in files)
             return
         photos = [photo for file in files if (photo := self._decoded(file))]
         results: dict[str, dict[str, Result]] = {photo.file.key: {} for photo in photos}
@@ -133,7 +141,7 @@ class Run:
         for name, result in results.items():
             entry["predictions"] = result.predictions()
             model = self.manifest.head["settings"]["model"]
-            title = f"{shown(Path(file.path.name))}, {model}, {result.flow.method}: {_said(result)}"
+            title = f"{shown(Path(file.path.name))}, {model}, {result.flow.method}: {result.said()}"
             entry["methods"][name] = result.write(self.manifest.folder, f"{file.key}/{name}", title)
         for method in self.methods:
             of_method = [n for n in results if n != method and self.questions[n].method == method]
@@ -148,7 +156,7 @@ class Run:
             files = entry["methods"][list(results)[-1]]["files"]
             files[path] = sha256(self.manifest.folder / path)
             self.manifest.photos[file.key] = entry
-            said = ": " + ", ".join(dict.fromkeys(_said(one) for one in results.values()))
+            said = ": " + ", ".join(dict.fromkeys(one.said() for one in results.values()))
             self.progress.say(f"{entry['file']}{said} -> {shown(self.manifest.folder / file.key)}")
 
     def page(self, photos: Mapping[str, Mapping[str, Result]]) -> dict[str, Any]:
@@ -158,17 +166,7 @@ class Run:
     def _rows(self, path: str, results: Sequence[Result]) -> None:
         """One picture of one method, a row for each class that it was asked for."""
         first = results[0]
-        drawn = [(_said(one), one.square / 255, one.overlays()) for one in results]
+        drawn = [(one.said(), one.square / 255, one.overlays()) for one in results]
         title = f"{first.flow.method}, each class against the others"
         with replacing(self.manifest.folder / path) as partial:
             pictures.rows(partial, drawn, title, first.told())
-
-
-def _said(result: Result) -> str:
-    """What is explained, in a few words."""
-    explained = result.explained()
-    if "index" not in explained:
-        return f"score {explained['score']:.3g}"
-    share = explained["confidence"]
-    probability = f"{share:.0%}" if share >= 0.01 else "below 1%"
-    return f"{printable(explained['name'] or 'class ' + str(explained['index']))} ({probability})"

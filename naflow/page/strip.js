@@ -42,13 +42,13 @@ function buildStrip({ model, methods }, rows, choose) {
       profiles.map(({ bars, high }) =>
         element("span", { class: "profile", "aria-hidden": "true" },
           bars.map((values) =>
-            element("i", { style: `height: ${high ? (100 * (values[at] ?? 0)) / high : 0}%` }))))));
+            element("i", { style: `height: ${(100 * (values[at] ?? 0)) / high}%` }))))));
   const strip = byId("strip");
   strip.style.setProperty("--rows", heads.length);
   strip.replaceChildren(element("div", { class: "heads", "aria-hidden": "true" }, heads), ...columns);
 }
 
-/** For each statistic: a row of bars a flow, one bar a layer, and the highest of them. */
+/** For each statistic that is not zero everywhere: a row of bars a flow, one bar a layer, and the highest of them. */
 function profilesOf(flows, layers) {
   return Object.entries(PROFILES)
     .map(([field, title]) => {
@@ -57,7 +57,7 @@ function profilesOf(flows, layers) {
       const high = Math.max(0, ...bars.flat().map((value) => value ?? 0));
       return { title, bars, high, show: field === "abandoned" ? percent : digits };
     })
-    .filter(({ bars }) => bars.length);
+    .filter(({ high }) => high > 0);
 }
 
 /** A layer's name that may wrap before each dot. */

@@ -20,7 +20,7 @@ const FIELDS = {
   iterations: ["Iterations", "of the solver; none for a closed form", String],
   residual: ["Residual", "share of the equations that stayed unsolved", digits],
   norm_ratio: ["‖x̃‖ / ‖x‖", "back-propagated feature map against activation", digits],
-  abandoned: ["Abandoned", "share of the neurons that the decision did not use", percent],
+  abandoned: ["Abandoned", "share of the neurons left out: unused, or opposed to the decision", percent],
   stop: ["Stop", "why the solver stopped", (value) => value.replaceAll("_", " ")],
 };
 

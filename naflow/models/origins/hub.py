@@ -39,6 +39,8 @@ class Repository:
             if not (self.folder / name).is_file():
                 raise self._absent(name)
             return self.folder / name
+        if "/" not in self.name:
+            raise self._neither()
         need("huggingface_hub", self.extra)
         from huggingface_hub import errors, hf_hub_download
 
@@ -46,9 +48,7 @@ class Repository:
         try:
             return Path(hf_hub_download(repository, name, revision=revision or asked or None))
         except errors.HFValidationError:
-            raise BadInput(
-                f"{self.said}: neither a folder nor the owner/name of a repository of the hub."
-            ) from None
+            raise self._neither() from None
         except errors.LocalEntryNotFoundError:
             raise self._unreachable(name) from None
         except errors.EntryNotFoundError:
@@ -111,6 +111,11 @@ class Repository:
         except (BadInput, ImportError, OSError, ValueError):  # it has no page, or none with it
             return ""
         return str(told.get("license") or "")
+
+    def _neither(self) -> BadInput:
+        return BadInput(
+            f"{self.said}: neither a folder nor the owner/name of a repository of the hub."
+        )
 
     def _absent(self, name: str) -> BadInput:
         if name != WEIGHTS:

@@ -214,9 +214,11 @@ def test_an_interrupted_run_goes_on(
     monkeypatch.setattr(GradCAM, "explain", interrupted)
     capsys.readouterr()
     assert main(residual(out, *words)) == 130
-    assert capsys.readouterr().err == ""
+    said = capsys.readouterr()
+    assert said.err == "" and "the same command goes on from here" in said.out.splitlines()[-1]
     assert len(manifest(out)["photos"]) == 1
     assert main(residual(out, *words)) == 0
+    assert "1 of 3 photos: explained before" in capsys.readouterr().out.splitlines()[-1]
     assert len(calls) == 4  # the first photo was not done again
     assert contents(out) == contents(whole)
     assert main(residual(out, *words)) == 0

@@ -69,7 +69,10 @@ def test_every_photo_has_a_page_of_its_flows(argv: list[str], tmp_path: Path) ->
     [model] = told["models"]
     assert [one["key"] for one in model["methods"]] == ["naflow", "gradcam"]
     [one] = model["cases"]
-    assert re.match(r"Predicted: (ant|bee|cat|dog</script>) [\d.]+%, ", one["told"])
+    said = re.match(
+        r"Predicted: (ant|bee|cat|dog</script>) [\d.]+%, .* Explained: (.*) \(", one["told"]
+    )
+    assert said and said[1] == said[2] and said[1] in NAMES
     assert len(one["flows"]["naflow"]["stats"]["rule"]) == len(model["layers"])
     [entry] = json.loads((tmp_path / "out" / "manifest.json").read_text())["photos"].values()
     for key in ("naflow", "gradcam"):
@@ -82,6 +85,17 @@ def test_every_photo_has_a_page_of_its_flows(argv: list[str], tmp_path: Path) ->
             values, halves = np.split(halves, [shape[0] * shape[1]])
             found = np.ldexp(values.astype(float), -packed["exponents"][at]).reshape(shape)
             np.testing.assert_allclose(found, stored[layer], rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("words", [["ant"], ["ant", "bee"]])
+def test_the_page_says_which_classes_are_explained(
+    words: list[str], argv: list[str], tmp_path: Path
+) -> None:
+    assert main([*argv, "--target", *words]) == 0
+    [path] = (tmp_path / "out").glob("*/index.html")
+    [one] = content(path.read_text())["models"][0]["cases"]
+    shares = [rf"{word} \((\d+%|below 1%)\)" for word in words]
+    assert re.search(rf" Explained: {', '.join(shares)}\.$", one["told"])
 
 
 def browsing(monkeypatch: pytest.MonkeyPatch, visit: Callable[[str], None]) -> list[BaseException]:
@@ -324,6 +338,7 @@ def test_a_drop_shows_the_photograph_and_a_wrong_file_is_said(tab: Any, tmp_path
         Thread(target=server.serve_forever, daemon=True).start()
         tab.goto(server.address)
         tab.get_by_role("heading", name="first.png").wait_for()
+        assert "0 to 0" not in tab.locator("#strip").inner_text()  # nothing was solved: no bars
         drop(tab, other)
         tab.get_by_role("heading", name="other.png").wait_for()
         assert tab.locator(".decision").text_content().startswith("Predicted: ")

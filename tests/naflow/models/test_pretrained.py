@@ -113,6 +113,7 @@ def test_without_a_network_torchvision_says_what_to_do(
         ("modelhub:resnet18", "no source of networks 'modelhub'.*timm:NAME"),
         ("resnet19", r"no model 'resnet19'.*'resnet18'.*hf:owner/name"),
         ("hf:not//a name", "neither a folder nor the owner/name"),
+        ("hf:no_such_folder", "neither a folder nor the owner/name"),
     ],
 )
 def test_what_there_is_not_is_said_by_name(name: str, said: str) -> None:
