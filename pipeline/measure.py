@@ -24,8 +24,6 @@ killed, or is given more pictures, goes on with the batch that it was at. Pairs 
 are what processes share, as in hydra/launcher=joblib.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -45,6 +43,7 @@ from pipeline import device
 from pipeline.app import stage
 from pipeline.atomic import read_json, write_json
 from pipeline.explanations.batches import Batches
+from pipeline.fingerprint import fingerprint, of_file
 from pipeline.measuring import asked as questions
 from pipeline.measuring import measures
 from pipeline.measuring import panel as panels
@@ -90,9 +89,8 @@ def measure(cfg: DictConfig, method: str) -> Path:
     model, name = cfg.model.name, instantiate(cfg.method, network).name
     path = Path(cfg.results) / "measured" / model / f"{method}.csv"
     parts = Parts(Path(cfg.results) / "measuring" / model / method, job(cfg))
-    size = cfg.explain.batch
     keys = [
-        parts.key([number, judged(cfg, number), batches.cases[number * size :][:size]])
+        parts.key([number, judged(cfg, number), batches.read(number).mark])
         for number in range(len(batches))
     ]
     about = {"method": name, "model": model, "job": parts.key(keys)}
@@ -201,19 +199,13 @@ def spread(layers: Sequence[str], count: int) -> list[str]:
 
 
 def job(cfg: DictConfig) -> str:
-    """A hash of what decides the measures of a batch: settings, seed, weights, and code."""
+    """The fingerprint of what decides the measures of a batch, but for its pictures."""
     chosen: Any = OmegaConf.to_container(cfg, resolve=True)
     agreed = [chosen[key] for key in ("method", "model", "images", "measure", "seed")]
     for extent in ("name", "judged"):  # they do not change what a batch gives
         del chosen["measure"][extent]
-    digest = hashlib.sha256(json.dumps(agreed, sort_keys=True).encode())
-    digest.update(Path(cfg.model.weights).read_bytes())
-    modules = (measures, panels, questions, sane)
-    ours = [Path(str(module.__file__)) for module in modules]
-    library = Path(naflow.__file__).parent.rglob("*.py")
-    for source in [Path(__file__), *ours, *sorted(library)]:
-        digest.update(source.read_bytes())
-    return digest.hexdigest()
+    code = (Path(__file__), measures, panels, questions, sane, naflow)
+    return fingerprint(agreed, Path(cfg.model.weights), *code)
 
 
 def is_done(path: Path, about: dict[str, str]) -> bool:
@@ -227,7 +219,7 @@ def is_done(path: Path, about: dict[str, str]) -> bool:
 def sums(path: Path) -> dict[str, str]:
     """File name -> sha256 of both tables."""
     both = (path, path.with_suffix(".flow.csv"))
-    return {one.name: hashlib.sha256(one.read_bytes()).hexdigest() for one in both}
+    return {one.name: of_file(one) for one in both}
 
 
 if __name__ == "__main__":

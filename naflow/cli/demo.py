@@ -22,7 +22,7 @@ from torch import nn
 from naflow import models, plot
 from naflow.atomic import replacing
 from naflow.cli import page, pictures
-from naflow.cli.files import need, shown
+from naflow.cli.files import shown
 from naflow.cli.labels import classes_called
 from naflow.cli.layers import Layers
 from naflow.cli.photos import PhotoFile, square
@@ -36,6 +36,7 @@ from naflow.models.imagenet import class_names
 from naflow.models.origins import origin
 from naflow.models.preprocessing import normalised
 from naflow.models.pretrained import trained
+from naflow.needed import need
 from naflow.scores import ClassLogit
 
 NETWORK = "efficientnet_lite0"

@@ -16,7 +16,7 @@ from naflow import __version__
 from naflow.atomic import locked
 from naflow.cascade import NAFlow
 from naflow.cli import page
-from naflow.cli.files import need, sha256, shown
+from naflow.cli.files import shown
 from naflow.cli.layers import Layers, chosen
 from naflow.cli.manifest import NAME, Manifest
 from naflow.cli.methods import explainers
@@ -27,6 +27,8 @@ from naflow.cli.run import Run
 from naflow.cli.subject import Subject, subject
 from naflow.errors import BadInput, NotFinite
 from naflow.explainer import Explainer
+from naflow.hashes import sha256
+from naflow.needed import need
 from naflow.scores import ChannelContribution, ClassLogit
 
 _OPENED = 20  # photos on the page that --open shows

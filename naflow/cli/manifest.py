@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from naflow.atomic import replacing
-from naflow.cli.files import sha256, shown
+from naflow.cli.files import shown
 from naflow.errors import BadInput
+from naflow.hashes import sha256
 
 NAME = "manifest.json"
 

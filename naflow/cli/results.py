@@ -13,9 +13,9 @@ from torch import Tensor
 from naflow import plot
 from naflow.atomic import replacing
 from naflow.cli import pictures
-from naflow.cli.files import sha256
 from naflow.errors import printable
 from naflow.flow import Flow
+from naflow.hashes import sha256
 from naflow.scores import ClassContrast, ClassLogit, Score, class_logits
 
 _TOP = 5

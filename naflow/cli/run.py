@@ -12,7 +12,7 @@ import numpy as np
 
 from naflow.atomic import replacing
 from naflow.cli import page, pictures
-from naflow.cli.files import sha256, shown
+from naflow.cli.files import shown
 from naflow.cli.layers import Layers
 from naflow.cli.manifest import Manifest
 from naflow.cli.photos import PhotoFile, square
@@ -22,6 +22,7 @@ from naflow.cli.results import Result
 from naflow.cli.subject import Subject
 from naflow.errors import BadInput, NotFinite
 from naflow.explainer import Explainer
+from naflow.hashes import sha256
 
 _PAUSE = 2.0  # seconds between two writings of the manifest
 

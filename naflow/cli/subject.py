@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from naflow.cli import photos
-from naflow.cli.files import reason, sha256, shown
+from naflow.cli.files import reason, shown
 from naflow.cli.labels import class_names, read, targets
 from naflow.cli.question import Target
 from naflow.cli.sources import ANY, fingerprint, is_own, source
 from naflow.errors import BadInput, printable
+from naflow.hashes import sha256
 from naflow.models import Input
 from naflow.models.origins import Origin
 from naflow.models.preprocessing import normalised

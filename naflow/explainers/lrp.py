@@ -45,7 +45,8 @@ BROKEN = 1.5
 
 
 class NotConserved(UserWarning):
-    """Relevance was lost or made up on its way, so that maps from there on mean nothing."""
+    """Relevance was made up on its way, so that maps from there on mean nothing. What is lost is
+    told by `RelevanceFlow.conservation` alone."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -89,7 +90,7 @@ class LRP(CAM):
             other gallery images), for a score that compares with a reference
 
     Raises BadInput where no relevance starts, or none arrives at the deepest layer. Warns, with
-    NotConserved, where it is not conserved by far.
+    NotConserved, where much more arrives than started.
     """
 
     name = "LRP"
@@ -158,13 +159,16 @@ class LRP(CAM):
     def _warn_if_broken(self, conservation: dict[str, Tensor], whole: Iterable[str]) -> None:
         """Name the deepest layer where relevance is no longer conserved, of those that all of it
         passes through."""
-        for layer in reversed([name for name in whole if name in conservation]):
-            kept = conservation[layer]
-            worst = float(kept[(kept - 1).abs().argmax()])
-            if abs(worst - 1) > BROKEN:
+        layers = [name for name in whole if name in conservation][::-1]
+        if not layers:
+            return
+        kept = torch.stack([conservation[name] for name in layers])  # off the device at once
+        worst = kept.gather(1, (kept - 1).abs().argmax(1, keepdim=True))[:, 0].tolist()
+        for layer, arrives in zip(layers, worst, strict=True):
+            if abs(arrives - 1) > BROKEN:
                 warnings.warn(
                     f"{self.name} does not conserve relevance in this model: where 1 started, "
-                    f"{worst:.2g} arrives at layer '{layer}', so the maps from there on to the "
+                    f"{arrives:.2g} arrives at layer '{layer}', so the maps from there on to the "
                     "images mean nothing. Explain it with a method that needs no relevance, such "
                     "as NAFlow or HiResCAM.",
                     NotConserved,

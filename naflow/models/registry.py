@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Callable
 from importlib import import_module
@@ -12,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from naflow.errors import BadInput, near_names
+from naflow.hashes import sha256
 from naflow.models import checkpoint, fit, lemniscate, published
 from naflow.models.card import ModelCard
 from naflow.models.cards import CARDS
@@ -89,9 +89,7 @@ def convert(name: str, source: str | Path, target: str | Path, **settings: objec
     BadInput as `create` does, and for a target that is no .safetensors file.
     """
     network, settings = _create(name, source, settings)
-    with Path(source).open("rb") as file:
-        origin = hashlib.file_digest(file, "sha256").hexdigest()
-    about = {"model": name, "settings": settings, "source_sha256": origin}
+    about = {"model": name, "settings": settings, "source_sha256": sha256(Path(source))}
     if name == "efficientnet_lite0":
         about["classes"] = class_names()
     checkpoint.save_safetensors(Path(target), network.state_dict(), about)

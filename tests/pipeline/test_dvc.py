@@ -28,6 +28,7 @@ WITHOUT_EFFECT = {
     "pipeline/fingerprint.py",  # whether what a killed run left is gone on from
     "pipeline/profile.py",  # of most stages: the command line names their pictures
     *("naflow/__init__.py", "naflow/errors.py", "naflow/blocks.py", "naflow/atomic.py"),
+    *("naflow/needed.py", "naflow/hashes.py"),
     *(f"pipeline/{room}__init__.py" for room in ("", *ROOMS)),
 }
 

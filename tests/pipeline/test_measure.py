@@ -1,8 +1,11 @@
 """The stage on small scenes: what it writes, what it leaves out, and what it does not do twice."""
 
+import shutil
+
 import pandas as pd
 import pytest
 import torch
+from PIL import Image, ImageOps
 
 import naflow.models
 from naflow.errors import BadInput
@@ -53,6 +56,20 @@ def test_more_pictures_are_measured_alone(cfg, monkeypatch):
     path.unlink()  # a run that was killed before its end
     stage.measure(cfg("method=hirescam"), "hirescam")
     assert calls == [1] and path.read_bytes() == once
+
+
+def test_a_picture_that_was_replaced_is_measured_again(cfg, scenes, tmp_path, monkeypatch):
+    own = tmp_path / "scenes"
+    shutil.copytree(scenes, own)
+    settings = cfg("method=hirescam", f"images.root={own}")
+    table = pd.read_csv(stage.measure(settings, "hirescam"))
+    picture = own / "images" / f"{table['picture'].unique()[3]}.png"
+    with Image.open(picture) as image:
+        ImageOps.invert(image.convert("RGB")).save(picture)
+    original, calls = stage.of_panel, []
+    monkeypatch.setattr(stage, "of_panel", lambda *a: calls.append(a[-1]) or original(*a))
+    stage.measure(settings, "hirescam")
+    assert calls == [1]  # the batch of the fourth picture
 
 
 def test_blocks_and_what_maps_owe_to_the_question(cfg):

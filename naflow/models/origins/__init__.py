@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from naflow.errors import BadInput, near_names
 from naflow.models.origins.origin import Fetched, Origin, Published
 from naflow.models.registry import list_models
@@ -9,7 +11,13 @@ from naflow.models.registry import list_models
 __all__ = ["FORMS", "Fetched", "Origin", "Published", "origin"]
 
 FORMS = "torchvision:NAME, timm:NAME, hf:owner/name, pypi:NAME"
-_SCHEMES = ("torchvision", "timm", "hf", "pypi")
+#: Who makes the origin of a name of a scheme; imported when asked for, as each needs a package.
+_MAKERS = {
+    "pypi": "registered.packaged",
+    "torchvision": "from_torchvision.origin",
+    "timm": "from_timm.origin",
+    "hf": "from_hub.origin",
+}
 
 
 def origin(name: str) -> Origin:
@@ -19,32 +27,15 @@ def origin(name: str) -> Origin:
     and for what is no classifier of images.
     """
     scheme, colon, rest = name.partition(":")
-    if not colon:
-        from naflow.models.origins import registered
-
-        return registered.origin(name)
-    if scheme not in _SCHEMES:
+    if colon and scheme not in _MAKERS:
         raise BadInput(f"There is no source of networks {scheme!r}. Known: {FORMS}.")
-    if scheme == "pypi":
-        from naflow.models.origins import registered
-
-        return registered.packaged(rest)
-    if scheme == "torchvision":
-        from naflow.models.origins import from_torchvision
-
-        return from_torchvision.origin(rest)
-    if scheme == "timm":
-        from naflow.models.origins import from_timm
-
-        return from_timm.origin(rest)
-    from naflow.models.origins import from_hub
-
-    return from_hub.origin(rest)
+    module, maker = (_MAKERS[scheme] if colon else "registered.origin").split(".")
+    return getattr(import_module(f"{__name__}.{module}"), maker)(rest if colon else name)
 
 
 def known(name: str) -> bool:
     """Whether a name is of these origins, rather than a function of the user's own."""
-    return ":" not in name or name.partition(":")[0] in _SCHEMES
+    return ":" not in name or name.partition(":")[0] in _MAKERS
 
 
 def unknown(name: str) -> BadInput:

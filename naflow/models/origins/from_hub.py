@@ -14,8 +14,8 @@ from naflow.errors import BadInput
 from naflow.models import fit
 from naflow.models.origins import from_timm, processor
 from naflow.models.origins.hub import WEIGHTS, Repository
-from naflow.models.origins.needed import need
 from naflow.models.origins.origin import Origin, Published
+from naflow.needed import need
 
 _CLASSIFIER = "ForImageClassification"
 
@@ -27,7 +27,7 @@ def origin(name: str) -> Origin:
     told, path = repository.json("config.json")
     if "architecture" in told:
         return from_timm.of_repository(repository, told, path)
-    need("transformers", "hf")
+    need("transformers", extra="hf")
     _check(told, repository)
     revision = repository.revision(path)
     settings, _ = repository.json("preprocessor_config.json", revision)

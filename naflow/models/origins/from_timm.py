@@ -12,8 +12,8 @@ from naflow.models import checkpoint, fit
 from naflow.models.card import Input
 from naflow.models.imagenet import class_names
 from naflow.models.origins.hub import WEIGHTS, Repository
-from naflow.models.origins.needed import need
 from naflow.models.origins.origin import Fetched, Origin, Published
+from naflow.needed import need
 
 _IMAGENET = 1000  # classes
 
@@ -23,7 +23,7 @@ def origin(name: str) -> Origin:
 
     Raises BadInput for an unknown one, with the near names, and without timm.
     """
-    need("timm", "timm")
+    need("timm", extra="timm")
     import timm
 
     if not timm.is_model(name):
@@ -46,7 +46,7 @@ def of_repository(repository: Repository, told: dict[str, Any], path: Path) -> O
 
     Raises BadInput where timm does not know it, where it makes no sense, and without timm.
     """
-    need("timm", "timm")
+    need("timm", extra="timm")
     import timm
 
     architecture = str(told.get("architecture"))

@@ -12,8 +12,8 @@ from torch import nn
 
 from naflow.errors import BadInput, near_names
 from naflow.models.card import Input
-from naflow.models.origins.needed import need
 from naflow.models.origins.origin import Fetched, Origin, Published, filled
+from naflow.needed import need
 
 _LICENCE = "BSD-3-Clause (torchvision's; trained on ImageNet, which has terms of its own)"
 
@@ -23,7 +23,7 @@ def origin(spec: str) -> Origin:
 
     Raises BadInput for an unknown network or entry, and for a detector, which is no classifier.
     """
-    need("torchvision", "cli")
+    need("torchvision", extra="cli")
     from torchvision import models
 
     name, at, entry = spec.partition("@")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from naflow.errors import BadInput
-from naflow.models.origins.needed import need
 from naflow.models.origins.origin import Fetched
+from naflow.needed import need
 
 WEIGHTS = "model.safetensors"
 
@@ -41,7 +41,7 @@ class Repository:
             return self.folder / name
         if "/" not in self.name:
             raise self._neither()
-        need("huggingface_hub", self.extra)
+        need("huggingface_hub", extra=self.extra)
         from huggingface_hub import errors, hf_hub_download
 
         repository, _, asked = self.name.partition("@")

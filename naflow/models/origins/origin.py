@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from naflow.hashes import sha256
 from naflow.models import checkpoint, fit, published
 from naflow.models.card import Input
 
@@ -25,9 +25,7 @@ class Fetched:
 
     @classmethod
     def of(cls, path: Path, address: str, licence: str) -> Fetched:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        return cls(path, address, licence, sha256)
+        return cls(path, address, licence, sha256(path))
 
     def __str__(self) -> str:
         licence = self.licence or "not told"

@@ -9,9 +9,9 @@ from torch import nn
 from naflow.errors import BadInput, near_names
 from naflow.models import origins
 from naflow.models.imagenet import class_names
-from naflow.models.origins.needed import need
 from naflow.models.origins.origin import Fetched, Origin, Published
 from naflow.models.registry import card, create, installed, list_models
+from naflow.needed import need
 
 
 def origin(name: str) -> Origin:
@@ -20,7 +20,7 @@ def origin(name: str) -> Origin:
         raise origins.unknown(name)
     known = card(name)
     if not known.embedding:
-        need("torchvision", "cli")
+        need("torchvision", extra="cli")
 
     def build(classes: int | None) -> nn.Module:
         return filled(None, classes)

@@ -9,13 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from loopback_hub import serving
+from loopback_hub import NAMES, in_the_hubs_place, publish_small
 from PIL import Image
 from torchvision.models import shufflenet_v2_x0_5
 
 from naflow.cli import main
-
-NAMES = ["ant", "bee", "cat"]
 
 
 @pytest.fixture
@@ -26,29 +24,12 @@ def photo(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[str]:
+def hub(tmp_path: Path) -> Generator[str]:
     """hf:ant/small on a hub of this machine: a small ResNet of transformers."""
-    transformers = pytest.importorskip("transformers")
-    constants = pytest.importorskip("huggingface_hub.constants")
-    config = transformers.ResNetConfig(
-        embedding_size=8,
-        hidden_sizes=[8, 16],
-        depths=[1, 1],
-        layer_type="basic",
-        id2label=dict(enumerate(NAMES)),
-        label2id={name: i for i, name in enumerate(NAMES)},
-    )
-    folder = tmp_path / "repositories" / "ant" / "small"
-    transformers.ResNetForImageClassification(config).save_pretrained(folder)
     told = {"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 32}}
     told |= {"crop_pct": 0.875, "image_mean": [0.5] * 3, "image_std": [0.25] * 3, "resample": 3}
-    (folder / "preprocessor_config.json").write_text(json.dumps(told))
-    (folder / "README.md").write_text("---\nlicense: mit\n---\n")
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    with serving(tmp_path / "repositories") as (address, _):
-        monkeypatch.setattr(constants, "ENDPOINT", address)
-        template = address + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    publish_small(tmp_path / "repositories", told, "mit")
+    with in_the_hubs_place(tmp_path / "repositories", tmp_path):
         yield "hf:ant/small"
 
 

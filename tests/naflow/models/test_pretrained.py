@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from loopback_hub import COMMIT, serving
+from loopback_hub import COMMIT, NAMES, in_the_hubs_place, publish_small, serving
 from PIL import Image
 from safetensors.torch import save_file
 from torchvision import models as zoo
@@ -139,41 +139,17 @@ def test_a_transformer_is_refused_before_anything_is_downloaded(
 
 
 @pytest.fixture
-def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[tuple[Path, list[str]]]:
+def served(tmp_path: Path) -> Generator[tuple[Path, list[str]]]:
     """The folder of a hub on this machine, and the files that were asked of it."""
-    constants = pytest.importorskip("huggingface_hub.constants")
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
     root = tmp_path / "repositories"
     root.mkdir()
-    with serving(root) as (address, asked):
-        monkeypatch.setattr(constants, "ENDPOINT", address)
-        monkeypatch.setattr(
-            constants,
-            "HUGGINGFACE_CO_URL_TEMPLATE",
-            address + "/{repo_id}/resolve/{revision}/{filename}",
-        )
+    with in_the_hubs_place(root, tmp_path) as asked:
         yield root, asked
-
-
-NAMES = ["ant", "bee", "cat"]
 
 
 @pytest.fixture
 def small(served: tuple[Path, list[str]]) -> Path:
     """ant/small of the hub: a small ResNet of transformers."""
-    transformers = pytest.importorskip("transformers")
-    config = transformers.ResNetConfig(
-        embedding_size=8,
-        hidden_sizes=[8, 16],
-        depths=[1, 1],
-        layer_type="basic",
-        id2label=dict(enumerate(NAMES)),
-        label2id={name: i for i, name in enumerate(NAMES)},
-    )
-    torch.manual_seed(0)
-    folder = served[0] / "ant" / "small"
-    transformers.ResNetForImageClassification(config).save_pretrained(folder)
     told = {
         "image_processor_type": "ConvNextImageProcessor",
         "crop_pct": 0.875,
@@ -182,9 +158,7 @@ def small(served: tuple[Path, list[str]]) -> Path:
         "image_std": [0.2, 0.3, 0.4],
         "resample": 3,
     }
-    (folder / "preprocessor_config.json").write_text(json.dumps(told))
-    (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Small\n")
-    return folder
+    return publish_small(served[0], told, "apache-2.0")
 
 
 def test_a_classifier_of_the_hub(
