@@ -33,6 +33,13 @@ class NotFinite(NAFlowError):
     """A NaN or an infinity appeared; the message names the layer and the images."""
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the memory, of this machine or of its GPU, was too small."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+
+
 def printable(text: str) -> str:
     """Text on one line, with whatever a screen would act on, and bytes that are none, written out:
     control characters and marks that turn the direction of text, by their numbers."""

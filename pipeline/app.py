@@ -16,9 +16,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from naflow.errors import NAFlowError, near_names
+from naflow.errors import NAFlowError, near_names, out_of_memory
 from pipeline import profile, settings
 
+MEMORY = (
+    "The memory ran out: use smaller batches (explain.batch, schedule.batch) or smaller pictures. "
+    "What was finished before is kept."
+)
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
 
@@ -45,9 +49,13 @@ def stage(task: Callable[[DictConfig], None]) -> Callable[[], None]:
             draw_as_shipped()
             task(cfg)
         except (NAFlowError, InstantiationException, OmegaConfBaseException, OSError) as error:
-            if HydraConfig.get().mode == RunMode.MULTIRUN or "HYDRA_FULL_ERROR" in os.environ:
+            if not alone():
                 raise
             raise SystemExit(sentence(error)) from None
+        except (MemoryError, RuntimeError) as error:
+            if not (alone() and out_of_memory(error)):
+                raise
+            raise SystemExit(MEMORY) from None
 
     def main(cfg: DictConfig | None = None) -> None:
         if cfg is None:  # from the command line
@@ -56,6 +64,13 @@ def stage(task: Callable[[DictConfig], None]) -> Callable[[], None]:
         run(cfg)
 
     return main
+
+
+def alone() -> bool:
+    """Whether this is one run from the command line whose user has not asked for the trace."""
+    hydra = HydraConfig.instance().cfg
+    running = hydra is not None and hydra.hydra.mode == RunMode.RUN
+    return running and "HYDRA_FULL_ERROR" not in os.environ
 
 
 def sentence(error: Exception) -> str:

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from naflow.cli.arguments import parser
-from naflow.errors import BadInput, NAFlowError, printable
+from naflow.errors import BadInput, NAFlowError, out_of_memory, printable
 
 #: The modules of the commands, imported when one is run: what is wrong in the words, and --help,
 #: is said at once, without torch.
 COMMANDS = {"demo": "demo", "models": "listing", "plan": "listing", "explain": "explain"}
 
-_MEMORY = "The memory ran out: use a smaller --size or --batch."
+_MEMORY = "The memory ran out: use a smaller --size or --batch, or --device cpu for a GPU's."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,12 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except NAFlowError as error:
         return _refused(str(error))
-    except MemoryError:
-        return _refused(_MEMORY)
-    except RuntimeError as error:
-        if type(error).__name__ == "OutOfMemoryError":  # torch's
-            return _refused("The GPU's memory ran out: use a smaller --batch, or --device cpu.")
-        if "DefaultCPUAllocator" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
             raise
         return _refused(_MEMORY)
     except KeyboardInterrupt:

@@ -12,10 +12,8 @@ from threading import Lock
 from typing import Any
 from urllib.parse import parse_qs
 
-from torch import OutOfMemoryError
-
 from naflow import raster
-from naflow.errors import NAFlowError
+from naflow.errors import NAFlowError, out_of_memory
 
 _PATIENCE = 60.0  # seconds for the next bytes of a photograph
 _LETTERS = 200  # of a photograph's name
@@ -84,7 +82,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self.own.explain(name, content)
         except NAFlowError as error:
             return {"error": str(error)}
-        except (OutOfMemoryError, MemoryError):
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
             return {"error": "the memory ran out."}
 
     def _asks(self, what: str) -> bool:

@@ -178,7 +178,13 @@ class Trainer:
     def _first_look(self, pixels: Pixels) -> Tensor:
         self.objective.train()
         generator = Generator().manual_seed(self.seed)
-        chosen = next(iter(self.objective.batches(pixels.labels, self.schedule.batch, generator)))
+        size = self.schedule.batch
+        chosen = next(iter(self.objective.batches(pixels.labels, size, generator)), None)
+        if chosen is None:
+            raise BadInput(
+                f"schedule.batch={size} makes no batch of two or more of {len(pixels.labels)} "
+                "pictures, which batch norm needs: give a larger schedule.batch, or more pictures."
+            )
         return self._views(pixels, chosen, self.schedule.sizes[0], 0.0, generator)
 
     def _resumed(self, optimizer: Optimizer) -> list[float]:

@@ -4,6 +4,7 @@ import matplotlib
 import pytest
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
+from torch import OutOfMemoryError
 
 from pipeline.app import check_choices, sentence, stage
 
@@ -65,3 +66,26 @@ def test_figures_do_not_depend_on_whose_machine_it_is(config):
         stage(lambda cfg: found.update(matplotlib.rcParams))(config())
     shipped = matplotlib.rcParamsDefault
     assert {name for name in found if found[name] != shipped[name]} <= {"backend"}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory"), OutOfMemoryError()],
+)
+def test_memory_that_runs_out_is_a_sentence(config, error, monkeypatch):
+    def run_out(_):
+        raise error
+
+    monkeypatch.setattr("pipeline.app.alone", lambda: True)
+    with pytest.raises(SystemExit, match=r"memory ran out: use smaller batches"):
+        stage(run_out)(config())
+
+
+def test_other_errors_of_the_run_keep_their_trace(config, monkeypatch):
+    monkeypatch.setattr("pipeline.app.alone", lambda: True)
+
+    def fail(_):
+        raise RuntimeError("no memory of it")
+
+    with pytest.raises(RuntimeError, match="no memory of it"):
+        stage(fail)(config())

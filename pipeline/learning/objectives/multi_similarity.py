@@ -44,8 +44,14 @@ class MultiSimilarity(Objective):
     def batches(self, labels: Tensor, size: int, generator: Generator) -> Iterator[Tensor]:
         """`size` // `each` classes a batch, without replacement; all of them when there are fewer.
 
-        Raises BadInput for a class of fewer than `each` pictures.
+        Raises BadInput for a class of fewer than `each` pictures, or a batch that holds fewer than
+        two classes.
         """
+        if size < 2 * self.each:
+            raise BadInput(
+                f"schedule.batch={size} holds fewer than two classes of objective.each={self.each} "
+                f"pictures, so nothing to push apart: give schedule.batch={2 * self.each} or more."
+            )
         of_class = [(labels == number).nonzero().flatten() for number in labels.unique().tolist()]
         smallest = min(len(pictures) for pictures in of_class)
         if smallest < self.each:

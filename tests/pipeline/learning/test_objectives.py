@@ -126,7 +126,9 @@ def test_multi_similarity_batches(network):
         assert batch.unique().numel() == 8
         assert sorted(LABELS[batch].bincount(minlength=3).tolist()) == [0, 4, 4]
     with pytest.raises(BadInput, match=r"A class has 8 pictures and objective\.each=9"):
-        list(MultiSimilarity(network, LABELS, 8, each=9).batches(LABELS, 9, Generator()))
+        list(MultiSimilarity(network, LABELS, 8, each=9).batches(LABELS, 18, Generator()))
+    with pytest.raises(BadInput, match=r"schedule\.batch=7 holds fewer than two classes"):
+        list(objective.batches(LABELS, 7, Generator()))
 
 
 def test_embeddings_begin_all_around_the_sphere(network):

@@ -207,6 +207,14 @@ def test_a_changed_bit_of_a_checkpoint_is_refused_or_changes_nothing(tmp_path, p
     assert refusals > 50
 
 
+def test_a_schedule_that_makes_no_batch_is_said_before_the_first_step(pixels, tmp_path):
+    run = trainer(tmp_path)
+    run.schedule = replace(run.schedule, batch=1)
+    with pytest.raises(BadInput, match=r"schedule\.batch=1 makes no batch of two"):
+        trained(run, pixels)
+    assert not run.checkpoint.exists()
+
+
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
