@@ -10,8 +10,9 @@ Reads results/measured (stage `measure`), of `study.models` or of all, and write
     places.csv    means over the layers of each kind: conv, bn, relu, maxpool, add, block, ...
     flows.csv     how the flows of every method run through the layers
     summary.md    means over the models, and in short
-    sizes.csv     where maps lie, by size of the object; and the page `drawings`.md: both where
-                  what maps owe to the question was measured (measure.sanity)
+    sizes.csv     where maps lie, by size of the object; and, for drawings=.../NAME,
+    ../NAME.md    the page made of these tables: numbers, intervals, who is ahead of whom. Both
+                  unless study.page=false
     study.json    how often `study.method` is ahead of each other method, and how often behind
     ratio.png, gain.png, own.png   the measure against depth, a panel a model, a line a method
 """
@@ -71,8 +72,8 @@ def study(cfg: DictConfig) -> Path:
             with replacing(place / f"{name}.csv") as partial:
                 table.to_csv(partial, index=False, float_format=DIGITS, lineterminator="\n")
             run.table(name, table)
-    if len(asked) > len(MEASURES):
-        published(place, measured, tables, cfg.study.method)
+    if cfg.study.page:
+        page_of(place, measured, tables, cfg.study.method)
     counts = tally(tables["leads"], 1 - cfg.study.confidence)
     write_json(place / "study.json", counts)
     with replacing(place / "summary.md") as partial:
@@ -84,8 +85,8 @@ def study(cfg: DictConfig) -> Path:
     return place
 
 
-def published(place: Path, measured: Tables, tables: dict[str, pd.DataFrame], ours: str) -> None:
-    """Write sizes.csv, and the page that all tables tell, beside their folder."""
+def page_of(place: Path, measured: Tables, tables: dict[str, pd.DataFrame], ours: str) -> None:
+    """Write sizes.csv, and beside the folder the page that is made of all its tables."""
     sizes = joined({key: thirds.by_size(table) for key, table in measured.items()})
     with replacing(place / "sizes.csv") as partial:
         sizes.to_csv(partial, index=False, float_format=DIGITS, lineterminator="\n")

@@ -29,33 +29,27 @@ QUESTIONED = {
     "absent_empty": "absent class: empty",
     "absent_share": "its others: share on the object",
 }
-COMPARED = ("share", "own", "gain", "redrawn_rank", "absent_rank")
+COMPARED = ("share", "ratio", "own", "gain", "redrawn_rank", "absent_rank")
 
 
 def told_of(
     means: pd.DataFrame, leads: pd.DataFrame, sizes: pd.DataFrame, ours: str, folder: str
 ) -> str:
     """The page of one study. means, leads, sizes: as stage `study` writes them into `folder`."""
+    sane = "redrawn_empty" in set(means["measure"])
     parts = [
-        f"# `{ours}` on photographs: localisation, class sensitivity, faithfulness, sanity\n\n"
+        f"# `{ours}` beside other methods: {folder}\n\n"
         "Made by `python -m pipeline.study`; every number below is read from its tables. Cells are "
-        "the shallow, middle and deep third of the network's blocks; intervals are of 95 %, "
-        "resampled over pictures. Four questions of equal rank: is the map on the object, does it "
-        "follow the class, does what it points at decide, and does it go when what it should "
-        "depend on goes? Rank correlations should be low, all else high.\n"
+        "the shallow, middle and deep third of the network's depth; intervals are of 95 %, "
+        "resampled over pictures. Is the map on the object, does it follow the class, does what it "
+        "points at decide"
+        + (", and does it go when what it should depend on goes? Rank correlations" * sane)
+        + ("? All numbers should be high.\n", " should be low, all else high.\n")[sane]
     ]
     for model, of_model in means.groupby("model", sort=False):
-        mine = leads[leads["model"] == model]
-        pictures = {m: _pictures(of_model, ours, m) for m in ("share", "own", "gain")}
+        parts.append(_of_model(str(model), of_model, leads[leads["model"] == model], ours, sane))
         parts.append(
-            f"## {model}\n\n{pictures['share']} pictures, {pictures['own']} pairs, "
-            f"{pictures['gain']} pictures for insertion and deletion.\n\n"
-            + _table(of_model, SHOWN, ours)
-            + "\n"
-            + "\n".join(f"- {line}" for line in sentences(mine, ours))
-            + f"\n\n**What is left without the class.** {sentence(of_model, ours)}\n\n"
-            + _table(of_model, QUESTIONED, ours)
-            + "\nBy size of the object (mean share; median ratio):\n\n"
+            "By size of the object (mean share; median ratio):\n\n"
             + _sizes(sizes[sizes["model"] == model], ours)
         )
     parts.append(
@@ -65,11 +59,30 @@ def told_of(
     return "\n".join(parts)
 
 
+def _of_model(model: str, means: pd.DataFrame, leads: pd.DataFrame, ours: str, sane: bool) -> str:
+    """The section of one model; sane: whether what maps owe to the question was measured."""
+    pictures = {m: _pictures(means, ours, m) for m in ("ratio", "own", "gain")}
+    text = (
+        f"## {model}\n\n{pictures['ratio']} pictures, {pictures['own']} pairs, "
+        f"{pictures['gain']} pictures for insertion and deletion.\n\n"
+        + _table(means, SHOWN, ours)
+        + "\n"
+        + "\n".join(f"- {line}" for line in sentences(leads, ours))
+        + "\n"
+    )
+    if sane:
+        left = f"\n**What is left without the class.** {sentence(means, ours)}\n\n"
+        text += left + _table(means, QUESTIONED, ours)
+    return text
+
+
 def sentences(leads: pd.DataFrame, ours: str) -> list[str]:
     """How ours compares to each other method, a sentence a measure: ahead or behind where the
     interval of the paired difference excludes 0, else level."""
     found = []
-    for measure in COMPARED:
+    known = set(leads["measure"])
+    compared = [m for m in COMPARED if m in known and (m != "ratio" or "share" not in known)]
+    for measure in compared:
         words, sign = EVERY[measure].words, EVERY[measure].sign
         groups: dict[str, list[str]] = {}
         for other, rows in leads[leads["measure"] == measure].groupby("less", sort=False):
@@ -104,6 +117,8 @@ def sentence(means: pd.DataFrame, ours: str) -> str:
 def _table(means: pd.DataFrame, shown: dict[str, str], ours: str) -> str:
     wide = means.set_index(["method", "measure", "third"])["mean"]
     methods = sorted(dict.fromkeys(means["method"]), key=lambda one: one != ours)
+    known = set(means["measure"])
+    shown = {measure: title for measure, title in shown.items() if measure in known}
     rows = [["method", *shown.values()], ["---"] * (len(shown) + 1)]
     for method in methods:
         cells = [
@@ -140,7 +155,7 @@ def _cell(values: Iterable[float | None]) -> str:
 
 def _pictures(means: pd.DataFrame, method: str, measure: str) -> int:
     rows = means[(means["method"] == method) & (means["measure"] == measure)]
-    return int(rows["pictures"].max())
+    return int(rows["pictures"].max()) if len(rows) else 0
 
 
 def _state(row: pd.Series, sign: int) -> str:
