@@ -10,9 +10,9 @@ Reads results/measured (stage `measure`), of `study.models` or of all, and write
     places.csv    means over the layers of each kind: conv, bn, relu, maxpool, add, block, ...
     flows.csv     how the flows of every method run through the layers
     summary.md    means over the models, and in short
-    sizes.csv     where maps lie, by size of the object; and, for drawings=.../NAME,
-    ../NAME.md    the page made of these tables: numbers, intervals, who is ahead of whom. Both
-                  unless study.page=false
+    sizes.csv     where maps lie, by size of the object
+    ../NAME.md    for drawings=.../NAME, the page made of these tables: numbers, intervals, who is
+                  ahead of whom; unless study.page=false
     study.json    how often `study.method` is ahead of each other method, and how often behind
     ratio.png, gain.png, own.png   the measure against depth, a panel a model, a line a method
 """
@@ -30,10 +30,9 @@ from naflow.errors import BadInput, near_names
 from pipeline.app import stage
 from pipeline.atomic import replacing, write_json
 from pipeline.figures import depth, page
-from pipeline.measuring import summary, thirds
+from pipeline.measuring import summary, thirds, told
 from pipeline.measuring.columns import BASIC, EVERY
 from pipeline.measuring.columns import measured as measures_of
-from pipeline.measuring.told import told_of
 from pipeline.tracking import tracked
 
 MEASURES = tuple(BASIC)  # drawn and counted; with pipeline.measuring.sanity there are more
@@ -66,6 +65,7 @@ def study(cfg: DictConfig) -> Path:
         "leads": leads(measured, cfg.study.method, asked, *resampling),
         "places": joined({key: of_places(table) for key, table in measured.items()}),
         "flows": joined({key: table[FLOWS].mean().to_frame().T for key, table in flows.items()}),
+        "sizes": joined({key: thirds.by_size(table) for key, table in measured.items()}),
     }
     with tracked(cfg.tracking, "study", cfg) as run:
         for name, table in tables.items():
@@ -73,7 +73,7 @@ def study(cfg: DictConfig) -> Path:
                 table.to_csv(partial, index=False, float_format=DIGITS, lineterminator="\n")
             run.table(name, table)
     if cfg.study.page:
-        page_of(place, measured, tables, cfg.study.method)
+        told.write(place)
     counts = tally(tables["leads"], 1 - cfg.study.confidence)
     write_json(place / "study.json", counts)
     with replacing(place / "summary.md") as partial:
@@ -83,16 +83,6 @@ def study(cfg: DictConfig) -> Path:
         figure = depth.draw(measured, measure, *resampling)
         page.publish(figure, place / measure)
     return place
-
-
-def page_of(place: Path, measured: Tables, tables: dict[str, pd.DataFrame], ours: str) -> None:
-    """Write sizes.csv, and beside the folder the page that is made of all its tables."""
-    sizes = joined({key: thirds.by_size(table) for key, table in measured.items()})
-    with replacing(place / "sizes.csv") as partial:
-        sizes.to_csv(partial, index=False, float_format=DIGITS, lineterminator="\n")
-    with replacing(place.with_suffix(".md")) as partial:
-        told = told_of(tables["means"], tables["leads"], sizes, ours, place.name)
-        partial.write_text(told, encoding="utf-8")
 
 
 def read(folder: Path, ending: str, models: Sequence[str] | None) -> Tables:

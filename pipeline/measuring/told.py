@@ -1,8 +1,9 @@
 """What a study says, as a page made from its tables: numbers, intervals, and sentences.
 
-    python -m pipeline.measuring.told docs/method-study/published
+    python -m pipeline.measuring.told docs/method-study/classifiers
 
-prints, of such a folder of tables, the sentence on the random last layer.
+writes docs/method-study/classifiers.md from means.csv, leads.csv and sizes.csv, where there is one,
+of that folder. Stage `study` does the same.
 """
 
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from naflow.errors import BadInput
+from pipeline.atomic import replacing
 from pipeline.measuring.columns import EVERY
 from pipeline.measuring.thirds import THIRDS
 
@@ -33,7 +36,7 @@ COMPARED = ("share", "ratio", "own", "gain", "redrawn_rank", "absent_rank")
 
 
 def told_of(
-    means: pd.DataFrame, leads: pd.DataFrame, sizes: pd.DataFrame, ours: str, folder: str
+    means: pd.DataFrame, leads: pd.DataFrame, sizes: pd.DataFrame | None, ours: str, folder: str
 ) -> str:
     """The page of one study. means, leads, sizes: as stage `study` writes them into `folder`."""
     sane = "redrawn_empty" in set(means["measure"])
@@ -48,13 +51,14 @@ def told_of(
     ]
     for model, of_model in means.groupby("model", sort=False):
         parts.append(_of_model(str(model), of_model, leads[leads["model"] == model], ours, sane))
-        parts.append(
-            "By size of the object (mean share; median ratio):\n\n"
-            + _sizes(sizes[sizes["model"] == model], ours)
-        )
+        if sizes is not None:
+            parts.append(
+                "By size of the object (mean share; median ratio):\n\n"
+                + _sizes(sizes[sizes["model"] == model], ours)
+            )
     parts.append(
         f"Tables: [means]({folder}/means.csv) and [paired differences]({folder}/leads.csv), each "
-        f"with intervals, [sizes]({folder}/sizes.csv).\n"
+        "with intervals" + (f", [sizes]({folder}/sizes.csv).\n" if sizes is not None else ".\n")
     )
     return "\n".join(parts)
 
@@ -80,6 +84,7 @@ def sentences(leads: pd.DataFrame, ours: str) -> list[str]:
     """How ours compares to each other method, a sentence a measure: ahead or behind where the
     interval of the paired difference excludes 0, else level."""
     found = []
+    leads = leads[leads["lead"].notna()]  # of embeddings no class is asked
     known = set(leads["measure"])
     compared = [m for m in COMPARED if m in known and (m != "ratio" or "share" not in known)]
     for measure in compared:
@@ -117,7 +122,7 @@ def sentence(means: pd.DataFrame, ours: str) -> str:
 def _table(means: pd.DataFrame, shown: dict[str, str], ours: str) -> str:
     wide = means.set_index(["method", "measure", "third"])["mean"]
     methods = sorted(dict.fromkeys(means["method"]), key=lambda one: one != ours)
-    known = set(means["measure"])
+    known = set(means[means["mean"].notna()]["measure"])
     shown = {measure: title for measure, title in shown.items() if measure in known}
     rows = [["method", *shown.values()], ["---"] * (len(shown) + 1)]
     for method in methods:
@@ -150,7 +155,7 @@ def _lines(rows: Iterable[Sequence[str]]) -> str:
 
 
 def _cell(values: Iterable[float | None]) -> str:
-    return " ".join("-" if v is None or pd.isna(v) else f"{v:.2f}" for v in values)
+    return " ".join("-" if v is None or pd.isna(v) else f"{v:z.2f}" for v in values)
 
 
 def _pictures(means: pd.DataFrame, method: str, measure: str) -> int:
@@ -175,7 +180,7 @@ def _run(states: Sequence[str]) -> str:
 
 def _interval(row: pd.Series, sign: int) -> str:
     low, high = sorted((sign * row["low"], sign * row["high"]))
-    return f"{sign * row['lead']:+.2f} [{low:+.2f}, {high:+.2f}]"
+    return f"{sign * row['lead']:+z.2f} [{low:+z.2f}, {high:+z.2f}]"
 
 
 def _and(words: Iterable[str]) -> str:
@@ -183,15 +188,25 @@ def _and(words: Iterable[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def main(folder: Path) -> None:
-    """Print the sentence of each model whose tables are in a folder."""
-    means = pd.read_csv(folder / "means.csv")
-    ours = pd.read_json(folder / "study.json", typ="series")
-    compared = set(ours.index)
-    method = next(name for name in means["method"] if name not in compared)
-    for model, of_model in means.groupby("model", sort=False):
-        sys.stdout.write(f"{model}: {sentence(of_model, method)}\n")
+def write(folder: Path) -> Path:
+    """Write the page of a folder of tables beside it; returns its file.
+
+    Raises BadInput where the tables are not there.
+    """
+    try:
+        means, leads = (pd.read_csv(folder / f"{name}.csv") for name in ("means", "leads"))
+    except FileNotFoundError as error:
+        raise BadInput(
+            f"{error.filename}: there is no such file. Make it: python -m pipeline.study."
+        ) from None
+    (ours,) = set(means["method"]) - set(leads["less"])
+    sizes = folder / "sizes.csv"
+    text = told_of(means, leads, pd.read_csv(sizes) if sizes.exists() else None, ours, folder.name)
+    page = folder.with_suffix(".md")
+    with replacing(page) as partial:
+        partial.write_text(text, encoding="utf-8")
+    return page
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    write(Path(sys.argv[1]))
