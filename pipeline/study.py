@@ -10,8 +10,9 @@ Reads results/measured (stage `measure`), of `study.models` or of all, and write
     places.csv    means over the layers of each kind: conv, bn, relu, maxpool, add, block, ...
     flows.csv     how the flows of every method change from layer to layer
     summary.md    means over the models
-    sizes.csv     localisation by size of the object; this and the page `drawings`.md only if the
-                  sanity checks were measured (measure.sanity)
+    sizes.csv     localisation by size of the object
+    ../NAME.md    for drawings=.../NAME, the page made of these tables: numbers, intervals, who is
+                  ahead of whom; unless study.page=false
     study.json    on how many models `study.method` is ahead of each other method, alike, behind
     ratio.png, gain.png, own.png   a measure against depth, one panel per model, one line per method
 """
@@ -29,10 +30,9 @@ from naflow.errors import BadInput, near_names
 from pipeline.app import stage
 from pipeline.atomic import replacing, write_json
 from pipeline.figures import depth, page
-from pipeline.measuring import summary, thirds
+from pipeline.measuring import summary, thirds, told
 from pipeline.measuring.columns import BASIC, EVERY
 from pipeline.measuring.columns import measured as measures_of
-from pipeline.measuring.told import told_of
 from pipeline.tracking import tracked
 
 MEASURES = tuple(BASIC)  # those that are drawn; the sanity checks add more to the tables
@@ -65,14 +65,15 @@ def study(cfg: DictConfig) -> Path:
         "leads": leads(measured, cfg.study.method, names, *resampling),
         "places": joined({key: of_places(table) for key, table in measured.items()}),
         "flows": joined({key: table[FLOWS].mean().to_frame().T for key, table in flows.items()}),
+        "sizes": joined({key: thirds.by_size(table) for key, table in measured.items()}),
     }
     with tracked(cfg.tracking, "study", cfg) as run:
         for name, table in tables.items():
             with replacing(place / f"{name}.csv") as partial:
                 table.to_csv(partial, index=False, float_format=DIGITS, lineterminator="\n")
             run.table(name, table)
-    if len(names) > len(MEASURES):
-        published(place, measured, tables, cfg.study.method)
+    if cfg.study.page:
+        told.write(place)
     counts = tally(tables["leads"], 1 - cfg.study.confidence)
     write_json(place / "study.json", counts)
     with replacing(place / "summary.md") as partial:
@@ -82,16 +83,6 @@ def study(cfg: DictConfig) -> Path:
         figure = depth.draw(measured, measure, *resampling)
         page.publish(figure, place / measure)
     return place
-
-
-def published(place: Path, measured: Tables, tables: dict[str, pd.DataFrame], ours: str) -> None:
-    """Write sizes.csv, and the study's page beside the folder of the tables."""
-    sizes = joined({key: thirds.by_size(table) for key, table in measured.items()})
-    with replacing(place / "sizes.csv") as partial:
-        sizes.to_csv(partial, index=False, float_format=DIGITS, lineterminator="\n")
-    with replacing(place.with_suffix(".md")) as partial:
-        text = told_of(tables["means"], tables["leads"], sizes, ours, place.name)
-        partial.write_text(text, encoding="utf-8")
 
 
 def read(folder: Path, ending: str, models: Sequence[str] | None) -> Tables:
