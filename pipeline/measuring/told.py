@@ -6,12 +6,12 @@ prints, of such a folder of tables, the sentence on the random last layer.
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from pipeline.measuring.columns import EVERY
+from pipeline.measuring.columns import EVERY, Measure
 from pipeline.measuring.thirds import THIRDS
 
 SHOWN = {
@@ -29,7 +29,7 @@ QUESTIONED = {
     "absent_empty": "absent class: empty",
     "absent_share": "its others: share on the object",
 }
-COMPARED = ("share", "own", "gain", "redrawn_rank", "absent_rank")
+COMPARED = {name: EVERY[name] for name in ("share", "own", "gain", "redrawn_rank", "absent_rank")}
 
 
 def told_of(
@@ -50,11 +50,11 @@ def told_of(
         parts.append(
             f"## {model}\n\n{pictures['share']} pictures, {pictures['own']} pairs, "
             f"{pictures['gain']} pictures for insertion and deletion.\n\n"
-            + _table(of_model, SHOWN, ours)
+            + table(of_model, SHOWN, ours)
             + "\n"
             + "\n".join(f"- {line}" for line in sentences(mine, ours))
             + f"\n\n**What is left without the class.** {sentence(of_model, ours)}\n\n"
-            + _table(of_model, QUESTIONED, ours)
+            + table(of_model, QUESTIONED, ours)
             + "\nBy size of the object (mean share; median ratio):\n\n"
             + _sizes(sizes[sizes["model"] == model], ours)
         )
@@ -65,12 +65,13 @@ def told_of(
     return "\n".join(parts)
 
 
-def sentences(leads: pd.DataFrame, ours: str) -> list[str]:
+def sentences(
+    leads: pd.DataFrame, ours: str, measures: Mapping[str, Measure] = COMPARED
+) -> list[str]:
     """How ours compares to each other method, a sentence a measure: ahead or behind where the
     interval of the paired difference excludes 0, else level."""
     found = []
-    for measure in COMPARED:
-        words, sign = EVERY[measure].words, EVERY[measure].sign
+    for measure, (_, words, sign) in measures.items():
         groups: dict[str, list[str]] = {}
         for other, rows in leads[leads["measure"] == measure].groupby("less", sort=False):
             by = rows.set_index("third").reindex(THIRDS)
@@ -101,7 +102,8 @@ def sentence(means: pd.DataFrame, ours: str) -> str:
     )
 
 
-def _table(means: pd.DataFrame, shown: dict[str, str], ours: str) -> str:
+def table(means: pd.DataFrame, shown: Mapping[str, str], ours: str) -> str:
+    """A row a method, ours first; a column a measure: its means at the three thirds."""
     wide = means.set_index(["method", "measure", "third"])["mean"]
     methods = sorted(dict.fromkeys(means["method"]), key=lambda one: one != ours)
     rows = [["method", *shown.values()], ["---"] * (len(shown) + 1)]
