@@ -50,7 +50,7 @@ def test_each_method_has_each_claim(found):
 
 def test_a_picture_alone_is_checked_by_itself(found):
     whole = claimed.material(found)
-    claim: Claim = AheadInside("naflow", "gradcam", blocks(found))
+    claim: Claim = AheadInside("naflow", "gradcam", blocks(found, "naflow"))
     both = claim(whole).numbers["ratio"]["naflow"]
     each = [
         claim(claimed.alone(whole, one)).numbers["ratio"]["naflow"]
@@ -60,11 +60,11 @@ def test_a_picture_alone_is_checked_by_itself(found):
         assert mean == pytest.approx(np.mean([one[layer] for one in each]), abs=1e-3)
 
 
-def test_layers_that_a_method_lacks_are_left_out(found):
-    assert set(blocks(found)) <= set(LAYERS)
-    lacking = blocks(found)[0]
-    del found["naflow_released"].maps[lacking]
-    assert lacking not in blocks(found) and blocks(found)
+def test_layers_that_a_method_lacks_are_left_out_of_its_own(found):
+    every = blocks(found, "naflow")
+    assert every and set(every) <= set(LAYERS)
+    del found["naflow_released"].maps[every[0]]
+    assert blocks(found, "naflow_released") == every[1:] and blocks(found, "naflow") == every
 
 
 def test_the_page(found, tmp_path, monkeypatch):
