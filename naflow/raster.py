@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from naflow import libtiff
 from naflow.errors import BadInput
 
 if TYPE_CHECKING:
@@ -106,13 +107,15 @@ def _decoded(data: bytes, name: str) -> tuple[Image, _Grey | None]:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), libtiff.listening() as damage:
             warnings.simplefilter("ignore")  # on large pictures, and on faults that do no harm
             with Image.open(io.BytesIO(data), formats=FORMATS) as file:
                 _check_size(file.size, name)
                 grey = _grey(file)
                 raw = str(file.tile[0][3]) if file.format == "PNG" else ""
                 file.load()  # what is transparent may be told after the pixels
+                if damage:  # Pillow gives some pixels all the same
+                    raise BadInput(f"{name} is damaged: libtiff cannot decode all of its pixels.")
                 _tell_transparent(file, raw)
                 return ImageOps.exif_transpose(file), grey
     except BadInput:

@@ -70,8 +70,7 @@ def stage(task: Callable[[DictConfig], None]) -> Callable[[], None]:
 
 def alone() -> bool:
     """Whether this is one run from the command line whose user has not asked for the trace."""
-    hydra = HydraConfig.instance().cfg
-    running = hydra is not None and hydra.hydra.mode == RunMode.RUN
+    running = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.RUN
     return running and "HYDRA_FULL_ERROR" not in os.environ
 
 

@@ -230,6 +230,7 @@ OF_ALL = {
     "measure.sanity": FLAG,
     "study.models": NAMES | NULL,
     "study.method": NAME,
+    "study.page": FLAG,
     "study.resamples": whole(1),
     "study.confidence": between(0, 1),
     "evaluate.method": NAME,
