@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from naflow.errors import NAFlowError, near_names, out_of_memory
+from naflow.models.imagenet import class_names
 from pipeline import profile, settings
 
 MEMORY = (
@@ -32,6 +33,7 @@ def pictures_of(model: str) -> str:
 
 
 OmegaConf.register_new_resolver("pictures_of", pictures_of, replace=True)
+OmegaConf.register_new_resolver("imagenet_classes", class_names, replace=True)
 
 
 def stage(task: Callable[[DictConfig], None]) -> Callable[[], None]:

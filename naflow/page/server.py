@@ -72,9 +72,12 @@ class _Handler(BaseHTTPRequestHandler):
         if not length.isdecimal() or int(length[:12]) > raster.BYTES or len(length) > 12:
             self.close_connection = True
             return self._told({"error": f"at most {raster.BYTES:,} bytes are read."})
-        content = self.rfile.read(int(length))
         name = parse_qs(self.path.partition("?")[2]).get("name", ["photograph"])[0][:_LETTERS]
-        with self.own.one_by_one:
+        with self.own.one_by_one:  # so that the bytes of one, too, are in memory at once
+            content = self.rfile.read(int(length))
+            if len(content) < int(length):  # who sent it has gone away
+                self.close_connection = True
+                return
             self._told(self._explained(name, content))
 
     def _explained(self, name: str, content: bytes) -> dict[str, Any]:
