@@ -71,7 +71,9 @@ class Manifest:
             return False  # what lies elsewhere is not looked at
         try:
             paths = {self.folder / file: checksum for file, checksum in files.items()}
-            return all(path.is_file() and sha256(path) == checksum for path, checksum in paths.items())
+            return all(
+                path.is_file() and sha256(path) == checksum for path, checksum in paths.items()
+            )
         except (OSError, ValueError):  # a name that no file can have
             return False
 

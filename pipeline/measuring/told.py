@@ -7,14 +7,14 @@ of that folder. Stage `study` does the same.
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from naflow.errors import BadInput
 from pipeline.atomic import replacing
-from pipeline.measuring.columns import EVERY
+from pipeline.measuring.columns import EVERY, Measure
 from pipeline.measuring.thirds import THIRDS
 
 SHOWN = {
@@ -32,7 +32,9 @@ QUESTIONED = {
     "absent_empty": "absent class: empty",
     "absent_share": "its others: share on the object",
 }
-COMPARED = ("share", "ratio", "own", "gain", "redrawn_rank", "absent_rank")
+COMPARED = {
+    name: EVERY[name] for name in ("share", "ratio", "own", "gain", "redrawn_rank", "absent_rank")
+}
 
 
 def told_of(
@@ -69,26 +71,28 @@ def _of_model(model: str, means: pd.DataFrame, leads: pd.DataFrame, ours: str, s
     text = (
         f"## {model}\n\n{pictures['ratio']} pictures, {pictures['own']} pairs, "
         f"{pictures['gain']} pictures for insertion and deletion.\n\n"
-        + _table(means, SHOWN, ours)
+        + table(means, SHOWN, ours)
         + "\n"
         + "\n".join(f"- {line}" for line in sentences(leads, ours))
         + "\n"
     )
     if sane:
         left = f"\n**What is left without the class.** {sentence(means, ours)}\n\n"
-        text += left + _table(means, QUESTIONED, ours)
+        text += left + table(means, QUESTIONED, ours)
     return text
 
 
-def sentences(leads: pd.DataFrame, ours: str) -> list[str]:
+def sentences(
+    leads: pd.DataFrame, ours: str, measures: Mapping[str, Measure] = COMPARED
+) -> list[str]:
     """How ours compares to each other method, a sentence a measure: ahead or behind where the
     interval of the paired difference excludes 0, else level."""
     found = []
     leads = leads[leads["lead"].notna()]  # of embeddings no class is asked
     known = set(leads["measure"])
-    compared = [m for m in COMPARED if m in known and (m != "ratio" or "share" not in known)]
-    for measure in compared:
-        words, sign = EVERY[measure].words, EVERY[measure].sign
+    for measure, (_, words, sign) in measures.items():
+        if measure not in known or (measure == "ratio" and "share" in known):
+            continue
         groups: dict[str, list[str]] = {}
         for other, rows in leads[leads["measure"] == measure].groupby("less", sort=False):
             by = rows.set_index("third").reindex(THIRDS)
@@ -119,7 +123,8 @@ def sentence(means: pd.DataFrame, ours: str) -> str:
     )
 
 
-def _table(means: pd.DataFrame, shown: dict[str, str], ours: str) -> str:
+def table(means: pd.DataFrame, shown: Mapping[str, str], ours: str) -> str:
+    """A row a method, ours first; a column a measure: its means at the three thirds."""
     wide = means.set_index(["method", "measure", "third"])["mean"]
     methods = sorted(dict.fromkeys(means["method"]), key=lambda one: one != ours)
     known = set(means[means["mean"].notna()]["measure"])
