@@ -12,6 +12,7 @@ from naflow.models.origins.origin import Fetched
 from naflow.needed import need
 
 WEIGHTS = "model.safetensors"
+_LARGEST = 1 << 24  # of layers, channels, classes: memory is taken for each
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,11 @@ class Repository:
             told = None
         if not isinstance(told, dict):
             raise BadInput(f"{self.said}: its {name} holds no settings.")
+        if _largest(told) > _LARGEST:
+            raise BadInput(
+                f"{self.said}: its {name} holds numbers above {_LARGEST:,}, which no network has "
+                "of anything."
+            )
         return told, path
 
     def revision(self, path: Path) -> str | None:
@@ -107,10 +113,10 @@ class Repository:
         try:
             from huggingface_hub import metadata_load
 
-            told = metadata_load(self.file("README.md", revision)) or {}
-        except (BadInput, ImportError, OSError, ValueError):  # it has no page, or none with it
+            told = (metadata_load(self.file("README.md", revision)) or {}).get("license")
+        except Exception:  # it has no page, or none with it; what stands there is somebody's data
             return ""
-        return str(told.get("license") or "")
+        return told if isinstance(told, str) else ""
 
     def _neither(self) -> BadInput:
         return BadInput(
@@ -131,6 +137,14 @@ class Repository:
             f"({why.rstrip('.')}): connect this machine, or download the repository elsewhere "
             f"(`hf download {self.name} --local-dir FOLDER`) and give hf:FOLDER."
         )
+
+
+def _largest(settings: Any) -> int:
+    """The largest whole number in settings that were read from JSON."""
+    if isinstance(settings, (dict, list)):
+        inner = settings.values() if isinstance(settings, dict) else settings
+        return max(map(_largest, inner), default=0)
+    return abs(settings) if isinstance(settings, int) else 0
 
 
 def _endpoint() -> str:
