@@ -1,9 +1,9 @@
-"""What a study says, as a page made from its tables: numbers, intervals, and sentences.
+"""The page of a study, made from its tables: numbers, intervals, and sentences.
 
     python -m pipeline.measuring.told docs/method-study/classifiers
 
-writes docs/method-study/classifiers.md from means.csv, leads.csv and sizes.csv, where there is one,
-of that folder. Stage `study` does the same.
+writes docs/method-study/classifiers.md from means.csv, leads.csv and, if it exists, sizes.csv of
+that folder. Stage `study` does the same.
 """
 
 import sys
@@ -40,7 +40,12 @@ COMPARED = {
 def told_of(
     means: pd.DataFrame, leads: pd.DataFrame, sizes: pd.DataFrame | None, ours: str, folder: str
 ) -> str:
-    """The page of one study. means, leads, sizes: as stage `study` writes them into `folder`."""
+    """Return the page of one study, as Markdown.
+
+    means, leads, sizes  the tables that stage `study` writes; sizes may be None
+    ours                 the method that the others are compared with
+    folder               the name of the folder that holds the tables
+    """
     sane = "redrawn_empty" in set(means["measure"])
     parts = [
         f"# `{ours}` beside other methods: {folder}\n\n"
@@ -66,7 +71,7 @@ def told_of(
 
 
 def _of_model(model: str, means: pd.DataFrame, leads: pd.DataFrame, ours: str, sane: bool) -> str:
-    """The section of one model; sane: whether what maps owe to the question was measured."""
+    """Return the section of one model; sane: whether the sanity checks were measured."""
     pictures = {m: _pictures(means, ours, m) for m in ("ratio", "own", "gain")}
     text = (
         f"## {model}\n\n{pictures['ratio']} pictures, {pictures['own']} pairs, "
@@ -85,10 +90,10 @@ def _of_model(model: str, means: pd.DataFrame, leads: pd.DataFrame, ours: str, s
 def sentences(
     leads: pd.DataFrame, ours: str, measures: Mapping[str, Measure] = COMPARED
 ) -> list[str]:
-    """How ours compares to each other method, a sentence a measure: ahead or behind where the
-    interval of the paired difference excludes 0, else level."""
-    found = []
-    leads = leads[leads["lead"].notna()]  # of embeddings no class is asked
+    """Return how `ours` compares with the other methods, one sentence per measure and outcome:
+    ahead or behind if the interval of the paired difference excludes 0, else level."""
+    texts = []
+    leads = leads[leads["lead"].notna()]  # an embedding has no classes
     known = set(leads["measure"])
     for measure, (_, words, sign) in measures.items():
         if measure not in known or (measure == "ratio" and "share" in known):
@@ -100,12 +105,13 @@ def sentences(
             numbers = "; ".join(_interval(by.loc[third], sign) for third in THIRDS)
             groups.setdefault(_run(states), []).append(f"`{other}` ({numbers})")
         for state, others in groups.items():
-            found.append(f"{words[0].upper()}{words[1:]}: `{ours}` is {state} {_and(others)}.")
-    return found
+            text = f"{words[0].upper()}{words[1:]}: `{ours}` is {state} {_and(others)}."
+            texts.append(text)
+    return texts
 
 
 def sentence(means: pd.DataFrame, ours: str) -> str:
-    """What is left of the maps of one model when its last layer is drawn anew."""
+    """Return how many maps of one model are not empty with a random last layer, as a sentence."""
     of = means[means["method"] == ours].set_index(["measure", "third"])["mean"]
 
     def over(measure: str) -> str:
@@ -174,7 +180,7 @@ def _state(row: pd.Series, sign: int) -> str:
 
 
 def _run(states: Sequence[str]) -> str:
-    """The states of the three thirds in words, each said once."""
+    """Return the states of the three thirds in words, each state once."""
     if len(set(states)) == 1:
         return f"at every depth {states[0]}"
     thirds: dict[str, list[str]] = {}
@@ -194,9 +200,9 @@ def _and(words: Iterable[str]) -> str:
 
 
 def write(folder: Path) -> Path:
-    """Write the page of a folder of tables beside it; returns its file.
+    """Write the page of a folder of tables beside the folder; return its path.
 
-    Raises BadInput where the tables are not there.
+    Raises BadInput if the tables are missing.
     """
     try:
         means, leads = (pd.read_csv(folder / f"{name}.csv") for name in ("means", "leads"))
