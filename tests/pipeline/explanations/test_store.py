@@ -178,7 +178,7 @@ def test_what_is_read_back_otherwise_is_not_kept(tmp_path):
         for part in parts():
             yield part | ({"score": part["score"] + 1} if len(times) == 2 else {})
 
-    with pytest.raises(BadInput, match=r"part 0 was read back otherwise"):
+    with pytest.raises(BadInput, match=r"part 0, read back, differs"):
         store.write(tmp_path, changing)
     assert [path.name for path in tmp_path.iterdir()] == [store.NAME]
     same(Store(tmp_path).array("score"), np.concatenate([part["score"] for part in parts()]))
