@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -253,14 +253,14 @@ def _attributes(place: Path) -> dict:
 def _is_description(about: dict) -> bool:
     """Whether this can be what `_write` says of a store: of arrays inside it, each with a sum."""
     names, described = about.get("names"), about.get("described")
-    if not (_are_texts(names) and _are_texts(about.get("fingerprints"))):
+    if not _are_texts(names) or not _are_texts(about.get("fingerprints")):
         return False
     inside = not any(name.startswith("/") or ".." in name.split("/") for name in names)
     sums = isinstance(described, dict) and described.keys() >= {*names, "pictures", "references"}
     return inside and sums and type(about.get("size")) is int and about["size"] > 0
 
 
-def _are_texts(value: object) -> bool:
+def _are_texts(value: object) -> TypeGuard[list[str]]:
     return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
