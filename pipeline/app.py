@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from naflow.errors import NAFlowError, near_names, out_of_memory
+from naflow.models.imagenet import class_names
 from pipeline import profile, settings
 
 MEMORY = (
@@ -32,6 +33,7 @@ def pictures_of(model: str) -> str:
 
 
 OmegaConf.register_new_resolver("pictures_of", pictures_of, replace=True)
+OmegaConf.register_new_resolver("imagenet_classes", class_names, replace=True)
 
 
 def stage(task: Callable[[DictConfig], None]) -> Callable[[], None]:
@@ -68,8 +70,7 @@ def stage(task: Callable[[DictConfig], None]) -> Callable[[], None]:
 
 def alone() -> bool:
     """Whether this is one run from the command line whose user has not asked for the trace."""
-    hydra = HydraConfig.instance().cfg
-    running = hydra is not None and hydra.hydra.mode == RunMode.RUN
+    running = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.RUN
     return running and "HYDRA_FULL_ERROR" not in os.environ
 
 

@@ -47,6 +47,7 @@ def report(cfg: DictConfig) -> Path:
     found = finished(results / "maps", wanted)
     told = drawn(drawings)
     absent = {} if wanted is None else undrawn(cfg, found, told)
+    absent |= {name: one["absent"] for name, one in told.items() if one.get("absent")}
     for name, why in absent.items():
         log.warning("%s was not drawn: %s", name, why)
     selections = {} if cfg.report.all else selected(results / "selected")
@@ -138,7 +139,7 @@ def is_figure(content: dict) -> bool:
 
     claims = content.get("claims", [])
     return (
-        text(content, "title", "caption")
+        text(content, "title", "caption", "absent")
         and isinstance(claims, list)
         and all(isinstance(one, dict) and text(one, "claim", "told", "reading") for one in claims)
         and all(isinstance(one.get("holds"), bool | None) for one in claims)

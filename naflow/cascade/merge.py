@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
+from naflow.inverses import Conv
 from naflow.reverse.descent import Layer
 from naflow.run.cut import Unit
 
@@ -31,7 +32,7 @@ def merged_as_paper(layers: Sequence[Layer]) -> list[Layer]:
     units = [point.unit for point in points[1:] if point.unit is not None]
     groups: list[_Group] = []
     for i, unit in enumerate(units):
-        convolution = unit.kind == "conv2d"
+        convolution = unit.kind in Conv.families
         inputs, outputs = unit.source.numel(), unit.result.numel()
         if not convolution or not groups or outputs >= inputs:
             groups.append(_Group(i, i, convolution))

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from naflow.errors import BadInput
+from naflow.errors import BadInput, is_one_of
 from naflow.explainers.lrp import LRP
 from naflow.explainers.rules import Rules
 from naflow.scores import ClassLogit, PixelSet, Score
@@ -42,7 +42,7 @@ class CLRP(LRP):
         **options: Any,
     ) -> None:
         super().__init__(model, **options)
-        if variant not in (1, 2):
+        if not is_one_of(variant, (1, 2)):
             raise BadInput(f"CLRP has variants 1 and 2, not {variant!r}.")
         self.variant = variant
 

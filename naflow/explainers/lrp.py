@@ -102,9 +102,13 @@ class LRP(CAM):
         *,
         rules: Rules | None = None,
         others: Tensor | None = None,
-        last: str | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(model, last=last)
+        super().__init__(model, **options)
+        if not isinstance(rules, (Rules, type(None))):
+            raise BadInput(f"rules={rules!r}: give Rules, as in rules=Rules(conv='epsilon').")
+        if not isinstance(others, (Tensor, type(None))):
+            raise BadInput(f"others is a {type(others).__name__}: give a tensor of embeddings.")
         self.rules = Rules() if rules is None else rules
         self.others = others
 

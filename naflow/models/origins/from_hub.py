@@ -1,6 +1,6 @@
 """Classifiers of the Hugging Face hub: `hf:owner/name`, or `hf:FOLDER` with the same files.
 
-transformers builds the network, from code of its own alone; the weights are safetensors.
+transformers builds the network, only from its own code; the weights are safetensors.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _OURS: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": "eager"}
 
 
 def origin(name: str) -> Origin:
-    """A repository's network. Raises BadInput for one that is no classifier of images, that brings
-    code of its own, or that cannot be had."""
+    """Return the origin of a repository's network. Raises BadInput for one that is no image
+    classifier, that brings its own code, or that is not available."""
     repository = Repository(name, f"hf:{name}", "hf")
     told, path = repository.json("config.json")
     if "architecture" in told:
@@ -54,7 +54,7 @@ def origin(name: str) -> Origin:
 
 
 def _check(told: dict[str, Any], repository: Repository) -> None:
-    """Raise BadInput for what is no classifier, or no model that transformers itself knows."""
+    """Raise BadInput for a model that is no image classifier, or unknown to transformers itself."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
     kind = str(told.get("model_type"))
@@ -72,8 +72,8 @@ def _check(told: dict[str, Any], repository: Repository) -> None:
     if not any(str(one).endswith(_CLASSIFIER) for one in classes):
         raise BadInput(
             f"{repository.said} is a {' and '.join(map(str, classes)) or kind}, no classifier of "
-            "images: naflow explain takes networks that end in ForImageClassification; others are "
-            "explained in the library, with a score of your own, where they are CNNs."
+            "images: naflow explain takes networks that end in ForImageClassification. Use the "
+            "library, with a score of your own, for other CNNs."
         )
 
 
@@ -91,13 +91,13 @@ def _built(path: Path, repository: Repository, classes: int | None) -> nn.Module
             )
     except BadInput:
         raise
-    except Exception as error:  # its settings are somebody's data: anything can be wrong
+    except Exception as error:  # unusable settings can raise anything
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise BadInput(f"{repository.said}: its config.json is not usable ({reason}).") from None
 
 
 def _loaded(weights: Path, repository: Repository) -> nn.Module:
-    """The network with its own weights, every one of them."""
+    """Load the network with all of its own weights."""
     from transformers import AutoModelForImageClassification
     from transformers.utils import logging
 

@@ -1,0 +1,1 @@
+"""Photographs that everybody has, and what networks are stated to say of them."""
