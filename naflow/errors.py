@@ -54,6 +54,11 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
+def is_one_of(value: object, allowed: Iterable[str | int]) -> bool:
+    """Whether a setting is one of these words or numbers. An array is none, and has no truth."""
+    return isinstance(value, (str, int)) and value in tuple(allowed)
+
+
 def near_names(name: str, known: Iterable[str]) -> str:
     """Return `" Did you mean 'a' or 'b'?"`, or the first twelve known names if none is similar, or
     "" if there are none. Punctuation and case do not count: gradcam++ is near gradcam_plus_plus."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from inspect import signature
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +28,13 @@ def check_keep(keep: Sequence[str]) -> None:
             raise BadInput(f"keep={name!r} is not known.{near_names(name, _KEEP)}")
 
 
+def settings(kind: type) -> list[str]:
+    """What a class of explainers can be made with, besides the model."""
+    made = [vars(base)["__init__"] for base in kind.__mro__[:-1] if "__init__" in vars(base)]
+    parameters = [one for init in made for one in signature(init).parameters.values()]
+    return [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]
+
+
 def _names(setting: str, given: Iterable[str]) -> list[str]:
     """Return the names that a setting lists. Raises BadInput for a single string, which would be
     read letter by letter, and for anything else that is no list."""
@@ -41,15 +50,20 @@ class Explainer(ABC):
     model  any CNN that runs, in any mode, on any device; it is left exactly as it was
     last   the deepest layer of the flow; by default the last feature map of more than one pixel
 
-    Raises BadInput if model is no nn.Module.
+    Raises BadInput if model is no nn.Module, or for an unknown setting.
     """
 
     #: Changes a layer's importance before it is propagated further down; None: it is the gradient.
     abandon: Rule | None = None
 
-    def __init__(self, model: nn.Module, *, last: str | None = None) -> None:
+    def __init__(self, model: nn.Module, *, last: str | None = None, **unknown: Any) -> None:
         if not isinstance(model, nn.Module):
             raise BadInput(f"model is a {type(model).__name__}: give a torch.nn.Module.")
+        for name in unknown:
+            near = near_names(name, settings(type(self)))
+            raise BadInput(f"{type(self).__name__} has no setting {name!r}.{near}")
+        if not isinstance(last, (str, type(None))):
+            raise BadInput(f"last={last!r}: it is the name of a layer, as in last='layer4'.")
         self.model = model
         self.last = last
 

@@ -1,7 +1,7 @@
-"""What libtiff says of a damaged TIFF, which it would write on stderr, and Pillow may pass over.
+"""Collect libtiff's errors about damaged TIFFs, which it writes to stderr and Pillow may ignore.
 
-Its error handler is one of the whole process. Ours takes what is said in a thread that listens,
-and hands on the rest to the handler that was there before.
+libtiff has one error handler for the whole process. Ours collects the errors of threads that
+listen, and passes all others on to the previous handler.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-_ABOUT_TAGS = ("TIFFFetch", "TIFFReadDirectory")  # of a tag that no pixel depends on
+_ABOUT_TAGS = ("TIFFFetch", "TIFFReadDirectory")  # errors in tags; no pixel depends on them
 _HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
 
 
@@ -26,10 +26,11 @@ _here = _Listening()
 
 @contextmanager
 def listening() -> Generator[list[str]]:
-    """Who in libtiff has found damage, in this thread, while the block runs: filled as it goes.
+    """Context manager: yield the list of libtiff's functions that report damage in this thread. It
+    is filled while the block runs.
 
-    A Pillow that does not show its libtiff (Windows' has it inside) is left as it is: nothing is
-    heard then.
+    If Pillow does not expose its libtiff (on Windows it is linked statically), the list stays
+    empty.
     """
     _listen()
     _here.heard = heard = []
@@ -41,11 +42,11 @@ def listening() -> Generator[list[str]]:
 
 @cache
 def _listen() -> object:
-    """Set the handler, once, and keep it alive. None where there is no libtiff to be seen."""
+    """Set the handler, once, and keep it alive. None if libtiff is not accessible."""
     from PIL import Image
 
     try:
-        library = ctypes.CDLL(Image.core.__file__)  # with all that it is linked with
+        library = ctypes.CDLL(Image.core.__file__)  # and the libraries that it is linked with
         set_handler = library.TIFFSetErrorHandler
     except (AttributeError, OSError, TypeError):
         return None

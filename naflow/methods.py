@@ -109,7 +109,7 @@ METHODS: dict[str, Method] = {
         "NAFlow (tested)",
         "naflow.NAFlow",
         f"{_NAFLOW}; what is abandoned is naflow's own",
-        "#cc79a7",
+        "#1b7837",
         "P",
         settings={"preset": "tested"},
         note="as the default, of evidence beyond chance: zeros for a class that is not there",

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
-from naflow.errors import BadInput, near_names
+from naflow.errors import BadInput, is_one_of, near_names
 
 Anchor = Literal["zero", "forward"]
 Offset = Literal["local", "zero"]
@@ -81,7 +81,7 @@ class InverseConfig:
             ("in_place", (True, False)),
             ("contrast", (True, False)),
         ):
-            if getattr(self, name) not in allowed:
+            if not is_one_of(getattr(self, name), allowed):
                 options = " or ".join(repr(value) for value in allowed)
                 raise BadInput(f"{name}={getattr(self, name)!r}: it must be {options}.")
         for name, kind, said in (
@@ -153,7 +153,7 @@ def resolve(preset: str | InverseConfig, **changes: object) -> InverseConfig:
     """
     if isinstance(preset, InverseConfig):
         config = preset
-    elif preset in PRESETS:
+    elif isinstance(preset, str) and preset in PRESETS:
         config = PRESETS[preset]
     else:
         raise BadInput(f"There is no preset {preset!r}.{near_names(str(preset), PRESETS)}")

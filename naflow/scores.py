@@ -24,8 +24,18 @@ def output_tensor(output: object, needs: str = "this method") -> Tensor:
     """Return the tensor of a model's output that is explained: the output itself, its entry or
     attribute `logits` or `out`, or the first item of a tuple.
 
-    Raises BadInput if there is none, UnsupportedModel for a detector's boxes.
+    Raises BadInput if there is none or it is complex, UnsupportedModel for a detector's boxes.
     """
+    found = _first_tensor(output, needs)
+    if found.is_complex():
+        raise BadInput(
+            f"The model returns complex numbers ({found.dtype}), and {needs} needs real ones: let "
+            "it end with what is explained of them, as in output.abs()."
+        )
+    return found
+
+
+def _first_tensor(output: object, needs: str) -> Tensor:
     if isinstance(output, Tensor):
         return output
     if isinstance(output, Mapping):

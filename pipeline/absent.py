@@ -1,8 +1,8 @@
-"""Stage `absent`: what stands in the place of a figure that the profile in force does not have.
+"""Stage `absent`: the placeholder of a figure that the profile in use does not have.
 
     python -m pipeline.absent figure=fig10 drawings=results/photographs
 
-Writes its JSON file, which says why; the page tells it.
+Writes the figure's JSON file, which gives the reason; the page shows it.
 """
 
 from pathlib import Path
@@ -15,12 +15,12 @@ from pipeline.atomic import write_json
 
 @stage
 def main(cfg: DictConfig) -> None:
-    """Say it."""
+    """Write the JSON file."""
     absent(cfg)
 
 
 def absent(cfg: DictConfig) -> Path:
-    """Write the JSON file of `cfg.figure` into `cfg.drawings`; returns its path."""
+    """Write the JSON file of `cfg.figure` into `cfg.drawings`; return its path."""
     entry = cfg.figures[cfg.figure]
     networks = " and ".join(dict.fromkeys((entry.model, entry.beside)))
     why = f"it is not of this profile, which has no weights of {networks}."

@@ -3,9 +3,9 @@
     python -m pipeline.gather                               # those that scikit-image brings
     PHOTOGRAPHS=/where/yours/lie python -m pipeline.gather  # and your own before them
 
-Nothing is downloaded, and your own stay where they are: the index names them, with their bytes, so
-DVC reads no gigabytes. A class of one picture gets that picture mirrored as its second one, which
-an embedding can find alike to it.
+Nothing is downloaded, and your own photographs stay where they are: the index lists them with their
+sizes in bytes, so DVC need not read them. A class of one picture gets the mirrored picture as its
+second one, so that an embedding has a similar picture to retrieve.
 """
 
 import hashlib
@@ -28,21 +28,20 @@ from pipeline.pictures.images import Box, Folder, Picture
 from pipeline.pictures.labels import spoken
 
 CORNERS = ("x0", "y0", "x1", "y1")
-MIRRORED = "mirrored"  # the folder of the mirrored copies, and what their ids end with
-OWN = {"group": "group", "box": CORNERS}  # columns of an index of one's own that have no default
+MIRRORED = "mirrored"  # the folder of the mirrored copies, and the end of their ids
+OWN = {"group": "group", "box": CORNERS}  # columns without default in the index of own photographs
 
 
 @stage
 def main(cfg: DictConfig) -> None:
-    """Gather."""
+    """Gather the photographs."""
     gather(cfg.photographs)
 
 
 def gather(photographs: DictConfig) -> Path:
-    """Write the folder that conf/images/photographs.yaml reads; returns its index.
+    """Write the folder that conf/images/photographs.yaml reads; return the path of its index.
 
-    Raises BadInput where scikit-image is not installed, and for a folder of one's own that cannot
-    be used.
+    Raises BadInput if scikit-image is not installed, or photographs.folder cannot be used.
     """
     root = Path(photographs.root)
     with locked(root):
@@ -57,7 +56,8 @@ def gather(photographs: DictConfig) -> Path:
 
 
 def copied(root: Path, key: str, one: DictConfig) -> Picture:
-    """A photograph of scikit-image, copied into `root`. Raises BadInput where it is not there."""
+    """Copy a photograph of scikit-image into `root`, and return it. Raises BadInput if it is not
+    installed."""
     installed = Photograph(one.file, one.author, one.licence).path
     image = root / "known" / one.file
     content = raster.content(installed, str(installed))
@@ -68,9 +68,9 @@ def copied(root: Path, key: str, one: DictConfig) -> Picture:
 
 
 def yours(folder: Path) -> list[Picture]:
-    """The pictures of a folder: of its index.csv, or else one folder a class.
+    """Return the pictures of a folder, as listed in its index.csv, else with one folder per class.
 
-    Raises BadInput where there are none, and for a class that ImageNet does not have.
+    Raises BadInput if there are none, or ImageNet does not have one of the classes.
     """
     if not folder.is_dir():
         raise BadInput(
@@ -92,26 +92,26 @@ def yours(folder: Path) -> list[Picture]:
 
 
 def word(label: str) -> str:
-    """A label without what it may be written with: "n02124075 Egyptian_cat", "egyptian cat"."""
+    """Return a label in the form that is compared: "n02124075 Egyptian_cat" -> "egyptian cat"."""
     return spoken(label).casefold()
 
 
 def between(own: Sequence[Picture], known: Sequence[Picture], classes: int) -> list[Picture]:
-    """The known pictures after the first `classes` of one's own: so near the beginning that they
-    are explained, too, and their boxes measured."""
+    """Insert the known pictures after the first `classes` classes of the user's own: near enough to
+    the beginning to be explained, and measured by their boxes."""
     first = list(dict.fromkeys(one.label for one in own))[:classes]
     before = [one for one in own if one.label in first]
     return [*before, *known, *(one for one in own if one.label not in first)]
 
 
 def alone(pictures: Sequence[Picture]) -> Iterator[Picture]:
-    """The pictures that are the only ones of their class."""
+    """Return the pictures that are the only ones of their class."""
     labels = [one.label for one in pictures]
     return (one for one in pictures if labels.count(one.label) == 1)
 
 
 def mirrored(root: Path, one: Picture) -> Picture:
-    """The same picture, its left and right exchanged, as a file in `root`; without its mask."""
+    """Write the picture, mirrored left to right, into `root`, and return it without a mask."""
     image = ImageOps.mirror(raster.rgb(raster.content(one.image, str(one.image)), str(one.image)))
     name = hashlib.sha256(one.id.encode()).hexdigest()[:16]  # an id may be any path
     path = root / MIRRORED / f"{name}.png"
@@ -122,13 +122,13 @@ def mirrored(root: Path, one: Picture) -> Picture:
 
 
 def turned(box: Box, width: int) -> Box:
-    """A box in the mirrored picture."""
+    """Return the box in the mirrored picture. width: of the picture, pixels."""
     x0, y0, x1, y1 = box
     return width - x1, y0, width - x0, y1
 
 
 def table(root: Path, pictures: Sequence[Picture]) -> pd.DataFrame:
-    """One row a picture, its files relative to `root`."""
+    """Return one row per picture, with its files relative to `root`."""
     rows = []
     for one in pictures:
         row = {"id": one.id, "class": one.label, "split": one.split}

@@ -57,6 +57,10 @@ class NAFlow(Explainer):
         **settings: object,
     ) -> None:
         super().__init__(model, last=last)
+        if not isinstance(rules, Sequence) or not all(isinstance(one, Inverse) for one in rules):
+            raise BadInput(f"rules={rules!r}: give a list of naflow.inverses.Inverse.")
+        if progress is not None and not callable(progress):
+            raise BadInput(f"progress={progress!r}: it is called, as progress(layer, done, total).")
         self.config = resolve(preset, **settings)
         self.abandon = RULES[self.config.abandon]
         self.preset = preset if isinstance(preset, str) and not settings else "custom"

@@ -14,6 +14,7 @@ from naflow.errors import BadInput
 from naflow.hashes import sha256
 
 NAME = "manifest.json"
+MAPS = "maps.npz"  # of a photo and a method
 
 
 class Manifest:
@@ -56,13 +57,25 @@ class Manifest:
         methods = self.photos.get(key, {}).get("methods", {})
         if set(methods) != set(self.head["settings"]["methods"]):
             return False
-        return all(self._whole(entry.get("files")) for entry in methods.values())
+        return all(
+            self._whole(key, f"{key}/{name}/{MAPS}", entry.get("files"))
+            for name, entry in methods.items()
+        )
 
-    def _whole(self, files: object) -> bool:
-        if not isinstance(files, dict):  # of an older version, which stored no checksums
+    def _whole(self, key: str, maps: str, files: object) -> bool:
+        """Whether these files hold the maps, belong to this photo and are all unchanged."""
+        if not isinstance(files, dict) or maps not in files:
+            return False  # of an older version, which stored no checksums; or nothing was stored
+        parts = [file.split("/") for file in files]
+        if not all(first == key and ".." not in rest for first, *rest in parts):
+            return False  # what lies elsewhere is not looked at
+        try:
+            paths = {self.folder / file: checksum for file, checksum in files.items()}
+            return all(
+                path.is_file() and sha256(path) == checksum for path, checksum in paths.items()
+            )
+        except (OSError, ValueError):  # a name that no file can have
             return False
-        paths = {self.folder / file: checksum for file, checksum in files.items()}
-        return all(path.is_file() and sha256(path) == checksum for path, checksum in paths.items())
 
     def write(self) -> None:
         """Write the file, whole or not at all."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from naflow import plot
 from naflow.atomic import replacing
 from naflow.cli import pictures
+from naflow.cli.manifest import MAPS
 from naflow.errors import printable
 from naflow.flow import Flow
 from naflow.hashes import sha256
@@ -114,7 +115,7 @@ class Result:
     def write(self, folder: Path, within: str, title: str) -> dict[str, Any]:
         """Write maps.npz, strip.png and one overlay per layer to folder/within. Return the entry
         for the manifest."""
-        files, maps = [f"{within}/maps.npz", f"{within}/strip.png"], self.maps
+        files, maps = [f"{within}/{MAPS}", f"{within}/strip.png"], self.maps
         with replacing(folder / files[0]) as partial, partial.open("wb") as file:
             np.savez(file, allow_pickle=False, **maps)
         overlays = self.overlays()

@@ -71,10 +71,14 @@ def _made(name: str) -> nn.Module:
 
 
 def fingerprint(network: nn.Module) -> str:
-    """Return the sha256 of all tensors in the network's state dict."""
+    """Return the sha256 of all tensors in the network's state dict. Raises BadInput for a tensor
+    without data, as on the device meta."""
     digest = hashlib.sha256()
     tensors = {k: v for k, v in network.state_dict().items() if isinstance(v, Tensor)}
     for name, value in tensors.items():
+        if value.is_meta or value.is_quantized or value.layout != torch.strided:
+            kind = f"{value.dtype}, {value.layout}, {value.device}".replace("torch.", "")
+            raise BadInput(f"The network's {name!r} holds no plain numbers ({kind}).")
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()

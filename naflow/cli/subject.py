@@ -141,7 +141,8 @@ def _check_weights(arguments: Namespace, origin: Origin) -> None:
         if not arguments.weights.is_file():
             raise BadInput(f"--weights {arguments.weights}: there is no such file.")
     elif arguments.random_weights:
-        sys.stderr.write(f"naflow: RANDOM WEIGHTS: maps and classes of {model} mean nothing.\n")
+        said = printable(f"maps and classes of {model} mean nothing")
+        sys.stderr.write(f"naflow: RANDOM WEIGHTS: {said}.\n")
     elif origin.published is None and not is_own(model):
         known = "" if ":" in model else f" (`naflow models {model}` says where there are some)"
         raise BadInput(

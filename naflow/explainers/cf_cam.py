@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from naflow.errors import BadInput, near_names
+from naflow.errors import BadInput, is_one_of, near_names
 from naflow.explainers.contrastive import CLRP
 from naflow.explainers.lrp import RelevanceFlow
 from naflow.explainers.rules import Rules
@@ -76,16 +76,18 @@ class Reconstruction:
 
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(type(self)).items():
-            if get_origin(hint) is Literal and getattr(self, name) not in get_args(hint):
+            literal = get_origin(hint) is Literal
+            if literal and not is_one_of(getattr(self, name), get_args(hint)):
                 options = " or ".join(repr(value) for value in get_args(hint))
                 raise BadInput(f"{name}={getattr(self, name)!r}: it must be {options}.")
         pair = isinstance(self.blur, Sequence) and len(self.blur) == 2
+        pair = pair and all(isinstance(one, (int, float)) for one in self.blur)
         if not pair or not (0 < self.blur[0] <= 1 and self.blur[1] > 0):
             raise BadInput(
                 f"blur={self.blur!r}: give the Gaussian's side and deviation as shares of the "
                 "image's side, the first at most 1."
             )
-        if not 0 < self.share <= 1:
+        if not isinstance(self.share, (int, float)) or not 0 < self.share <= 1:
             raise BadInput(f"share={self.share!r}: it is a share of the relevance, in (0, 1].")
         if self.most is not None and (not isinstance(self.most, int) or self.most < 1):
             raise BadInput(f"most={self.most!r}: it must be at least 1 channel, or None.")
@@ -168,6 +170,8 @@ class CFCAM(CLRP):
                 raise BadInput(f"There is no option {name!r}.{near_names(name, known)}")
         if not isinstance(batch, int) or batch < 1:
             raise BadInput(f"batch={batch!r}: it is a number of images, 1 or more.")
+        if progress is not None and not callable(progress):
+            raise BadInput(f"progress={progress!r}: it is called, as progress(layer, done, total).")
         self.options = Reconstruction(**options)
         self.batch = batch
         self.progress = progress

@@ -11,6 +11,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import torch
@@ -70,7 +71,7 @@ class CentreGaussian(_Drawn):
         **options: Any,
     ) -> None:
         super().__init__(model, **options)
-        if not deviation > 0:
+        if not isinstance(deviation, (int, float)) or not 0 < deviation < inf:
             raise BadInput(f"deviation={deviation!r}: it is a positive share of the side.")
         self.deviation = deviation
 
@@ -99,7 +100,8 @@ class Edges(_Drawn):
 
 class RandomMap(_Drawn):
     """Uniform noise in [0, 1). It depends on the seed, the layer's name and the image's pixels, so
-    an image has the same map in every batch, and two images have different ones."""
+    an image has the same map in every batch, and two images have different ones. Raises BadInput if
+    the seed is no whole number."""
 
     name = "Random"
 
@@ -111,6 +113,8 @@ class RandomMap(_Drawn):
         **options: Any,
     ) -> None:
         super().__init__(model, **options)
+        if not isinstance(seed, int):
+            raise BadInput(f"seed={seed!r}: it is a whole number.")
         self.seed = seed
 
     def drawn(self, images: Tensor, layer: str, size: Size) -> Tensor:

@@ -23,13 +23,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from math import isfinite
+from numbers import Real
 from operator import add
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from naflow.errors import BadInput, near_names
+from naflow.errors import BadInput, is_one_of, near_names
 
 Rule = Literal["z+", "epsilon", "box", "flat", "alpha-beta", "contrast"]
 Operation = Callable[[Tensor, Tensor], Tensor]
@@ -65,10 +67,14 @@ class Rules:
 
     def __post_init__(self) -> None:
         for rule in (self.conv, self.linear, self.first, self.last):
-            if rule is not None and rule not in get_args(Rule):
-                raise BadInput(f"There is no LRP rule {rule!r}.{near_names(rule, get_args(Rule))}")
-        if self.batch_norm not in ("fuse", "pass"):
+            if rule is not None and not is_one_of(rule, get_args(Rule)):
+                near = near_names(str(rule), get_args(Rule))
+                raise BadInput(f"There is no LRP rule {rule!r}.{near}")
+        if not is_one_of(self.batch_norm, ("fuse", "pass")):
             raise BadInput(f"batch_norm={self.batch_norm!r}: it is 'fuse' or 'pass'.")
+        for name in ("epsilon", "alpha", "beta"):
+            if not _number(value := getattr(self, name)):
+                raise BadInput(f"{name}={value!r}: it must be a number.")
         if not self.epsilon > 0:
             raise BadInput(f"epsilon={self.epsilon}: it must be positive.")
         if abs(self.alpha - self.beta - 1) > 1e-6:
@@ -76,7 +82,15 @@ class Rules:
                 f"alpha={self.alpha} and beta={self.beta}: relevance is conserved only where "
                 "alpha - beta = 1."
             )
-        if self.bounds is not None and not self.bounds[0] < self.bounds[1]:
+        if self.bounds is None:
+            return
+        pair = isinstance(self.bounds, Sequence) and len(self.bounds) == 2
+        if not pair or not all(map(_number, self.bounds)):
+            raise BadInput(
+                f"bounds={self.bounds!r}: give the lowest and the highest value of a pixel, as in "
+                "bounds=(-2.1, 2.6)."
+            )
+        if not self.bounds[0] < self.bounds[1]:
             raise BadInput(f"bounds={self.bounds}: the lowest pixel value must come first.")
 
     def apply(self, rule: Rule, r: Tensor, x: Tensor, f: Operation, w: Tensor) -> Tensor:
@@ -105,6 +119,10 @@ class Rules:
         over = tuple(range(1, x.ndim))
         low, high = x.amin(over, keepdim=True), x.amax(over, keepdim=True)
         return low.expand_as(x).contiguous(), high.expand_as(x).contiguous()
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, Real) and isfinite(value)
 
 
 def share(

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from naflow.errors import BadInput
+from naflow.errors import BadInput, is_one_of
 from naflow.explainers.cam import CAM, GradCAM, HiResCAM
 from naflow.reverse.modules import ModuleRecord
 from naflow.reverse.record import Record
@@ -78,7 +78,7 @@ class SegXResCAM(_Segmentation):
         super().__init__(model, **options)
         if not isinstance(window, int) or window < 1:
             raise BadInput(f"window={window!r}: it is a number of pixels, 1 or more.")
-        if pool not in ("max", "mean"):
+        if not is_one_of(pool, ("max", "mean")):
             raise BadInput(f"pool={pool!r}: it is 'max' or 'mean'.")
         self.window, self.pool = window, pool
 

@@ -170,6 +170,11 @@ def check_score(value: object, ran: Run) -> None:
         raise BadInput(
             f"The score has shape {shape}: it must give one number an image, ({batch},)."
         )
+    if value.is_complex():
+        raise BadInput(
+            f"The score is complex ({value.dtype}): it must give one real number an image, as "
+            "score(output).real or .abs() does."
+        )
     if not value.requires_grad or not ran.behind(value):
         ran.ends()  # raises where no gradient leads from the output itself
         raise BadInput(

@@ -10,9 +10,11 @@ import pandas as pd
 from naflow.errors import BadInput, near_names
 from pipeline.explanations import parts, store
 from pipeline.explanations.cases import Case
+from pipeline.explanations.manifest import AGAIN, check_layers, read_manifest
 from pipeline.explanations.manifest import NAME as MANIFEST
-from pipeline.explanations.manifest import check_layers, read_manifest
 from pipeline.explanations.parts import STATS, Arrays
+
+COLUMNS = ("pictures", "references", "labels", "score", "confidence", "prediction")
 
 
 @dataclass(frozen=True)
@@ -83,11 +85,32 @@ def load(folder: Path) -> Maps:
         for number in range(manifest["parts"]):
             for name, values in parts.read(parts.path(folder, number)).items():
                 pieces.setdefault(name, []).append(values)
-        del pieces["fingerprint"]
-        joined = {name: np.concatenate(some) for name, some in pieces.items()}
+        pieces.pop("fingerprint", None)
+        try:
+            joined = {name: np.concatenate(some) for name, some in pieces.items()}
+        except ValueError:  # arrays of one name with other shapes
+            joined = {}
+    if not _agree(joined):
+        raise BadInput(
+            f"{folder} holds other arrays than explain writes, or of different numbers of cases. "
+            f"{AGAIN}"
+        )
     loaded = _maps(manifest, joined)
     check_layers(folder, manifest, loaded.maps)
     return loaded
+
+
+def _agree(arrays: Arrays) -> bool:
+    """Whether these can be the arrays of parts: all there, of as many cases and dimensions."""
+    dimensions = dict.fromkeys(COLUMNS, 1) | {"weights": 2}
+    for name in arrays:
+        kind, _, layer = name.partition("/")
+        if layer:
+            dimensions[name] = 3 if kind == "map" else 1
+            if kind == "residual":
+                dimensions |= {f"{field}/{layer}": 1 for field in (*STATS, "stop")}
+    told = all(arrays[n].ndim == d if n in arrays else False for n, d in dimensions.items())
+    return told and len({len(values) for values in arrays.values() if values.ndim}) == 1
 
 
 def _maps(manifest: dict, arrays: Arrays) -> Maps:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -162,14 +162,16 @@ class Store:
                 raise self._damaged(name, number * size, size, "a file is missing")
         try:
             values = stored[rows]
+            return np.array(stored.attrs["words"])[values] if "words" in stored.attrs else values
+        except MemoryError:
+            raise
         except Exception as error:  # a damaged file can raise anything
             for number in numbers:
                 try:
                     stored[number * size : (number + 1) * size]
                 except Exception:
                     raise self._damaged(name, number * size, size, str(error)) from None
-            raise
-        return np.array(stored.attrs["words"])[values] if "words" in stored.attrs else values
+            raise self._damaged(name, 0, None, str(error)) from None
 
     def arrays(self, rows: slice = slice(None)) -> dict[str, np.ndarray]:
         """Return these rows of every array."""
@@ -192,7 +194,10 @@ class Store:
         sound = described.is_file() and _sha256(described.read_bytes())
         if sound != self._about["described"][name]:
             raise self._damaged(name, 0, None, "its description was changed or removed")
-        return self._zarr.open_array(place, mode="r")
+        try:  # of format 2, whose filters may unpickle, nothing is read
+            return self._zarr.open_array(place, mode="r", zarr_format=3)
+        except Exception as error:  # what it says may be anything
+            raise self._damaged(name, 0, None, str(error)) from None
 
     def _damaged(self, name: str, row: int, rows: int | None, why: str) -> BadInput:
         """Return the error for `rows` rows of an array from `row` on; None: all of them."""
@@ -241,7 +246,23 @@ def _attributes(place: Path) -> dict:
         raise _refused(place, "its zarr.json is no description with a checksum") from None
     if _sha256(_canonical(about)) != checksum:
         raise _refused(place, "its zarr.json was changed")
+    if not _is_description(about):
+        raise _refused(place, "its zarr.json describes no arrays of maps")
     return about
+
+
+def _is_description(about: dict) -> bool:
+    """Whether this can be what `_write` says of a store: of arrays inside it, each with a sum."""
+    names, described = about.get("names"), about.get("described")
+    if not (_are_texts(names) and _are_texts(about.get("fingerprints"))):
+        return False
+    inside = not any(name.startswith("/") or ".." in name.split("/") for name in names)
+    sums = isinstance(described, dict) and described.keys() >= {*names, "pictures", "references"}
+    return inside and sums and type(about.get("size")) is int and about["size"] > 0
+
+
+def _are_texts(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def _canonical(about: dict) -> bytes:

@@ -1,20 +1,20 @@
-"""What a study says, as a page made from its tables: numbers, intervals, and sentences.
+"""The page of a study, made from its tables: numbers, intervals, and sentences.
 
     python -m pipeline.measuring.told docs/method-study/classifiers
 
-writes docs/method-study/classifiers.md from means.csv, leads.csv and sizes.csv, where there is one,
-of that folder. Stage `study` does the same.
+writes docs/method-study/classifiers.md from means.csv, leads.csv and, if it exists, sizes.csv of
+that folder. Stage `study` does the same.
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from naflow.errors import BadInput
 from pipeline.atomic import replacing
-from pipeline.measuring.columns import EVERY
+from pipeline.measuring.columns import EVERY, Measure
 from pipeline.measuring.thirds import THIRDS
 
 SHOWN = {
@@ -32,13 +32,20 @@ QUESTIONED = {
     "absent_empty": "absent class: empty",
     "absent_share": "its others: share on the object",
 }
-COMPARED = ("share", "ratio", "own", "gain", "redrawn_rank", "absent_rank")
+COMPARED = {
+    name: EVERY[name] for name in ("share", "ratio", "own", "gain", "redrawn_rank", "absent_rank")
+}
 
 
 def told_of(
     means: pd.DataFrame, leads: pd.DataFrame, sizes: pd.DataFrame | None, ours: str, folder: str
 ) -> str:
-    """The page of one study. means, leads, sizes: as stage `study` writes them into `folder`."""
+    """Return the page of one study, as Markdown.
+
+    means, leads, sizes  the tables that stage `study` writes; sizes may be None
+    ours                 the method that the others are compared with
+    folder               the name of the folder that holds the tables
+    """
     sane = "redrawn_empty" in set(means["measure"])
     parts = [
         f"# `{ours}` beside other methods: {folder}\n\n"
@@ -64,31 +71,33 @@ def told_of(
 
 
 def _of_model(model: str, means: pd.DataFrame, leads: pd.DataFrame, ours: str, sane: bool) -> str:
-    """The section of one model; sane: whether what maps owe to the question was measured."""
+    """Return the section of one model; sane: whether the sanity checks were measured."""
     pictures = {m: _pictures(means, ours, m) for m in ("ratio", "own", "gain")}
     text = (
         f"## {model}\n\n{pictures['ratio']} pictures, {pictures['own']} pairs, "
         f"{pictures['gain']} pictures for insertion and deletion.\n\n"
-        + _table(means, SHOWN, ours)
+        + table(means, SHOWN, ours)
         + "\n"
         + "\n".join(f"- {line}" for line in sentences(leads, ours))
         + "\n"
     )
     if sane:
         left = f"\n**What is left without the class.** {sentence(means, ours)}\n\n"
-        text += left + _table(means, QUESTIONED, ours)
+        text += left + table(means, QUESTIONED, ours)
     return text
 
 
-def sentences(leads: pd.DataFrame, ours: str) -> list[str]:
-    """How ours compares to each other method, a sentence a measure: ahead or behind where the
-    interval of the paired difference excludes 0, else level."""
-    found = []
-    leads = leads[leads["lead"].notna()]  # of embeddings no class is asked
+def sentences(
+    leads: pd.DataFrame, ours: str, measures: Mapping[str, Measure] = COMPARED
+) -> list[str]:
+    """Return how `ours` compares with the other methods, one sentence per measure and outcome:
+    ahead or behind if the interval of the paired difference excludes 0, else level."""
+    texts = []
+    leads = leads[leads["lead"].notna()]  # an embedding has no classes
     known = set(leads["measure"])
-    compared = [m for m in COMPARED if m in known and (m != "ratio" or "share" not in known)]
-    for measure in compared:
-        words, sign = EVERY[measure].words, EVERY[measure].sign
+    for measure, (_, words, sign) in measures.items():
+        if measure not in known or (measure == "ratio" and "share" in known):
+            continue
         groups: dict[str, list[str]] = {}
         for other, rows in leads[leads["measure"] == measure].groupby("less", sort=False):
             by = rows.set_index("third").reindex(THIRDS)
@@ -96,12 +105,13 @@ def sentences(leads: pd.DataFrame, ours: str) -> list[str]:
             numbers = "; ".join(_interval(by.loc[third], sign) for third in THIRDS)
             groups.setdefault(_run(states), []).append(f"`{other}` ({numbers})")
         for state, others in groups.items():
-            found.append(f"{words[0].upper()}{words[1:]}: `{ours}` is {state} {_and(others)}.")
-    return found
+            text = f"{words[0].upper()}{words[1:]}: `{ours}` is {state} {_and(others)}."
+            texts.append(text)
+    return texts
 
 
 def sentence(means: pd.DataFrame, ours: str) -> str:
-    """What is left of the maps of one model when its last layer is drawn anew."""
+    """Return how many maps of one model are not empty with a random last layer, as a sentence."""
     of = means[means["method"] == ours].set_index(["measure", "third"])["mean"]
 
     def over(measure: str) -> str:
@@ -119,7 +129,8 @@ def sentence(means: pd.DataFrame, ours: str) -> str:
     )
 
 
-def _table(means: pd.DataFrame, shown: dict[str, str], ours: str) -> str:
+def table(means: pd.DataFrame, shown: Mapping[str, str], ours: str) -> str:
+    """A row a method, ours first; a column a measure: its means at the three thirds."""
     wide = means.set_index(["method", "measure", "third"])["mean"]
     methods = sorted(dict.fromkeys(means["method"]), key=lambda one: one != ours)
     known = set(means[means["mean"].notna()]["measure"])
@@ -169,7 +180,7 @@ def _state(row: pd.Series, sign: int) -> str:
 
 
 def _run(states: Sequence[str]) -> str:
-    """The states of the three thirds in words, each said once."""
+    """Return the states of the three thirds in words, each state once."""
     if len(set(states)) == 1:
         return f"at every depth {states[0]}"
     thirds: dict[str, list[str]] = {}
@@ -189,9 +200,9 @@ def _and(words: Iterable[str]) -> str:
 
 
 def write(folder: Path) -> Path:
-    """Write the page of a folder of tables beside it; returns its file.
+    """Write the page of a folder of tables beside the folder; return its path.
 
-    Raises BadInput where the tables are not there.
+    Raises BadInput if the tables are missing.
     """
     try:
         means, leads = (pd.read_csv(folder / f"{name}.csv") for name in ("means", "leads"))

@@ -1,1 +1,1 @@
-"""Photographs that everybody has, and what networks are stated to say of them."""
+"""Photographs that scikit-image brings, and the stated outputs of published networks for them."""

@@ -1,4 +1,4 @@
-"""The same for an embedding: what lies beside known photographs in its published memory bank."""
+"""Check an embedding without a test set: the neighbours of photographs in its memory bank."""
 
 import logging
 from collections.abc import Mapping
@@ -16,24 +16,24 @@ from pipeline.pictures.images import Part
 
 log = logging.getLogger(__name__)
 
-# A memory bank is in the order of ImageNet's classes by wnid, whose first 398 are the animals. How
-# many pictures each has, only the devkit tells: they are taken to have equally many.
+# A memory bank is in the order of ImageNet's classes by wnid; the first 398 are animals. Only the
+# devkit has the numbers of pictures per class, so all are assumed to have equally many.
 ANIMALS = 398 / 1000
 KINDS = ("animals", "things")
 
 
 @dataclass(frozen=True)
 class StatedNeighbours:
-    """The share of statements that hold: most of the vote of a picture's neighbours in the
-    published memory bank is of animals, or of things.
+    """Measure the share of statements that hold. A statement says that a picture's neighbours in
+    the published memory bank are mostly animals, or mostly things.
 
-    part         the pictures that are decided, those of the statements among them; as the bank has
-                 no pictures, neighbours to show are found among these (NearestNeighbours)
+    part         the pictures that are decided, including those of the statements; as the bank has
+                 no pictures, the neighbours to show are also taken from these (NearestNeighbours)
     stated       id of a picture -> "animals" or "things"
-    neighbours   so many vectors vote, each with weight exp(cosine / temperature)
+    neighbours   the number of vectors that vote, each with weight exp(cosine / temperature)
 
-    The numbers tell the shares of the votes. A network that was not trained with this bank finds
-    either kind by chance.
+    The verdict's numbers are the shares of the votes. For a network that was not trained with this
+    bank they are at chance.
     """
 
     part: Part
@@ -69,13 +69,13 @@ class StatedNeighbours:
         return Verdict(stated | verdict.numbers, verdict.decisions)
 
     def animals(self, queries: Tensor, bank: Tensor) -> Tensor:
-        """The share (B,) of the vote of the neighbours of queries (B, D) that is of animals."""
+        """Return the share (B,) of the neighbours' vote that is for animals, of queries (B, D)."""
         alike, nearest = (queries @ bank.T).topk(min(self.neighbours, len(bank)), dim=1)
         votes = (alike / self.temperature).softmax(1)
         return (votes * (nearest < ANIMALS * len(bank))).sum(1)
 
     def bank(self, subject: Subject) -> Tensor:
-        """The published memory bank (N, D). Raises BadInput where there is none."""
+        """Return the published memory bank (N, D). Raises BadInput if there is none."""
         if not subject.bank.is_file():
             raise BadInput(
                 f"{subject.bank}: there is no memory bank. Fetch it: python -m pipeline.fetch."

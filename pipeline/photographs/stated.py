@@ -1,4 +1,4 @@
-"""A check without a test set: what a classifier is stated to say of photographs that are known."""
+"""Check a classifier without a test set: its stated classes of known photographs."""
 
 import logging
 from collections.abc import Mapping
@@ -15,14 +15,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Stated:
-    """The share of statements that hold: a picture's class is among the highest outputs.
+    """Measure the share of statements that hold. A statement says that a picture's class is among
+    the highest outputs.
 
-    part    the pictures that are decided, those of the statements among them
+    part    the pictures that are decided, including those of the statements
     stated  id of a picture -> the name of an output
-    within  among so many highest outputs
+    within  the number of highest outputs
 
-    The numbers tell each output's rank, from 1. A decision's margin is the difference of the two
-    highest probabilities.
+    The verdict's numbers are the rank of each stated output, from 1. The margin of a decision is
+    the difference of the two highest probabilities.
     """
 
     part: Part
@@ -66,7 +67,7 @@ class Stated:
 
 
 def row(found: Outputs, key: str) -> int:
-    """The row of a picture. Raises BadInput, with the near ids, where it was not shown."""
+    """Return the row of a picture. Raises BadInput, with similar ids, if it was not shown."""
     if key not in found.ids:
         raise BadInput(
             f"recipe.verify.stated: there is no picture {key!r}.{near_names(key, found.ids)} "

@@ -11,6 +11,7 @@ from naflow.errors import BadInput, NAFlowError, near_names
 from naflow.models import checkpoint, fit
 from naflow.models.card import Input
 from naflow.models.imagenet import class_names
+from naflow.models.origins.bounded import bounded
 from naflow.models.origins.hub import WEIGHTS, Repository
 from naflow.models.origins.origin import Fetched, Origin, Published
 from naflow.needed import need
@@ -54,13 +55,21 @@ def of_repository(repository: Repository, told: dict[str, Any], path: Path) -> O
     if not timm.is_model(architecture):
         raise BadInput(f"{repository.said}: timm has no model {architecture!r}.")
     folder = f"local-dir:{path.parent}"
+    arguments = told.get("model_args")
+    for key, value in arguments.items() if isinstance(arguments, dict) else ():
+        # With these timm leaves what the weights lack at random, and says nothing.
+        if key.startswith("pretrained") or (key == "num_classes" and value != told.get(key)):
+            raise BadInput(
+                f"{repository.said}: {key!r} in the model_args of its config.json says how weights "
+                "are loaded, which is not for it to say."
+            )
     try:
         facts = dict(told) | dict(told.get("pretrained_cfg") or {})
         facts["num_classes"] = told.get("num_classes", facts.get("num_classes"))
         return _origin(repository.said, folder, facts, repository, repository.revision(path))
     except NAFlowError:
         raise
-    except (TypeError, ValueError, KeyError, ZeroDivisionError, OverflowError):
+    except Exception:  # its settings are somebody's data: anything can be wrong
         raise BadInput(f"{repository.said}: its config.json describes no network.") from None
 
 
@@ -90,7 +99,7 @@ def _origin(
 
         published = Published(repository.here(WEIGHTS, revision), fetch, load)
     count = facts.get("num_classes")
-    if not count:
+    if not (isinstance(count, int) and count > 0):
         raise BadInput(f"{said} has no classes: its weights give features only.")
     return Origin(said, build, _input(facts, said), _classes(facts), published=published)
 
@@ -99,7 +108,10 @@ def _created(said: str, name: str, settings: dict[str, Any]) -> nn.Module:
     import timm
 
     try:
-        return timm.create_model(name, **settings)
+        with bounded(said):
+            return timm.create_model(name, **settings)
+    except BadInput:
+        raise
     except Exception as error:  # timm and the hub's files can raise anything
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = " ".join(lines[:2]) or type(error).__name__

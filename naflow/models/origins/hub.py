@@ -12,6 +12,7 @@ from naflow.models.origins.origin import Fetched
 from naflow.needed import need
 
 WEIGHTS = "model.safetensors"
+_LARGEST = 1 << 24  # of layers, channels, classes: memory is taken for each
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,11 @@ class Repository:
             content = None
         if not isinstance(content, dict):
             raise BadInput(f"{self.said}: its {name} holds no settings.")
+        if _largest(content) > _LARGEST:
+            raise BadInput(
+                f"{self.said}: its {name} holds numbers above {_LARGEST:,}, which no network has "
+                "of anything."
+            )
         return content, path
 
     def revision(self, path: Path) -> str | None:
@@ -110,10 +116,10 @@ class Repository:
         try:
             from huggingface_hub import metadata_load
 
-            metadata = metadata_load(self.file("README.md", revision)) or {}
-        except (BadInput, ImportError, OSError, ValueError):  # no page, or one without metadata
+            name = (metadata_load(self.file("README.md", revision)) or {}).get("license")
+        except Exception:  # no page, or metadata that cannot be read
             return ""
-        return str(metadata.get("license") or "")
+        return name if isinstance(name, str) else ""
 
     def _neither(self) -> BadInput:
         return BadInput(
@@ -134,6 +140,14 @@ class Repository:
             f"({why.rstrip('.')}): connect this machine, or download the repository elsewhere "
             f"(`hf download {self.name} --local-dir FOLDER`) and give hf:FOLDER."
         )
+
+
+def _largest(settings: Any) -> int:
+    """The largest whole number in settings that were read from JSON."""
+    if isinstance(settings, (dict, list)):
+        inner = settings.values() if isinstance(settings, dict) else settings
+        return max(map(_largest, inner), default=0)
+    return abs(settings) if isinstance(settings, int) else 0
 
 
 def _endpoint() -> str:
