@@ -128,7 +128,7 @@ class Explained:
     what it says of that is not used.
 
     emptied  of the latest answer: (rows,) whether the map is zero everywhere
-    known    target -> maps of the network that was explained first, the intact one
+    known    target -> maps of the network that was explained `first`: the intact one
     """
 
     method: str
@@ -159,7 +159,7 @@ class Explained:
         return torch.cat(maps)
 
 
-def _enlarged(maps: Tensor, size: torch.Size) -> Tensor:
+def _enlarged(maps: Tensor, size: tuple[int, ...]) -> Tensor:
     """Maps (1, h, w) as (1, 1, H, W). Each has its own scale: Quantus would give all rows one."""
     # Divided first: what is tiny would vanish between two of its pixels.
     maps = maps.clamp(min=0)
