@@ -128,7 +128,7 @@ class Explained:
     what it says of that is not used.
 
     emptied  of the latest answer: (rows,) whether the map is zero everywhere
-    known    target -> maps of the network that was explained first, the intact one
+    known    target -> maps of the network that was explained `first`: the intact one
     """
 
     method: str
