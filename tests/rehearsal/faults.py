@@ -185,7 +185,7 @@ def undone(place: Workplace, stage: str, fresh: Iterable[str]) -> Generator[list
             (place.folder / path).rename(stash / path)
             moved.append(path)
     shutil.rmtree(place.folder / ".dvc" / "cache" / "runs", ignore_errors=True)
-    yaml = YAML()
+    yaml = YAML(typ="safe")  # in C: thousands of lines
     content = yaml.load(kept)
     content["stages"] = {k: v for k, v in content["stages"].items() if k not in names}
     with lock.open("w") as file:
