@@ -1,10 +1,10 @@
-"""The pictures of the study on photographs: python docs/method-study/photographs.py INDEX OUT
+"""The pictures of the study: python docs/method-study/photographs.py INDEX OUT [masks]
 
 INDEX is a CSV file with the columns subset, image, mask, class, x0, y0, x1, y1, and in the same
 folder as the pictures. OUT is written with the columns collection, id, image, mask, split, x0, y0,
 x1, y1: of each collection below the pictures that are measured, in an order that nothing but their
 names decides. So is the split, which was fixed before anything was measured: rules were chosen on
-"choose" and are reported on "report".
+"choose" and are reported on "report". With "masks" those alone whose object a mask tells.
 """
 
 import hashlib
@@ -41,5 +41,8 @@ def chosen(table: pd.DataFrame) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    index, out = sys.argv[1:]
-    chosen(pd.read_csv(index, dtype=str, keep_default_na=False)).to_csv(out, index=False)
+    index, out, *only = sys.argv[1:]
+    table = chosen(pd.read_csv(index, dtype=str, keep_default_na=False))
+    if only == ["masks"]:
+        table = table[table["mask"] != ""]
+    table.to_csv(out, index=False)
