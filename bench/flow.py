@@ -17,7 +17,7 @@ import gc
 import statistics
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 import torchvision
@@ -93,19 +93,8 @@ def _compare(
     name: str, model: nn.Module, images: Tensor, methods: Iterable[str], repeats: int
 ) -> None:
     explainers = {method: METHODS[method](model) for method in methods}
-    ratios: dict[str, list[float]] = {method: [] for method in explainers}
-    seconds: dict[str, list[float]] = {method: [] for method in explainers}
-
-    def forward() -> None:
-        with torch.no_grad():
-            model(images)
-
     flows = {method: explainer(images) for method, explainer in explainers.items()}  # warm-up
-    for _ in range(repeats):
-        for method, explainer in explainers.items():
-            unit = statistics.median(seconds_of(forward, images) for _ in range(3))
-            seconds[method].append(seconds_of(lambda e=explainer: e(images), images))
-            ratios[method].append(seconds[method][-1] / unit)
+    ratios, seconds = in_forwards(model, images, explainers, repeats)
     base = peak_of_live_tensors(lambda: _forward_and_reverse(model, images), model, images)
     for method, flow in flows.items():
         peak = peak_of_live_tensors(lambda e=explainers[method]: e(images), model, images)
@@ -113,20 +102,49 @@ def _compare(
         iterations = sum(int(s.iterations.max()) for s in solved)
         residual = max((float(s.residual.max()) for s in solved), default=0.0)
         print(
-            f"{name:<14} {method:<22} {statistics.median(ratios[method]):>9.1f} "
-            f"{statistics.median(seconds[method]):>8.2f} {peak / 2**20:>5.0f} MiB "
+            f"{name:<14} {method:<22} {ratios[method]:>9.1f} "
+            f"{seconds[method]:>8.2f} {peak / 2**20:>5.0f} MiB "
             f"{peak / base:>10.2f} {iterations:>10} {residual:>14.2g}",
             flush=True,
         )
 
 
-def seconds_of(run: Callable, images: Tensor) -> float:
+def in_forwards(
+    model: nn.Module,
+    images: Tensor,
+    explainers: Mapping[str, Callable],
+    repeats: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[dict[str, float], dict[str, float]]:
+    """By method: the forward passes that one flow takes as long as, and its seconds; medians of
+    runs that are interleaved."""
+
+    def forward() -> None:
+        with torch.no_grad():
+            model(images)
+
+    ratios: dict[str, list[float]] = {method: [] for method in explainers}
+    seconds: dict[str, list[float]] = {method: [] for method in explainers}
+    for _ in range(repeats):
+        for method, explainer in explainers.items():
+            unit = statistics.median(seconds_of(forward, images, clock) for _ in range(3))
+            seconds[method].append(seconds_of(lambda e=explainer: e(images), images, clock))
+            ratios[method].append(seconds[method][-1] / unit)
+    return (
+        {method: statistics.median(found) for method, found in ratios.items()},
+        {method: statistics.median(found) for method, found in seconds.items()},
+    )
+
+
+def seconds_of(
+    run: Callable, images: Tensor, clock: Callable[[], float] = time.perf_counter
+) -> float:
     """The time of one call on the images' device."""
     _wait(images)
-    start = time.perf_counter()
+    start = clock()
     run()
     _wait(images)
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def _wait(images: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import shutil
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -154,14 +155,17 @@ def tried(place: Workplace, fault: Fault, whole: Iterable[str]) -> Came:
 
 
 def sentence(text: str) -> str:
-    """What the first stage that failed said: the line before DVC's own."""
-    before = ""
-    for line in text.splitlines():
-        if line.startswith("ERROR: failed to reproduce"):
-            return before
-        if line.strip() and not line.startswith(("ERROR", "WARNING", "Running", "> ")):
-            before = line.strip()
-    return ""
+    """What the first stage that failed said last, before DVC went on to another."""
+    failed = re.search(r"failed to reproduce '([^']+)'", text)
+    if failed is None:
+        return ""
+    after = text.partition(f"Running stage '{failed[1]}'")[2]
+    own = re.split(r"^(?:Running stage|Stage|ERROR|WARNING|make)\b", after, maxsplit=1, flags=re.M)[
+        0
+    ]
+    lines = [line.strip() for line in own.splitlines()[1:] if line.strip()]
+    said = [line for line in lines if not line.startswith(">")]
+    return said[-1] if said else ""
 
 
 @contextmanager
@@ -185,7 +189,7 @@ def undone(place: Workplace, stage: str, fresh: Iterable[str]) -> Generator[list
             (place.folder / path).rename(stash / path)
             moved.append(path)
     shutil.rmtree(place.folder / ".dvc" / "cache" / "runs", ignore_errors=True)
-    yaml = YAML()
+    yaml = YAML()  # that of DVC: another one writes what it cannot read
     content = yaml.load(kept)
     content["stages"] = {k: v for k, v in content["stages"].items() if k not in names}
     with lock.open("w") as file:

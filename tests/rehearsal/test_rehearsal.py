@@ -218,6 +218,16 @@ def test_the_page_tells_everything():
     assert "| resnet18 | missing | 1, 12 | drawn | 30 |" in text
     assert "**resnet18, missing**: it answered 404" in text
     assert came.as_expected and not replace(came, said="").as_expected
-    assert sentence("Running stage 'a':\n> a\nIt is gone.\nERROR: failed to reproduce 'a'") == (
-        "It is gone."
+
+
+def test_what_was_said_is_of_the_stage_that_failed():
+    """DVC goes on to other stages, and names the one that failed at the end."""
+    text = (
+        "Running stage 'cub@cub':\n> a\nUpdating lock file 'dvc.lock'\n\n"
+        "Running stage 'fetch@resnet18':\n> b\nIt is gone.\n"
+        "Stage 'figure@fig12' didn't change, skipping\n"
+        "Running stage 'figure@fig05':\n> c\nDrawn.\n"
+        "ERROR: failed to reproduce 'fetch@resnet18'\nmake: *** Error 1\n"
     )
+    assert sentence(text) == "It is gone."
+    assert sentence("Running stage 'a':\n> a\nAll is well.\n") == ""

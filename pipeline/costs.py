@@ -1,0 +1,46 @@
+"""What flows of the paper's networks cost, as `python -m bench.costs` has measured it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from naflow.errors import BadInput
+from pipeline.app import CONF
+from pipeline.atomic import read_json
+
+FILE = CONF / "costs.json"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of a model.
+
+    size      pixels a side that it is given
+    gflop     of a forward pass of one picture
+    speed     GFLOP a second and core of such passes, where this was measured
+    forwards  method -> the forward passes that a flow takes as long as
+    memory    method -> bytes alive at the peak, a picture
+    maps      bytes of the maps of a picture, all layers
+    torch     what measured it
+    """
+
+    size: int
+    gflop: float
+    speed: float
+    forwards: dict[str, float]
+    memory: dict[str, int]
+    maps: int
+    torch: str
+
+    def flow(self, method: str) -> float:
+        """GFLOP that a flow of one picture takes as long as."""
+        return self.gflop * self.forwards[method]
+
+
+def read(path: Path = FILE) -> dict[str, Cost]:
+    """Model -> cost. Raises BadInput for a file that is missing or no such table."""
+    try:
+        return {name: Cost(**told) for name, told in read_json(path).items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise BadInput(
+            f"{path} is no table of costs ({error}). Measure them: python -m bench.costs."
+        ) from None
