@@ -66,4 +66,4 @@ def test_reference_has_every_public_name(site: Path, package: str, page: str) ->
 
 def test_docstrings_columns_are_lists(site: Path) -> None:
     text = (site / "reference" / "explaining.html").read_text()
-    assert re.search(r"<li>\s*(<p>)?<code>layers</code>: the layers. names, the model.s own", text)
+    assert re.search(r"<li>\s*(<p>)?<code>layers</code>: names of the layers to draw", text)

@@ -108,7 +108,13 @@ def test_the_figure_and_its_bytes(cfg, tmp_path):
     found = json.loads(regions(settings).read_text())
     first = {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
     assert sorted(first) == ["segmentation.json", "segmentation.pdf", "segmentation.png"]
-    assert set(found["methods"]) == {"seggradcam", "seghirescam", "segxrescam", "naflow_damped"}
+    assert set(found["methods"]) == {
+        "seggradcam",
+        "seghirescam",
+        "segxrescam",
+        "naflow",
+        "naflow_damped",
+    }
     (answer,) = found["answers"]
     assert answer["count"] == 32 * 32
     assert answer["refused"] is None
