@@ -17,7 +17,7 @@ export UV_COMPILE_BYTECODE := 1
 
 .PHONY: figures rest test coverage rehearsal lint docs gallery notebooks lock setup
 figures: setup
-	@echo "First a real flow, in about a minute: flow.png. Then nine networks learn."
+	@echo "First a real flow, in about a minute: flow.png. Then what params.yaml names: by default nine networks learn."
 	dvc repro flow
 	dvc repro --keep-going || { make rest; exit 1; }
 	python -m pipeline.document drawings=figures

@@ -1,11 +1,11 @@
-"""The paper's inversion of AlexNet, matrix-free, against the dense Jacobian of the same systems.
+"""Compare the paper's inversion of AlexNet, matrix-free and with dense Jacobians.
 
     python -m bench.dense [--sizes 64 96 128] [--threads 2]
 
-Both are the preset "paper" in double precision to 1e-8, with the same units, the same equations and
-the same right-hand sides; one forms each unit's Jacobian and hands it to LAPACK (gelsy), the other
-asks it only for products. Reported are the time of a flow, the bytes of the largest Jacobian
-against the peak of live tensors, and how far the maps differ.
+Both use the preset "paper" in double precision to 1e-8, with the same units, equations and right-
+hand sides. One forms each unit's Jacobian and solves with LAPACK (gelsy), the other uses only
+products. It prints the time of a flow, the bytes of the largest Jacobian and of the peak of live
+tensors, and how far the maps differ.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from naflow.run.cut import Unit
 
 
 class Dense(Inverse):
-    """Whatever the library inverts by iterations: its Jacobian in memory, one image."""
+    """Inverts with a dense Jacobian what the library inverts by iterations; one image only."""
 
     description = "least squares (dense Jacobian)"
 
     def __init__(self) -> None:
-        self.largest = 0  # bytes of a whole Jacobian; only the rows that count are formed
+        self.largest = 0  # bytes of a whole Jacobian; only the rows kept are formed
 
     def matches(self, unit: Unit) -> bool:
         return rule_for(unit).iterative
@@ -47,20 +47,20 @@ class Dense(Inverse):
             kept &= unit.kept.flatten()
         matrix = _rows(unit, x, kept.nonzero()[:, 0])
         wanted = (target - offset).flatten()[kept, None]
-        found = torch.linalg.lstsq(matrix, wanted, rcond=1e-12, driver="gelsy").solution
-        return closed_form(found.reshape(x.shape))
+        solution = torch.linalg.lstsq(matrix, wanted, rcond=1e-12, driver="gelsy").solution
+        return closed_form(solution.reshape(x.shape))
 
 
 def _rows(unit: ForwardUnit, x: Tensor, rows: Tensor) -> Tensor:
-    """These rows of the unit's Jacobian at x."""
+    """Return these rows of the unit's Jacobian at x, (rows, n)."""
     y, vjp = torch.func.vjp(unit, x)[:2]
     matrix = x.new_empty(len(rows), x.numel())
     for start in range(0, len(rows), 256):
         part = rows[start : start + 256]
         chosen = torch.zeros(len(part), y.numel(), dtype=y.dtype)
         chosen[torch.arange(len(part)), part] = 1
-        (found,) = torch.func.vmap(vjp)(chosen.view(-1, *y.shape))
-        matrix[start : start + len(part)] = found.detach().flatten(1)
+        (products,) = torch.func.vmap(vjp)(chosen.view(-1, *y.shape))
+        matrix[start : start + len(part)] = products.detach().flatten(1)
     return matrix
 
 
@@ -104,16 +104,16 @@ def main() -> None:
 
 
 def timed(explainer: NAFlow, images: Tensor) -> tuple:
-    """The flow, and the seconds it took."""
+    """Return the flow and the seconds it took."""
     start = time.perf_counter()
     flow = explainer(images)
     return flow, time.perf_counter() - start
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Matrix-free against dense.")
+    parser = argparse.ArgumentParser(description="Compare matrix-free and dense inversion.")
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 96, 128, 224])
-    parser.add_argument("--largest", type=int, default=128, help="the largest dense one")
+    parser.add_argument("--largest", type=int, default=128, help="largest size inverted densely")
     parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args()
 

@@ -2,10 +2,10 @@
 
     python -m bench.growth [--model resnet18] [--methods naflow_damped] [--threads 2]
 
-For each size at batch 1, and for each batch at one size: seconds, forward-pass equivalents, and
-seconds and peak of live tensors per image and 10,000 pixels, which stay the same where growth is
-linear. `gain` is how many times as many images a second a batch explains as single images do;
-`forward` the same of a bare forward pass, which says what the machine leaves to gain.
+For each size at batch 1, and for each batch at one size, it prints seconds, forward-pass
+equivalents, and milliseconds and peak of live tensors per image and 10,000 pixels, which stay
+constant if growth is linear. `gain` is the images per second of the batch over those of single
+images; `forward` is the same for a bare forward pass, the gain that the machine allows.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def _row(method: str, explainer: Callable, model: nn.Module, images: Tensor) -> None:
-    """One line. A unit is one image of 10,000 pixels."""
+    """Print one line. A unit is one image of 10,000 pixels."""
 
     def forward(images: Tensor) -> None:
         with torch.no_grad():

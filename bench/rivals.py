@@ -8,8 +8,8 @@ from torchvision.models import ResNet
 
 
 class GradCAMBlockByBlock:
-    """pytorch-grad-cam's Grad-CAM of every block (of every convolution where there are none): one
-    call each, since a call draws one map."""
+    """pytorch-grad-cam's Grad-CAM of every block (or of every convolution if there are no blocks).
+    A call draws one map, so it takes one call each."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -26,7 +26,7 @@ class GradCAMBlockByBlock:
 
 
 class Zennit:
-    """zennit's relevance of the pixels by epsilon and z+ rules, batch norms merged: one map."""
+    """zennit's relevance of the pixels by the rules epsilon and z+, batch norms merged: one map."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model

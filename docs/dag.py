@@ -29,10 +29,12 @@ PIPELINES = {
 EACH = {
     "downloads": "set of pictures",
     "placed": "set of pictures",
+    "gathered": "set of pictures",
     "published": "network",
     "trained": "network",
     "verified": "network",
-    "figures": "figure",
+    "drawn": "figure",
+    "absent": "figure",
 }
 COLOURS = ("#fbe9e7", "#e3f2fd", "#e8f5e9")  # of the pipelines
 WIDE, TALL, ACROSS, DOWN, MARGIN = 108, 30, 146, 46, 16  # pixels
@@ -147,7 +149,8 @@ def page(graph: nx.DiGraph) -> str:
         "# Which pipeline makes what",
         "![The stages of three pipelines, an arrow to each from those that it waits for](dag.svg)",
         "An arrow leads from a stage to one that waits for it. Dashed stages belong to the\n"
-        "profile `paper` alone: they fetch or find what the profile `embedded` makes.",
+        "profiles `paper` and `photographs` alone: they fetch or find what the profile `embedded`\n"
+        "makes, or say what they lack.",
     ]
     for file, what in PIPELINES.items():
         rows = ["| stage | one for each | what it does | what it makes |", "|---|---|---|---|"]

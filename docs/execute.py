@@ -15,6 +15,8 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
+from naflow.atomic import replacing
+
 LIMIT = 300  # seconds for a cell
 
 
@@ -46,9 +48,11 @@ def executed(path: Path, folder: Path) -> nbformat.NotebookNode:
 
 
 def main(paths: list[str]) -> None:
-    """Execute each notebook in its own folder, and write it."""
+    """Execute each notebook in its own folder, and write it, whole or not at all."""
     for path in map(Path, paths):
-        nbformat.write(executed(path, path.parent), path)
+        notebook = executed(path, path.parent)
+        with replacing(path) as partial:
+            nbformat.write(notebook, partial)
 
 
 if __name__ == "__main__":

@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from naflow.cascade import NAFlow
     from naflow.flow import Flow, LayerStats
 
-#: Where the classes are that need torch: it takes seconds, and `naflow --help` needs none of it.
+#: Class -> its module, for the classes that need torch. Importing torch takes seconds, and
+#: `naflow --help` does not need it.
 _HOMES = {"NAFlow": "naflow.cascade", "Flow": "naflow.flow", "LayerStats": "naflow.flow"}
 
 
 def __getattr__(name: str) -> Any:
-    """What needs torch, imported when it is first asked for."""
+    """Import what needs torch on its first use."""
     if name in _HOMES:
         value = getattr(import_module(_HOMES[name]), name)
     elif name in ("explainers", "models", "scores"):

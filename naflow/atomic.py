@@ -1,6 +1,6 @@
-"""Files and folders that are either whole or absent, and have one writer at a time.
+"""Write files and folders that are either whole or absent, with one writer at a time.
 
-What is written lies beside its place, under a name of its own, and is moved there when it is whole.
+A writer writes to a temporary path beside the final one, and moves it into place when complete.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def locked(path: str | Path) -> Generator[None]:
-    """While the block runs, nobody else is in a block that has locked `path`: they wait, and say
-    so.
+    """Hold the lock of `path` while the block runs. A process that has to wait logs a warning.
 
-    The lock is the file .NAME.lock beside `path`, and stays there; that of a process that was
-    killed is free. Blocks of one thread may lie inside each other.
+    The lock is the file .NAME.lock beside `path`, which is not deleted. The lock of a process that
+    was killed is free. One thread may nest such blocks.
     """
     from filelock import FileLock, Timeout
 
@@ -42,10 +41,10 @@ def locked(path: str | Path) -> Generator[None]:
 
 @contextmanager
 def replacing(path: str | Path) -> Generator[Path]:
-    """Yield a temporary path of the same ending; when the block ends well it becomes `path`.
+    """Yield a temporary path with the same suffix; move it to `path` if the block does not raise.
 
-    The temporary name is no other writer's, not even on another machine with the same disk. An
-    OSError names `path` where it named no file: a full disk does not say what was being written.
+    The temporary name is unique, also among machines that share the disk. An OSError that names no
+    file, as on a full disk, is made to name `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,11 +61,11 @@ def replacing(path: str | Path) -> Generator[Path]:
 
 @contextmanager
 def replacing_folder(path: str | Path) -> Generator[Path]:
-    """Yield an empty folder; when the block ends well it takes the place of the folder `path`.
+    """Yield an empty folder that replaces the folder `path` if the block does not raise.
 
-    The folder that was there before is moved aside whole, and removed when the new one is in its
-    place. Whoever calls this has locked `path`, or the folder around it: what killed writers have
-    left is restored or removed.
+    The old folder is moved aside whole, and removed once the new one is in place. The caller must
+    hold the lock of `path` or of a folder around it: what killed writers have left is restored or
+    removed.
     """
     path = Path(path).resolve()
     restore(path)
@@ -86,8 +85,8 @@ def replacing_folder(path: str | Path) -> Generator[Path]:
 
 
 def restore(path: str | Path) -> None:
-    """Clear away what killed writers of the folder `path` have left; where one was killed between
-    moving the old folder aside and the new one in, the old one is there again. It is locked."""
+    """Remove what killed writers of the folder `path` have left. If one was killed after moving the
+    old folder aside, move it back. The caller must hold the lock."""
     path = Path(path).resolve()
     aside = _aside(path)
     if aside.exists() and not path.exists():

@@ -1,9 +1,9 @@
-"""Which layers of a flow a person calls a layer: the ends of stages and blocks, by their names.
+"""Find the layers that end a stage or block, by their names: what a person calls "the layers".
 
-A dotted name is a path of modules. Layers under one module are a block, and its last one is its
-end; operations that lie beside blocks are a block from a convolution to what is done to its
-output, or, where they are only numbered, as long as the resolution stays. Paddings, norms,
-activations and pools of their own go to the block they serve.
+A dotted name is a path of modules. Layers under one module form a block, which ends with its last
+layer. Operations outside any block form one, too: from a convolution up to the next, or, where they
+are only numbered, as long as the resolution stays the same. Separate paddings, norms, activations
+and pools belong to the block they serve.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-MOST = 12  # maps in a row that can still be read
-_ENOUGH = 6  # blocks, from which on they are not divided further
+MOST = 12  # maps that can still be read in one row
+_ENOUGH = 6  # so many blocks are not divided further
 
 Size = tuple[int, int]
 Path = tuple[str, ...]
 
-# Words in the last part of a name: what it does.
+# Words in the last part of a name that say what the operation is.
 _CONVOLUTIONS = {"conv", "convolution", "linear", "fc", "proj"}
 _AFTER = {
     "bn",
@@ -35,17 +35,17 @@ _AFTER |= {"drop", "dropout", "identity", "add", "sum", "mul", "cat", "scale", "
 _POOLS, _PADDINGS = {"pool", "maxpool", "avgpool"}, {"pad", "padding"}
 _INSIDE = {"expand", "depthwise", "project", "squeeze", "downsample", "shortcut", "branch", "root"}
 _OPERATIONS = _CONVOLUTIONS | _AFTER | _POOLS | _PADDINGS | _INSIDE
-# Words of modules whose numbered children are blocks, and not operations.
+# Words in the names of modules whose numbered children are blocks, not operations.
 _HOLDERS = {"block", "blocks", "layer", "stage", "stages", "level", "levels", "trunk"}
 
 
 def block_ends(sizes: Mapping[str, Size], most: int = MOST) -> list[str]:
-    """The layers that end a block, shallow to deep, `most` at most.
+    """Return the layers that end a block, shallow to deep, at most `most` of them.
 
     sizes  every layer of a flow, shallow to deep -> (h, w) of its map
 
-    Stages are divided into their blocks while there are few. Of more blocks than `most`, the last
-    of each resolution stay, and of the others as many as there is room for, evenly.
+    Stages are divided into their blocks while there are few. If there are more than `most`, the
+    last block of each resolution is kept, and the remaining places are filled evenly.
     """
     names = Names(sizes)
     ends: list[str] = []
@@ -63,7 +63,7 @@ def block_ends(sizes: Mapping[str, Size], most: int = MOST) -> list[str]:
 
 
 class Names:
-    """The names of a flow as paths, and what of them the paths tell."""
+    """The layer names of a flow as paths of modules, and the blocks that follow from them."""
 
     def __init__(self, sizes: Mapping[str, Size]) -> None:
         self.sizes = sizes
@@ -78,26 +78,26 @@ class Names:
         self.numbered = {child for row in self.children.values() for child in self._blocks_in(row)}
 
     def groups(self, depth: int) -> list[list[str]]:
-        """The names in blocks, as far as the first `depth` parts of a name tell them apart."""
-        found: list[list[str]] = []
+        """Group the names into blocks by the first `depth` parts of each name."""
+        groups: list[list[str]] = []
         current: Path = ()
         for name, path in self.paths.items():
             block, is_block = self._block(path, depth)
-            closes = bool(found) and path == self.paths[found[-1][-1]][: len(path)]
-            if found and (
+            closes = bool(groups) and path == self.paths[groups[-1][-1]][: len(path)]
+            if groups and (
                 closes
                 or (is_block and block == current)
-                or (not is_block and self._goes_on(name, block, found[-1], current))
+                or (not is_block and self._goes_on(name, block, groups[-1], current))
             ):
-                found[-1].append(name)
+                groups[-1].append(name)
             else:
-                found.append([name])
+                groups.append([name])
                 current = block if is_block else block[:-1]
-        return found
+        return groups
 
     def _block(self, path: Path, depth: int) -> tuple[Path, bool]:
-        """The module that a name belongs to at this depth, and whether it is a block; else it is
-        an operation beside blocks."""
+        """Return the module that a name belongs to at this depth, and whether it is a block. If
+        not, it is an operation outside blocks."""
         for n in range(1, min(depth, len(path)) + 1):
             module = path[:n]
             if module not in self.numbered and _operates(module[-1]):
@@ -109,10 +109,10 @@ class Names:
         return path[:depth], True
 
     def _divisible(self, module: Path) -> bool:
-        """Whether it holds blocks, and not only operations and branches."""
+        """Whether the module holds blocks, and not only operations and branches."""
         children = self.children[module]
         if all(child[-1].isdecimal() and child not in self.children for child in children):
-            return True  # a plain row: only resolution tells blocks apart
+            return True  # a plain sequence: only the resolution separates blocks
         blocks = [
             child
             for child in children
@@ -122,8 +122,9 @@ class Names:
         return len(blocks) >= 2 or any(_holds(child[-1]) for child in children)
 
     def _blocks_in(self, row: Sequence[Path]) -> Sequence[Path]:
-        """Those numbered children of one module that are blocks even without layers inside: all of
-        a module that is called so, else those among children with layers inside."""
+        """Return the numbered children of one module that count as blocks even without layers
+        inside: all children of a module with a name like "stages", else those that lie between
+        children with layers inside."""
         row = [child for child in row if child[-1].isdecimal()]
         if any(_holds(part) for child in row for part in child):
             return row
@@ -131,7 +132,7 @@ class Names:
         return row[inner[0] : inner[-1] + 1] if inner else []
 
     def _goes_on(self, name: str, operation: Path, group: Sequence[str], current: Path) -> bool:
-        """Whether an operation beside blocks belongs to the group before it."""
+        """Whether an operation outside blocks belongs to the group before it."""
         words, prepared = _words(operation[-1]), all(_begins(one) for one in group)
         if self.sizes[name] != self.sizes[group[-1]]:
             return prepared and bool(words & _CONVOLUTIONS)
@@ -143,8 +144,9 @@ class Names:
 
 
 def _ends(groups: Sequence[list[str]], sizes: Mapping[str, Size]) -> list[str]:
-    """The last layer of each group, paddings apart. A layer alone that begins a resolution for the
-    next group gives way to it, and so does a last pool that keeps the resolution."""
+    """Return the last layer of each group that is not a padding. Skip a group of one pool or
+    padding (or numbered layer) that only starts the resolution of the next group, and a final pool
+    that keeps the resolution."""
     ends: list[str] = []
     for at, group in enumerate(groups):
         first, size = group[0], sizes[group[0]]
@@ -161,12 +163,12 @@ def _ends(groups: Sequence[list[str]], sizes: Mapping[str, Size]) -> list[str]:
 
 
 def _begins(name: str) -> bool:
-    """Whether a layer is a pool or a padding, which serve what follows."""
+    """Whether a layer is a pool or a padding: it belongs to what follows."""
     return bool(_words(name.split(".")[-1]) & (_POOLS | _PADDINGS))
 
 
 def _operates(part: str) -> bool:
-    """Whether a part of a name is an operation's, and not a block's."""
+    """Whether a part of a name is that of an operation, not of a block."""
     return bool(_words(part) & _OPERATIONS)
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong, said in one sentence each: what was wrong, where, and what to do."""
+"""The exceptions of the library. Each message says what was wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import difflib
 import unicodedata
 from collections.abc import Iterable
 
-#: Control and format characters, line and paragraph separators, halves of characters.
+#: Unicode categories: control, format, line separator, paragraph separator, surrogate.
 _ACTING = ("Cc", "Cf", "Zl", "Zp", "Cs")
 _JOINERS = "\u200c\u200d"  # part of how words and pictographs are spelled
 
 
 class NAFlowError(ValueError):
-    """Base of every error this library raises on purpose, with a line or several.
+    """Base class of every error that this library raises on purpose; one line or several.
 
-    A line may name files, layers and classes of others: no character of it acts on a screen.
+    A message may quote names from files and models, so control characters in it are escaped.
     """
 
     def __str__(self) -> str:
@@ -26,7 +26,7 @@ class BadInput(NAFlowError):
 
 
 class UnsupportedModel(NAFlowError):
-    """The model cannot be cut into units; the message names the layer and the way out."""
+    """The model cannot be explained; the message names the layer and what to do instead."""
 
 
 class NotFinite(NAFlowError):
@@ -34,15 +34,15 @@ class NotFinite(NAFlowError):
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether the memory, of this machine or of its GPU, was too small."""
+    """Whether an error says that the memory of the machine or of its GPU was too small."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's
         return True
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
 def printable(text: str) -> str:
-    """Text on one line, with whatever a screen would act on, and bytes that are none, written out:
-    control characters and marks that turn the direction of text, by their numbers."""
+    """Return the text with every control character, line break, direction mark and undecodable byte
+    as an escape sequence, so that a terminal prints it on one line and does not act on it."""
     return "".join(_escaped(one) if _acts(one) else one for one in text)
 
 
@@ -54,10 +54,14 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
+def is_one_of(value: object, allowed: Iterable[str | int]) -> bool:
+    """Whether a setting is one of these words or numbers. An array is none, and has no truth."""
+    return isinstance(value, (str, int)) and value in tuple(allowed)
+
+
 def near_names(name: str, known: Iterable[str]) -> str:
-    """`" Did you mean 'a' or 'b'?"`, or the first few known names where nothing is near; ""
-    where none is known. A name that is spelled with other marks, as in gradcam++ and Cf-CAM, is
-    meant."""
+    """Return `" Did you mean 'a' or 'b'?"`, or the first twelve known names if none is similar, or
+    "" if there are none. Punctuation and case do not count: gradcam++ is near gradcam_plus_plus."""
     known = list(known)
     if not known:
         return ""
@@ -70,6 +74,6 @@ def near_names(name: str, known: Iterable[str]) -> str:
 
 
 def _letters(name: str) -> str:
-    """What is left of a name without its marks: all of it, where it is nothing but marks."""
+    """The letters and digits of a name; the name itself if it has none."""
     bare = name.casefold().replace("+", "plus")
     return "".join(filter(str.isalnum, bare)) or name

@@ -18,15 +18,15 @@ from naflow.table import aligned
 
 @dataclass(frozen=True)
 class LayerStats:
-    """How well one layer's back-propagated feature map x~ was found; all (B,), on the CPU.
+    """How one layer's back-propagated feature map x~ was computed; tensors are (B,), on the CPU.
 
-    rule        the inverse rule that found it ("" at the deepest layer, where x~ = x)
-    iterations  of the solver; 0 for a closed form
-    residual    ||P (J x~ + c - z~)|| / ||P (c - z~)||: what of the equations stayed unsolved
+    rule        the inverse rule ("" at the deepest layer, where x~ = x)
+    iterations  iterations of the solver; 0 for a closed form
+    residual    ||P (J x~ + c - z~)|| / ||P (c - z~)||: the relative residual of the equations
     stop        why the solver stopped, a member of naflow.linalg.Stop for each image
-    norm_ratio  ||x~|| / ||x||, against the forward activation; 1 where nothing is solved and x~ is
-                x, but for what is abandoned
-    abandoned   share of the layer's neurons that the decision did not use
+    norm_ratio  ||x~|| / ||x||, with x the forward activation; 1 if nothing is solved: then x~ is x,
+                apart from the abandoned neurons
+    abandoned   share of the layer's neurons that are abandoned
     """
 
     rule: str
@@ -39,14 +39,15 @@ class LayerStats:
 
 @dataclass(frozen=True)
 class Flow:
-    """One attention map a layer, shallow to deep, for a batch of images.
+    """One attention map per layer, shallow to deep, for a batch of images.
 
-    layers      the layers' names, the model's own
+    layers      the layers' names, as the model has them
     maps        layer -> (B, h, w), raw (neither scaled nor resized), on the model's device
-    score       (B,) the scalar that is explained, the model's own
+    score       (B,) the scalar that is explained, as the model computed it
     prediction  (B,) the predicted class; (B, H, W) for a segmentation; None for an embedding
     output      the model's output
-    stats       layer -> LayerStats; empty for methods that solve nothing
+    method      the method's name, as in "Grad-CAM"
+    stats       layer -> LayerStats; empty for methods other than NAFlow
     importance  layer -> (B, C, h, w) importance coefficients, with keep=("importance",)
     bpfm        layer -> (B, C, h, w) back-propagated feature maps, with keep=("bpfm",)
     """
@@ -68,19 +69,21 @@ class Flow:
         return iter(self.maps.items())
 
     def __getitem__(self, layer: str) -> Tensor:
-        """The raw map (B, h, w) of a layer. Raises BadInput with the near names if unknown."""
+        """Return the raw map (B, h, w) of a layer. Raises BadInput, with similar names, for an
+        unknown layer."""
         if layer not in self.maps:
             raise BadInput(f"The flow has no layer '{layer}'.{near_names(layer, self.layers)}")
         return self.maps[layer]
 
     @property
     def blocks(self) -> list[str]:
-        """The layers that end a stage or block, shallow to deep, about twelve at most: what a
+        """Names of the layers that end a stage or block, shallow to deep, at most twelve: what a
         person calls the network's layers (see naflow.blocks)."""
         return block_ends({layer: (m.shape[-2], m.shape[-1]) for layer, m in self.maps.items()})
 
     def stack(self, size: tuple[int, int]) -> Tensor:
-        """All maps, raw, resized bilinearly to (H, W): (B, L, H, W), layers shallow to deep."""
+        """Return all L raw maps, resized bilinearly to size (H, W), as (B, L, H, W), shallow to
+        deep."""
         resized = [
             interpolate(m[:, None], size=size, mode="bilinear", align_corners=False)
             for m in self.maps.values()
@@ -93,7 +96,8 @@ class Flow:
         return f"{head}, {self.layers[0]} ... {self.layers[-1]}" if self.layers else head
 
     def table(self) -> str:
-        """The solve statistics as text, one line a layer, the worst image of the batch shown."""
+        """Return the statistics as text, one line per layer: the largest values in the batch, and
+        the mean share abandoned."""
         heads = ("layer", "rule", "iterations", "residual", "|x~|/|x|", "abandoned", "stop")
         return aligned([heads, *(self._cells(layer) for layer in self.stats)])
 

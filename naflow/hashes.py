@@ -1,4 +1,4 @@
-"""What identifies a file: the sha256 of its content."""
+"""The sha256 of a file, which identifies its content."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from pathlib import Path
 
 
 def sha256(path: Path) -> str:
-    """64 hex digits."""
+    """Return the sha256 of a file's content as 64 hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

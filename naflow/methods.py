@@ -1,7 +1,7 @@
-"""Every method by its name: how it is made, called, drawn and cited.
+"""The table of methods: for each name its class, settings, label, line style and source.
 
-The command line, the pipeline, its figures, its page and the benchmarks know methods by these
-names. `naflow` is the default preset everywhere.
+The command line, the pipeline, its figures, its page and the benchmarks use these names. `naflow`
+is the default preset everywhere.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from naflow.errors import BadInput, near_names
 
-if TYPE_CHECKING:  # the command line tells the names without torch
+if TYPE_CHECKING:  # the command line lists the names without importing torch
     from torch import nn
 
     from naflow.explainer import Explainer
@@ -21,17 +21,17 @@ if TYPE_CHECKING:  # the command line tells the names without torch
 
 @dataclass(frozen=True)
 class Method:
-    """A method of a name.
+    """One method of the table.
 
-    label     how it is called in figures and tables: the explainer's own name
-    target    its class, as package.module.Class; imported when it is made, since some need an extra
-    source    who described it, where
+    label     its name in figures and tables: the explainer's `name`
+    target    its class, as package.module.Class; imported on use, since some need an extra
+    source    the publication or code that describes it
     colour, marker, dash   of its curve, as matplotlib names them; no two methods share all three
-    settings  of the class, where they are not its defaults
-    note      what its maps are, in half a sentence, where the label does not say it
-    null      whether it is what an inverse that adds nothing would show
-    control   whether it knows nothing of the decision: what a method must be ahead of
-    command   whether the command line has it: it needs no extra, and is no control
+    settings  arguments of the class that differ from its defaults
+    note      half a sentence on what its maps are, if the label does not say it
+    null      whether it gives the maps that NAFlow would give if its inverse added nothing
+    control   whether it ignores the decision: a baseline that a method must beat
+    command   whether the command line offers it: it needs no extra, and is no control
     """
 
     label: str
@@ -48,13 +48,13 @@ class Method:
 
     @property
     def kind(self) -> type[Explainer]:
-        """The class."""
+        """The explainer's class, imported on use."""
         module, _, name = self.target.rpartition(".")
         return getattr(import_module(module), name)
 
     def __call__(self, model: nn.Module, **settings: Any) -> Explainer:
-        """The explainer of a model, with single settings changed. Raises BadInput for wrong ones,
-        and where an extra is missing."""
+        """Make the explainer of a model; keyword arguments override `settings`. Raises BadInput for
+        wrong settings, and if an extra is not installed."""
         return self.kind(model, **{**self.settings, **settings})
 
 
@@ -109,7 +109,7 @@ METHODS: dict[str, Method] = {
         "NAFlow (tested)",
         "naflow.NAFlow",
         f"{_NAFLOW}; what is abandoned is naflow's own",
-        "#cc79a7",
+        "#1b7837",
         "P",
         settings={"preset": "tested"},
         note="as the default, of evidence beyond chance: zeros for a class that is not there",
@@ -176,7 +176,7 @@ METHODS: dict[str, Method] = {
         "Sun, Shi, Wang, JEIT 45(4), 2023; no code is published: a reconstruction",
         "#56b4e9",
         dash="--",
-        # All channels take thousands of forward passes: those that hold 90 % of the relevance.
+        # All channels would take thousands of forward passes: use those with 90 % of the relevance.
         settings={"share": 0.9, "most": 32},
     ),
     "eigen_cam": Method(
@@ -229,7 +229,7 @@ METHODS: dict[str, Method] = {
 
 
 def method(name: str, among: Iterable[str] = METHODS) -> Method:
-    """The method of a name. Raises BadInput, with the near ones `among` those that there are."""
+    """Return the method with this name. Raises BadInput, with similar names from `among`."""
     among = list(among)
     if name not in among:
         raise BadInput(f"There is no method {name!r}.{near_names(name, among)}")
@@ -237,11 +237,11 @@ def method(name: str, among: Iterable[str] = METHODS) -> Method:
 
 
 def ordered(names: Iterable[str]) -> list[str]:
-    """Names as figures and tables list them: those known here first, then others, by name."""
+    """Sort names as figures and tables list them: in the order of METHODS, then others by name."""
     places = {name: place for place, name in enumerate(METHODS)}
     return sorted(names, key=lambda name: (places.get(name, len(places)), name))
 
 
 def label(name: str) -> str:
-    """How a method is called; the name itself where none is known by it."""
+    """Return the label of a method, or the name itself if METHODS does not have it."""
     return METHODS[name].label if name in METHODS else name

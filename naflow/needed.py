@@ -1,4 +1,4 @@
-"""Packages that may be missing."""
+"""Check for optional packages."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from importlib import import_module
 
 from naflow.errors import BadInput
 
-#: What is imported -> what is installed.
+#: Name of the module -> name of the package that pip installs, where they differ.
 _PACKAGES = {"PIL": "pillow"}
 
 
 def need(*modules: str, extra: str = "cli") -> None:
-    """Raise BadInput, naming the extra to install, where a package is missing."""
+    """Raise BadInput, naming the extra to install, if one of these modules cannot be imported."""
     for module in modules:
         try:
             import_module(module)

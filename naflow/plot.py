@@ -1,13 +1,12 @@
 """Attention maps as pictures: scaling, overlays, and strips of a flow from shallow to deep.
 
-Colour convention: every map has a scale of its own, so a panel shows WHERE its layer looked. Equal
-colours in two panels do not mean equal values. The picture below is a pale grey; from nothing to
-the 99.5th percentile of the map, yellow, orange and dark red cover it more and more. A map that is
-finer than the eye resolves is smoothed first, as far as a coarser one would be. A map that is the
-same everywhere is dark red everywhere, one that is zero everywhere stays grey. How this scale was
-chosen, and what it hides: docs/scale-of-maps.md.
+Colour convention: every map has its own scale, so a panel shows WHERE its layer looked. Equal
+colours in two panels do not mean equal values. The picture is drawn in pale grey. From zero to the
+map's 99.5th percentile, yellow, orange and dark red cover it with growing opacity. A map finer than
+the eye can resolve is smoothed first. A constant map is dark red everywhere; a map of zeros leaves
+the picture grey. How this scale was chosen, and what it hides: docs/scale-of-maps.md.
 
-Everything here takes and gives numpy arrays; matplotlib is imported only when something is drawn.
+All functions take and return numpy arrays; matplotlib is imported only when something is drawn.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = "YlOrRd"
-TOP = 99.5  # percentile that is drawn as the maximum: a few bright cells do not set the scale
-FINEST = 0.012  # standard deviation, in heights of the picture, of the finest spot that is drawn
+TOP = 99.5  # percentile drawn as the maximum, so that a few bright cells do not set the scale
+FINEST = 0.012  # standard deviation of the finest spot drawn, as a share of the picture's height
 CONVENTION = (
     f"Each map, lightly smoothed ({100 * FINEST:g} % of the picture's side) where it is finer than "
     f"that, has its own scale, from zero (or its lowest values, if negative) in pale grey to its "
@@ -37,9 +36,9 @@ CONVENTION = (
 
 
 def levels(attention: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """How strongly a map (h, w) is drawn on a picture (H, W): values in [0, 1], shape (H, W).
+    """Scale a map (h, w) to levels in [0, 1] on a picture of size (H, W); returns (H, W).
 
-    0 is nothing, 1 its `TOP`th percentile or more. Raises BadInput for a map that is not
+    0 is no attention, 1 the map's `TOP`th percentile or more. Raises BadInput for a map that is not
     two-dimensional or not finite.
     """
     drawn = smoothed(attention, size)
@@ -48,18 +47,18 @@ def levels(attention: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def limits(drawn: np.ndarray) -> tuple[float, float]:
-    """The values of a smoothed map (H, W) where its colours begin and where they end."""
+    """Return the values of a smoothed map (H, W) at which its colour scale begins and ends."""
     bottom, top = np.percentile(drawn, [100 - TOP, TOP])
     low = min(0.0, float(bottom))
     return low, float(top) if top > low else float(drawn.max())
 
 
 def smoothed(attention: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A map (h, w) resized to (H, W), no spot finer than `FINEST` of its height.
+    """Resize a map (h, w) to (H, W), smoothed so that no spot is finer than `FINEST` of the height.
 
-    Resizing spreads a cell by a variance of 1/6 of its side squared; what is missing to the wanted
-    one, a Gaussian does before. So a map of 34 cells or fewer a side is resized alone. Raises
-    BadInput as `levels` does.
+    Bilinear resizing blurs a cell with a variance of 1/6 of its side squared; a Gaussian before it
+    adds the rest. So a map of at most 34 cells a side is only resized. Raises BadInput as `levels`
+    does.
     """
     attention = np.asarray(attention, np.float64)
     if attention.ndim != 2:
@@ -73,7 +72,7 @@ def smoothed(attention: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _blurred(values: np.ndarray, variance: float, axis: int) -> np.ndarray:
-    """A Gaussian along one axis, in cells, edges held."""
+    """Blur with a Gaussian along one axis; variance in cells squared, edge values repeated."""
     reach = int(np.ceil(3 * np.sqrt(variance)))
     if not reach:
         return values
@@ -85,7 +84,7 @@ def _blurred(values: np.ndarray, variance: float, axis: int) -> np.ndarray:
 
 
 def enlarged(attention: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A map (h, w) resized bilinearly to (H, W), values at pixel centres and edges held."""
+    """Resize a map (h, w) bilinearly to (H, W): values at pixel centres, edge values repeated."""
     for axis, length in enumerate(size):
         old = attention.shape[axis]
         at = np.clip((np.arange(length) + 0.5) * old / length - 0.5, 0, old - 1)
@@ -101,11 +100,11 @@ def enlarged(attention: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def overlay(
     image: np.ndarray, attention: np.ndarray, strength: float = 0.85, colours: str = COLOURS
 ) -> np.ndarray:
-    """The map (h, w) in colour over the image (H, W, 3) in [0, 1]; returns (H, W, 3) in [0, 1].
+    """Draw a map (h, w) in colour over an image (H, W, 3) in [0, 1]; returns (H, W, 3) in [0, 1].
 
-    The image is turned to a pale grey, so that every colour seen is the map's; `strength` is how
-    much of it the map's highest level covers, and lower levels cover less. Raises BadInput for
-    other shapes, and for a map that is not finite.
+    The image becomes pale grey, so that every colour is the map's. `strength` is the opacity of the
+    map's highest level; lower levels are more transparent. Raises BadInput for other shapes, and
+    for a map that is not finite.
     """
     from matplotlib import colormaps
 
@@ -133,8 +132,8 @@ def panel(ax: Axes, picture: np.ndarray, below: str = "") -> None:
 def strip(
     axes: Sequence[Axes], image: np.ndarray, maps: Mapping[str, np.ndarray], name: str = ""
 ) -> None:
-    """Draw one flow on a row of axes: a map (h, w) each, over the image (H, W, 3); `name` stands
-    on the left.
+    """Draw one flow on a row of axes: one map (h, w) each, over the image (H, W, 3), with `name` on
+    the left.
 
     Raises BadInput unless there is one axis for each map.
     """
@@ -146,10 +145,10 @@ def strip(
 
 
 def flow_figure(image: np.ndarray, flows: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
-    """A figure of one image (H, W, 3) in [0, 1]: one row a method, one column a layer, shallow to
-    deep, and below them what the colours mean.
+    """Draw a figure of one image (H, W, 3) in [0, 1]: one row per method, one column per layer,
+    shallow to deep, and below them what the colours mean.
 
-    flows  method -> layer -> map (h, w); every method has the same layers.
+    flows  method -> layer -> map (h, w); every method has the same layers
     """
     from matplotlib.figure import Figure
 
@@ -168,14 +167,17 @@ def flow_figure(image: np.ndarray, flows: Mapping[str, Mapping[str, np.ndarray]]
 
 
 def save(figure: Figure, path: str | Path, dpi: int = 160) -> None:
-    """Write a figure as .png, .pdf or .svg; the same figure always gives the same bytes."""
+    """Write a figure as .png, .pdf or .svg; the same figure always gives the same bytes.
+
+    Raises BadInput for another suffix.
+    """
     from matplotlib import rc_context
 
     ending = str(path).rsplit(".", 1)[-1]
     dates = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
     if ending not in dates:
         raise BadInput(f"{path}: a figure can be written as .png, .pdf or .svg.")
-    content = BytesIO()  # on a full disk the writer of PDF fails with an error of its own
+    content = BytesIO()  # on a full disk, matplotlib's PDF writer fails with an unrelated error
     with rc_context({"svg.hashsalt": "naflow", "pdf.fonttype": 42}):
         figure.savefig(content, format=ending, dpi=dpi, metadata=dates[ending])
     Path(path).write_bytes(content.getvalue())

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
-from naflow.errors import BadInput, near_names
+from naflow.errors import BadInput, is_one_of, near_names
 
 Anchor = Literal["zero", "forward"]
 Offset = Literal["local", "zero"]
@@ -17,7 +17,7 @@ Abandon = Literal["unused", "opposing", "disputed", "doubtful"]
 
 @dataclass(frozen=True)
 class InverseConfig:
-    """How a unit y = f(x) is inverted, given the back-propagated feature map z~ of its output:
+    """How NAFlow inverts a unit y = f(x), given the back-propagated feature map z~ of its output:
 
         x~ = argmin_x || P (J x + c - z~) ||^2 + damping^2 s^2 || x - a ||^2
 
@@ -25,24 +25,27 @@ class InverseConfig:
     P J, P the selection of equations and a the anchor. Equations 5-14 of the paper are the case
     damping = 0, anchor "zero".
 
-    truncate        keep the first n output neurons in (C, H, W) order, n the number of inputs
-    drop_abandoned  outputs that were abandoned give no equation; else they enter as zeros
+    truncate        use the first n output neurons in (C, H, W) order only, n the number of inputs
+    drop_abandoned  True: abandoned outputs give no equation; False: they enter as zeros
     anchor          "zero": the minimum-norm solution; "forward": the one nearest to the activation
-    damping         0: the plain inverse; math.inf: the anchor itself; relative to s. Undamped, an
-                    ill-conditioned unit amplifies rounding: in float32 a batch differed from its
-                    single images by up to 2.8 relative on random networks, in float64 by nothing.
-                    Trust such a layer as far as its residual is small, or use model.double()
-    offset          "local": c = f(x) - J x; "zero": c = f(0), as the authors' code has it
-    tol             relative tolerance of the solver (floored at what the dtype can attain)
+    damping         relative to s. 0: the plain inverse; math.inf: the anchor itself. Undamped, an
+                    ill-conditioned unit amplifies rounding errors: on random networks a batch in
+                    float32 differed from its single images by up to 2.8 relative, in float64 not
+                    at all. Trust such a layer only if its residual is small, or use model.double()
+    offset          "local": c = f(x) - J x; "zero": c = f(0), as in the authors' code
+    tol             relative tolerance of the solver, at least what the dtype can attain
     max_iterations  of the solver; None: min(inputs, outputs)
-    merge           "paper": merge units until outputs >= inputs, as the authors' code does, and
-                    lose the maps between; "never": every layer keeps its map
-    in_place        as if every activation overwrote its input, as in the authors' code: the map
-                    before a ReLU is the map after it, and what the ReLU closed is what is abandoned
-    abandon         "unused": neurons of importance 0; "opposing": also what speaks against the
-                    score; "disputed": also in proportion to the dispute; "doubtful": also as far as
-                    it could be chance, see naflow.reverse.abandon
-    contrast        a class's logit is explained by what sets it apart: scores.ClassContrast
+    merge           "paper": merge units until outputs >= inputs, as the authors' code does; layers
+                    inside merged units get no map. "never": every layer keeps its map
+    in_place        act as if every activation overwrote its input, as in the authors' code: the map
+                    before a ReLU is the map after it, and neurons that the ReLU set to 0 are the
+                    abandoned ones
+    abandon         which neurons are abandoned (see naflow.reverse.abandon). "unused": those of
+                    importance 0; "opposing": also those that speak against the score; "disputed":
+                    also, in part, where a place's channels disagree; "doubtful": also where the
+                    evidence is within chance
+    contrast        explain a class's logit by its contrast with the other classes, as
+                    scores.ClassContrast does
     reduce          "sum": ReLU(sum_k alpha_k x~_k) (Eq. 2); "positive": sum_k ReLU(alpha_k x~_k)
 
     Raises BadInput for a value outside its range.
@@ -63,7 +66,7 @@ class InverseConfig:
 
     @property
     def solves(self) -> bool:
-        """Whether anything is inverted; else every x~ is the forward activation itself."""
+        """Whether anything is inverted; if not, every x~ is the forward activation."""
         return self.damping < math.inf or self.anchor != "forward"
 
     def __post_init__(self) -> None:
@@ -78,7 +81,7 @@ class InverseConfig:
             ("in_place", (True, False)),
             ("contrast", (True, False)),
         ):
-            if getattr(self, name) not in allowed:
+            if not is_one_of(getattr(self, name), allowed):
                 options = " or ".join(repr(value) for value in allowed)
                 raise BadInput(f"{name}={getattr(self, name)!r}: it must be {options}.")
         for name, kind, said in (
@@ -114,17 +117,17 @@ _PAPER = InverseConfig(
 )
 
 PRESETS: dict[str, InverseConfig] = {
-    # What the authors' code outputs: its Jacobian is zero, so each inverse is the forward map.
+    # The output of the authors' code: its Jacobian is zero, so each inverse is the forward map.
     "released": replace(_PAPER, anchor="forward", damping=math.inf, truncate=False),
-    # The equations, as that code means them once its Jacobian is repaired.
+    # The equations as that code intends them, with its Jacobian repaired.
     "paper": _PAPER,
-    # The equations with every row live: the study of an unregularised inverse.
+    # The equations with every row kept: what an unregularised inverse does.
     "plain": replace(_PAPER, drop_abandoned=False, in_place=False),
-    # Regularised: what the kept neurons can still see of the layer's input.
+    # Regularised: the part of the layer's input that the kept neurons determine.
     "damped": InverseConfig(),
     # Regularised: the inverse nearest to the forward activation.
     "proximal": InverseConfig(drop_abandoned=False, anchor="forward"),
-    # No inverse, but the forward activation of what speaks for the score at every layer above.
+    # No inverse: the forward activation of the neurons that every layer above leaves.
     "selective": InverseConfig(
         drop_abandoned=False,
         anchor="forward",
@@ -132,7 +135,7 @@ PRESETS: dict[str, InverseConfig] = {
         abandon="disputed",
         contrast=True,
     ),
-    # The same of evidence beyond chance: for a class that is not there it is a flow of zeros.
+    # The same, of evidence beyond chance only: a class without evidence gets maps of zeros.
     "tested": InverseConfig(
         drop_abandoned=False,
         anchor="forward",
@@ -144,13 +147,13 @@ PRESETS: dict[str, InverseConfig] = {
 
 
 def resolve(preset: str | InverseConfig, **changes: object) -> InverseConfig:
-    """The configuration behind a preset's name, with single knobs changed.
+    """Return the configuration of a preset, with single settings changed, as in damping=1.0.
 
-    Raises BadInput for an unknown preset or knob, with the names that are near.
+    Raises BadInput, with similar names, for an unknown preset or setting.
     """
     if isinstance(preset, InverseConfig):
         config = preset
-    elif preset in PRESETS:
+    elif isinstance(preset, str) and preset in PRESETS:
         config = PRESETS[preset]
     else:
         raise BadInput(f"There is no preset {preset!r}.{near_names(str(preset), PRESETS)}")

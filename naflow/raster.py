@@ -1,6 +1,7 @@
-"""Pictures of the disk as pixels: every kind that is read, rightly, or a sentence that names it.
+"""Decode picture files: pixels that are right, or an error that names the file and the reason.
 
-The command line and the pipeline read their pictures here. Pillow is imported when needed.
+The command line and the pipeline read their pictures with this module. Pillow is imported when it
+is needed.
 """
 
 from __future__ import annotations
@@ -18,18 +19,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from naflow import libtiff
 from naflow.errors import BadInput
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-#: What is read. Pillow knows more: for some it starts other programs (EPS), most nobody has tried.
+#: Formats that are read. Pillow knows more: for EPS it starts other programs, most were not tried.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-PIXELS = 100_000_000  # of one picture, at most
-BYTES = 2**29  # of one file, at most
+PIXELS = 100_000_000  # the most pixels of a picture
+BYTES = 2**29  # the largest file
 
-# What is wrong with a picture is told by our errors alone, not on stderr as well.
+# Our errors say what is wrong with a picture; Pillow must not log it to stderr as well.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 _MIN_IS_WHITE = 0
@@ -37,10 +39,10 @@ _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # tags of TIFF
 
 
 def content(path: Path, name: str) -> bytes:
-    """The bytes of a file. Raises BadInput, with its `name`, where it is no file, cannot be read or
-    is larger than BYTES."""
+    """Return the bytes of a file. Raises BadInput, with `name` in its message, if `path` is not a
+    regular file, cannot be read, or is larger than BYTES."""
     try:
-        about = path.stat()  # first: a pipe would be waited for when it is opened
+        about = path.stat()  # before opening: to open a pipe would block
         if not stat.S_ISREG(about.st_mode):
             kind = "a folder" if stat.S_ISDIR(about.st_mode) else "a pipe, socket or device"
             raise BadInput(f"{name} is {kind}, not a picture's file.")
@@ -52,19 +54,20 @@ def content(path: Path, name: str) -> bytes:
 
 
 def decoded(data: bytes, name: str) -> Image:
-    """The picture in `data`, upright, in the mode that it has; of several frames the first.
+    """Return the picture in `data`, rotated as its EXIF says, in its own mode; of several frames
+    the first.
 
-    Raises BadInput, with its `name`, for one that is damaged, of another kind than FORMATS, or of
-    more than PIXELS.
+    Raises BadInput, with `name` in its message, if the picture is damaged, in a format that is not
+    in FORMATS, or has more than PIXELS pixels.
     """
     return _decoded(data, name)[0]
 
 
 def rgb(data: bytes, name: str) -> Image:
-    """The picture in `data`, upright, as RGB; what is transparent lies on white.
+    """Return the picture in `data`, rotated as its EXIF says, as RGB, on a white background.
 
-    Raises BadInput, with its `name`, for what `decoded` refuses and for pixels whose range nobody
-    knows: signed or 32-bit integers, and floating-point numbers.
+    Raises BadInput, with `name` in its message, for what `decoded` refuses and for pixels of
+    unknown range: signed or 32-bit integers, and floating-point numbers.
     """
     image, grey = _decoded(data, name)
     if grey is not None:
@@ -81,14 +84,16 @@ def rgb(data: bytes, name: str) -> Image:
 
 
 def cut(image: Image, box: tuple[float, float, float, float], size: int) -> np.ndarray:
-    """The part x0, y0, x1, y1 of an RGB picture as (size, size, 3) uint8."""
+    """Return the part `box` = (x0, y0, x1, y1), in pixels, of an RGB picture, resized to
+    (size, size, 3) uint8."""
     from PIL.Image import Resampling
 
     return np.asarray(image.resize((size, size), Resampling.BILINEAR, box=box))
 
 
 def normalised(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """uint8 images (B, 3, H, W) as float32 network input: (x / 255 - mean) / std per channel."""
+    """Return uint8 images (B, 3, H, W) as network input, float32: (x / 255 - mean) / std per
+    channel."""
     shift = torch.tensor(list(mean), device=images.device)[:, None, None]
     scale = torch.tensor(list(std), device=images.device)[:, None, None]
     return (images.float() / 255 - shift) / scale
@@ -96,7 +101,7 @@ def normalised(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> T
 
 @dataclass(frozen=True)
 class _Grey:
-    """How numbers of more than 8 bits are to be read: 2**bits - 1 is white, or else black."""
+    """The range of grey values of more than 8 bits: 2**bits - 1 is white, or black if inverted."""
 
     bits: int
     inverted: bool
@@ -106,13 +111,15 @@ def _decoded(data: bytes, name: str) -> tuple[Image, _Grey | None]:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on large pictures, and on faults that do no harm
+        with warnings.catch_warnings(), libtiff.listening() as damage:
+            warnings.simplefilter("ignore")  # about large pictures and harmless faults
             with Image.open(io.BytesIO(data), formats=FORMATS) as file:
                 _check_size(file.size, name)
                 grey = _grey(file)
                 raw = str(file.tile[0][3]) if file.format == "PNG" else ""
-                file.load()  # what is transparent may be told after the pixels
+                file.load()  # the transparency may follow the pixels in the file
+                if damage:  # Pillow returns pixels nevertheless
+                    raise BadInput(f"{name} is damaged: libtiff cannot decode all of its pixels.")
                 _tell_transparent(file, raw)
                 return ImageOps.exif_transpose(file), grey
     except BadInput:
@@ -140,8 +147,9 @@ def _check_size(size: tuple[int, int], name: str) -> None:
 
 
 def _grey(file: Image) -> _Grey | None:
-    """None for pixels of at most 8 bits, and for those whose range nobody knows."""
-    # Of 16 bits a PNG is "I" in older versions of Pillow, where a TIFF of 32 bits is that, too.
+    """Return the range of grey values of more than 8 bits; None for pixels of at most 8 bits, and
+    for those of unknown range."""
+    # Older versions of Pillow read a PNG of 16 bits as "I", the mode of a TIFF of 32 bits.
     if not (file.mode.startswith("I;16") or (file.mode == "I" and file.format == "PNG")):
         return None
     tags = getattr(file, "tag_v2", {})
@@ -150,24 +158,25 @@ def _grey(file: Image) -> _Grey | None:
 
 
 def _shades(image: Image, grey: _Grey) -> Image:
-    """The picture with 8 bits of grey, and its transparent pixels as an alpha channel."""
+    """Return the picture with 8 bits of grey, and its transparent pixels as an alpha channel."""
     from PIL import Image as images
 
     values = np.asarray(image)
     share = (values / np.float32(2**grey.bits - 1)).clip(0, 1)
     shades = 255 * (1 - share if grey.inverted else share)
-    found = images.fromarray(shades.round().astype(np.uint8))
+    shaded = images.fromarray(shades.round().astype(np.uint8))
     if "transparency" in image.info:
-        seen = np.where(values == image.info["transparency"], 0, 255)
-        found.putalpha(images.fromarray(seen.astype(np.uint8)))
-    return found
+        alpha = np.where(values == image.info["transparency"], 0, 255)
+        shaded.putalpha(images.fromarray(alpha.astype(np.uint8)))
+    return shaded
 
 
 def _tell_transparent(file: Image, raw: str) -> None:
-    """What a PNG calls transparent, in the numbers that Pillow gives its pixels.
+    """Convert a PNG's transparent value to the values that Pillow gives the pixels.
 
-    raw: how they lie in the file, before Pillow spreads them. Raises ValueError where Pillow's
-    pixels do not tell which are meant.
+    raw  how the pixels are stored in the file, before Pillow expands them
+
+    Raises ValueError if Pillow's pixels do not determine which ones are transparent.
     """
     clear = file.info.get("transparency")
     if raw == "RGB;16B" and clear is not None:
@@ -187,6 +196,6 @@ def _opaque(image: Image) -> Image:
 
 
 def _reason(error: Exception) -> str:
-    """An exception that is not ours, in a few words."""
+    """Return the type and the first line of an exception that is not ours."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,7 +1,7 @@
-"""What is explained: one scalar a sample, computed from the model's output.
+"""Scores: what is explained, one scalar per image, computed from the model's output.
 
-A score is any callable from the model's output to a tensor of shape (B,). Those here check what
-they are given and say what is wrong. Equation numbers are those of the NAFlow paper.
+A score is any callable from the model's output to a tensor of shape (B,). Those here check their
+input and raise BadInput. Equation numbers are those of the NAFlow paper.
 """
 
 from __future__ import annotations
@@ -21,11 +21,21 @@ SimilarityKind = Literal["cosine", "dot", "euclidean"]
 
 
 def output_tensor(output: object, needs: str = "this method") -> Tensor:
-    """The one tensor of a model's output that is explained: the output itself, its entry or
-    attribute `logits` or `out`, or the first of a tuple.
+    """Return the tensor of a model's output that is explained: the output itself, its entry or
+    attribute `logits` or `out`, or the first item of a tuple.
 
-    Raises BadInput where there is none, UnsupportedModel for a detector's boxes.
+    Raises BadInput if there is none or it is complex, UnsupportedModel for a detector's boxes.
     """
+    found = _first_tensor(output, needs)
+    if found.is_complex():
+        raise BadInput(
+            f"The model returns complex numbers ({found.dtype}), and {needs} needs real ones: let "
+            "it end with what is explained of them, as in output.abs()."
+        )
+    return found
+
+
+def _first_tensor(output: object, needs: str) -> Tensor:
     if isinstance(output, Tensor):
         return output
     if isinstance(output, Mapping):
@@ -56,8 +66,8 @@ def _out_of_range(index: int, classes: int) -> BadInput:
 
 
 def class_logits(output: object, name: str = "ClassLogit") -> Tensor:
-    """The logits (B, classes) of an output. One logit, (B,) or (B, 1), is a decision between two
-    classes, whose logits are -z and z. Raises BadInput for another shape."""
+    """Return the logits (B, classes) of an output. A single logit z, (B,) or (B, 1), decides
+    between two classes, whose logits are -z and z. Raises BadInput for other shapes."""
     logits = output_tensor(output, name)
     if logits.ndim == 1:
         logits = logits[:, None]
@@ -79,7 +89,7 @@ def single_logit(output: object) -> bool:
 def _asked(
     output: object, index: int | Sequence[int] | Tensor | None, name: str
 ) -> tuple[Tensor, Tensor]:
-    """The logits (B, classes) and the class (B,) that the score `name` is asked for."""
+    """Return the logits (B, classes) and the class (B,) that the score `name` explains."""
     logits = class_logits(output, name)
     batch, classes = logits.shape
     if index is None:
@@ -98,13 +108,13 @@ def _asked(
 
 @dataclass(frozen=True)
 class ClassLogit:
-    """S = the logit of a class (Eq. 1). index: one class for all images, one an image, or None
-    for the class that the model predicts.
+    """S = the logit of a class (Eq. 1).
 
-    The output is a tensor, an object or dict with `logits` or `out`, or a tuple that begins with
-    one. One logit z, (B,) or (B, 1), decides between class 1, S = z, and class 0, S = -z.
+    index: one class for all images, one class per image, or None for the predicted class. The
+    model's output is a tensor, an object or dict with `logits` or `out`, or a tuple whose first
+    item is a tensor. A single logit z, (B,) or (B, 1), gives S = z for class 1, -z for class 0.
 
-    Raises BadInput where the output holds no logits (B, classes) or an index is out of range.
+    Raises BadInput if the output holds no logits (B, classes) or an index is out of range.
     """
 
     index: int | Sequence[int] | Tensor | None = None
@@ -115,8 +125,8 @@ class ClassLogit:
 
 
 def asked(score: Score | None) -> Score:
-    """The score that was asked for, ClassLogit() where none was. Raises BadInput for what is none,
-    as a bare class index."""
+    """Return the score, or ClassLogit() for None. Raises BadInput for anything that is not
+    callable, such as a bare class index."""
     if score is None:
         return ClassLogit()
     if not callable(score):
@@ -130,40 +140,40 @@ def asked(score: Score | None) -> Score:
 
 @dataclass(frozen=True)
 class ClassContrast:
-    """S = z_c - sum_{k != c} w_k z_k: a class's logit against those of the others, each weighted by
-    its share w_k = e^{z_k} / sum_{j != c} e^{z_j} in their probability (detached). What speaks for
-    all classes alike cancels. index: as in ClassLogit.
+    """S = z_c - sum_{k != c} w_k z_k: a class's logit, contrasted with those of the other classes.
 
-    The others' weights are those of SGLRP (Iwana, Kuroki, Uchida, 2019). Raises BadInput as
-    ClassLogit does.
+    The weights w_k = e^{z_k} / sum_{j != c} e^{z_j} are the other classes' shares of their
+    probability (detached), as in SGLRP (Iwana, Kuroki, Uchida, 2019). Evidence for all classes
+    alike cancels. index: as in ClassLogit. Raises BadInput as ClassLogit does.
     """
 
     index: int | Sequence[int] | Tensor | None = None
 
     def __call__(self, output: Tensor) -> Tensor:
         logits, index = _asked(output, self.index, "ClassContrast")
-        if single_logit(output):  # it is the contrast of its two classes already
+        if single_logit(output):  # already contrasts its two classes
             return logits.gather(1, index[:, None])[:, 0]
         others = logits.detach().scatter(1, index[:, None], -torch.inf).softmax(1)
         return logits.gather(1, index[:, None])[:, 0] - (others * logits).sum(1)
 
 
 def contrasted(score: Score) -> Score:
-    """A class's logit with the gradient of its ClassContrast: the number that was asked for,
-    explained by what sets the class apart. Any other score as it is."""
+    """Return a score with the value of a ClassLogit and the gradient of its ClassContrast. Any
+    score other than a ClassLogit is returned as it is."""
     if not isinstance(score, ClassLogit):
         return score
     contrast = ClassContrast(score.index)
 
-    def asked(output: Tensor) -> Tensor:
+    def logit(output: Tensor) -> Tensor:
         difference = contrast(output)
         return score(output).detach() + (difference - difference.detach())
 
-    return asked
+    return logit
 
 
 def _pair(output: object, reference: Tensor, kind: str, spatial_sum: bool) -> tuple[Tensor, Tensor]:
-    """The image's and the reference's embeddings, both (B, D) or (B, C, H*W) with spatial_sum."""
+    """Return the embeddings of images and reference, both (B, D), or (B, C, H*W) with
+    spatial_sum."""
     v = output_tensor(output, "a similarity score")
     if kind not in ("cosine", "dot", "euclidean"):
         raise BadInput(
@@ -195,16 +205,18 @@ def _pair(output: object, reference: Tensor, kind: str, spatial_sum: bool) -> tu
 
 @dataclass(frozen=True)
 class ChannelContribution:
-    """S = sum_k w_k v_k (Eqs 17-21): each channel of the embedding v weighted by its share in the
+    """S = sum_k w_k v_k (Eqs 17-21): each channel of the embedding v, weighted by its share in the
     similarity to a reference u (support image, memory-bank entry, retrieved image).
 
-    "cosine", "dot": w_k = |v_k u_k| / sum_j |v_j u_j|; the norms of a cosine cancel in the share.
-    "euclidean": w_k = (v_k - u_k)^2 / sum_j (v_j - u_j)^2, our reading: the share in the distance.
-    The weights are constants (detached) and sum to 1 for every image. spatial_sum: for embeddings
-    that are feature maps, shares are summed over space, one weight a channel.
+    reference    u: (D,), (B, D), (C, H, W) or (B, C, H, W)
+    similarity   "cosine", "dot": w_k = |v_k u_k| / sum_j |v_j u_j|; a cosine's norms cancel.
+                 "euclidean": w_k = (v_k - u_k)^2 / sum_j (v_j - u_j)^2, its share in the distance;
+                 this one is our reading of the paper
+    spatial_sum  for embeddings that are feature maps: sum the shares over space, so that each
+                 channel has one weight
 
-    reference: (D,), (B, D), (C, H, W) or (B, C, H, W). Raises BadInput for shapes that do not fit
-    and for a zero vector on either side.
+    The weights are constants (detached) and sum to 1 for every image. Raises BadInput for shapes
+    that do not fit and for a zero vector on either side.
     """
 
     reference: Tensor
@@ -212,7 +224,7 @@ class ChannelContribution:
     spatial_sum: bool = False
 
     def weights(self, output: Tensor) -> Tensor:
-        """The weights w, (B, D), or (B, C) with spatial_sum."""
+        """Return the weights w, (B, D), or (B, C) with spatial_sum."""
         v, u = _pair(output, self.reference, self.similarity, self.spatial_sum)
         v = v.detach()
         share = (v - u).square() if self.similarity == "euclidean" else (v * u).abs()
@@ -234,8 +246,8 @@ class ChannelContribution:
 
 @dataclass(frozen=True)
 class Similarity:
-    """S = cos(v, u), v . u, or -|v - u|^2: the plain gradient, for comparison with
-    ChannelContribution.
+    """S = cos(v, u), v . u, or -|v - u|^2: the similarity itself, for comparison with
+    ChannelContribution. reference: u, as there.
 
     Raises BadInput for shapes that do not fit and for a zero vector on either side.
     """
@@ -256,11 +268,11 @@ class Similarity:
 class PixelSet:
     """S = the sum of a class's logits over a set of output pixels (semantic segmentation).
 
-    pixels: boolean (H, W) or (B, H, W) at the output's size; None: the pixels predicted as that
-    class; of a model of one channel, (B, 1, H, W), those of a positive logit, its foreground. The
-    model returns (B, classes, H, W), or what holds such a tensor as for ClassLogit.
+    pixels: boolean (H, W) or (B, H, W), of the output's size; None: the pixels predicted as that
+    class. Of a model with one channel, (B, 1, H, W), these are the pixels of a positive logit. The
+    model returns (B, classes, H, W), or an object that holds it as for ClassLogit.
 
-    Raises BadInput for an empty set (naming the images), a wrong size or class.
+    Raises BadInput for an empty set (naming the images), a wrong size or a wrong class.
     """
 
     index: int
@@ -295,13 +307,14 @@ class PixelSet:
 
 
 def predicted_pixels(logits: Tensor) -> Tensor:
-    """(B, classes, H, W) -> (B, H, W); of one channel 1 where its logit is positive, else 0."""
+    """Return the predicted class of every pixel: (B, classes, H, W) -> (B, H, W). With one channel,
+    1 where its logit is positive, else 0."""
     return logits.argmax(1) if logits.shape[1] > 1 else (logits[:, 0] > 0).long()
 
 
 def predicted(output: object, score: Score) -> Tensor | None:
-    """The class that a model predicts: (B,) of logits (B, K), (B, H, W) of a segmentation; None for
-    an embedding, whose channels are no classes, and where the output holds no such tensor."""
+    """Return the predicted class: (B,) for logits (B, K), (B, H, W) for a segmentation. None for an
+    embedding, whose channels are no classes, and if the output holds no such tensor."""
     if isinstance(score, (ChannelContribution, Similarity)):
         return None
     try:
@@ -317,15 +330,14 @@ def predicted(output: object, score: Score) -> Tensor | None:
 
 
 def settled(score: Score, output: object) -> Score:
-    """The score with everything that it reads from the model's own answer (the predicted class or
-    pixels, the shares of a similarity) read from `output`: changed images answer the same question.
-    """
+    """Fix what the score reads from the model's output (predicted class or pixels, weights of a
+    similarity) to the values in `output`, so that perturbed images are scored alike."""
     if isinstance(score, ClassLogit) and score.index is None:
         return replace(score, index=class_logits(output).argmax(1))
     if isinstance(score, PixelSet) and score.pixels is None:
         logits = output_tensor(output)
-        asked = score.index if logits.shape[1] > 1 else 1
-        return replace(score, pixels=predicted_pixels(logits) == asked)
+        index = score.index if logits.shape[1] > 1 else 1
+        return replace(score, pixels=predicted_pixels(logits) == index)
     if isinstance(score, ChannelContribution):
         weights = score.weights(output_tensor(output))
 

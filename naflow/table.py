@@ -1,4 +1,4 @@
-"""Rows of text in aligned columns: how plans and statistics are printed."""
+"""Text tables with aligned columns, for plans and statistics."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """The rows, the first of them the heads, with every column as wide as its widest cell."""
+    """Return rows of cells as text with aligned columns; the first row is the header."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

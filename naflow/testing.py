@@ -1,4 +1,4 @@
-"""The contract of an inverse rule, as a check that anyone can run on a rule of their own."""
+"""Check that an inverse rule keeps its contract, for rules that users write."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from naflow.run.run import run
 
 
 def unit_of(module: nn.Module, x: Tensor) -> Unit:
-    """What a module does at the input x (B, ...), as one unit."""
+    """Return a module, run at the input x (B, ...), as one unit."""
     with preserved(module):
         ran = run(module, x, check=False)
     (end,) = ran.ends()
@@ -34,15 +34,15 @@ def check_inverse(
 ) -> None:
     """Check a rule on one module at the input x (B, ...), in float64 and on small shapes.
 
-    1. matches(unit) holds, unit what the module does, and the module and its input stay as they
-       were.
-    2. The BPFM is finite, of x's shape, dtype and device, with one statistic an image.
-    3. A batch gives what its images give one by one.
-    4. Nothing abandoned, undamped: where the unit's Jacobian J has full column rank the rule
-       returns the forward input; elsewhere J x~ = J x (where something passes).
+    1. matches(unit) is True for the module's unit, and the module and its input are not changed.
+    2. The back-propagated feature map (BPFM) is finite, has x's shape, dtype and device, and one
+       value of each statistic per image.
+    3. A batch gives the same as its images one by one.
+    4. With nothing abandoned and no damping, the rule returns the forward input if the unit's
+       Jacobian J has full column rank; otherwise J x~ = J x.
     5. The target 0 gives a finite BPFM.
 
-    config: the undamped inverse by default. Raises AssertionError saying what does not hold.
+    config: the undamped inverse by default. Raises AssertionError, saying which point fails.
     """
     config = config or InverseConfig(
         damping=0.0, drop_abandoned=False, tol=1e-12, max_iterations=10_000
@@ -73,7 +73,7 @@ def check_inverse(
         matrix = matrix.reshape(y[i].numel(), x[i].numel())
         gap = (solution.value[i] - x[i]).flatten()
         if torch.linalg.matrix_rank(matrix) < x[i].numel():
-            gap = matrix @ gap  # only this much is determined
+            gap = matrix @ gap  # only J x~ is determined
         error = float(gap.norm() / x[i].norm())
         assert error <= tol, (
             f"{label}: with nothing abandoned it must give back the forward input (or what the "

@@ -1,4 +1,4 @@
-"""What every stage shares: its Hydra entry point, and errors told in one sentence."""
+"""The Hydra entry point of every stage, which prints user errors as one sentence."""
 
 import functools
 import os
@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from naflow.errors import NAFlowError, near_names, out_of_memory
+from naflow.models.imagenet import class_names
 from pipeline import profile, settings
 
 MEMORY = (
@@ -27,18 +28,19 @@ CONF = Path(__file__).resolve().parent.parent / "conf"
 
 
 def pictures_of(model: str) -> str:
-    """The image set that a model is shown on where nobody says another: the profile's."""
+    """Return the default image set of a model: the one in the profile, else shapes."""
     return profile.shown().get(model, "shapes")
 
 
 OmegaConf.register_new_resolver("pictures_of", pictures_of, replace=True)
+OmegaConf.register_new_resolver("imagenet_classes", class_names, replace=True)
 
 
 def stage(task: Callable[[DictConfig], None]) -> Callable[[], None]:
     """Make `task(cfg)` a Hydra app on conf/config.yaml.
 
-    An error that is the user's to mend ends the program with its sentence instead of a traceback;
-    under -m it fails its own job alone.
+    An error that the user can fix ends the program with its message instead of a traceback; under
+    -m only its own job fails.
     """
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
@@ -67,14 +69,13 @@ def stage(task: Callable[[DictConfig], None]) -> Callable[[], None]:
 
 
 def alone() -> bool:
-    """Whether this is one run from the command line whose user has not asked for the trace."""
-    hydra = HydraConfig.instance().cfg
-    running = hydra is not None and hydra.hydra.mode == RunMode.RUN
+    """Return whether this is a single run from the command line, without HYDRA_FULL_ERROR."""
+    running = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.RUN
     return running and "HYDRA_FULL_ERROR" not in os.environ
 
 
 def sentence(error: Exception) -> str:
-    """The message of an error that the user can fix."""
+    """Return the message of an error that the user can fix."""
     cause = error.__cause__ if isinstance(error, InstantiationException) else None
     if isinstance(cause, NAFlowError):
         return str(cause)
@@ -92,13 +93,13 @@ def sentence(error: Exception) -> str:
 
 
 def draw_as_shipped() -> None:
-    """Undo what a matplotlibrc, of the home directory or of the current one, says of figures."""
+    """Reset matplotlib to its defaults, so that no matplotlibrc changes the figures."""
     if (matplotlib := sys.modules.get("matplotlib")) is not None:
         matplotlib.rcdefaults()
 
 
 def check_profile() -> None:
-    """End the program with a sentence where params.yaml is no profile."""
+    """End the program with a sentence if params.yaml is not a valid profile."""
     try:
         profile.shown()
     except NAFlowError as error:
@@ -106,13 +107,13 @@ def check_profile() -> None:
 
 
 def check_choices(overrides: Sequence[str]) -> None:
-    """End the program with a sentence where an override like model=resnet81, or one of a sweep
-    like model=resnet18,resnet81, names a file that conf/ does not have, or no file at all."""
+    """End the program with a sentence if an override such as model=resnet81, or a sweep such as
+    model=resnet18,resnet81, names a file that conf/ does not have, or no file at all."""
     grammar = OverridesParser.create()
     for override in overrides:
         try:
             read = grammar.parse_override(override)
-        except HydraException:  # an option, or what Hydra itself will refuse
+        except HydraException:  # an option, or an override that Hydra itself will refuse
             continue
         group = read.key_or_group
         if group == "hydra":
@@ -132,7 +133,8 @@ def check_choices(overrides: Sequence[str]) -> None:
 
 
 def chosen(override: Override) -> list[Any]:
-    """The files that an override of a group names; none of a glob or a range, which Hydra reads."""
+    """Return the files that an override of a group names; [] for a glob or a range, which Hydra
+    resolves."""
     value: Any = override.value()
     if override.is_sweep_override():
         value = value.list if isinstance(value, ChoiceSweep) else []

@@ -10,13 +10,14 @@ __all__ = ["locked", "read_json", "replacing", "replacing_folder", "restore", "w
 
 
 def write_json(path: str | Path, content: object) -> None:
-    """Write JSON that reads well and whose bytes depend on `content` alone."""
+    """Write indented JSON; equal content gives equal bytes."""
     with replacing(path) as partial:
         partial.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
 def read_json(path: str | Path) -> Any:
-    """The content of a JSON file. Raises ValueError for one that is none, or nested too deeply."""
+    """Return the content of a JSON file. Raises ValueError if it is no JSON, or nested too deeply
+    to be read."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except RecursionError:

@@ -1,12 +1,12 @@
-"""Are the numbers of two folders of JSON files the same, up to tolerances?
+"""Compare the numbers of two folders of JSON files, up to tolerances.
 
     python -m pipeline.compare committed/figures figures
     python -m pipeline.compare OLD NEW --markdown --tolerances FILE
 
-Compares every file *.json of either folder, value by value, and prints what came of the figures'
-claims and every value that lies beyond its tolerance (with --all, also those within). A path is
-file/key/key, items of lists by number. Exit codes: 0 all within tolerance, 1 not so, 2 there is
-nothing to compare.
+Compares all files *.json of both folders, value by value. Prints the outcome of the figures' claims
+and every value that differs by more than its tolerance (with --all, every value that differs). A
+path is file/key/key, with numbers for items of lists. Exit codes: 0: all within tolerance; 1: some
+beyond; 2: nothing to compare.
 """
 
 import argparse
@@ -32,10 +32,10 @@ TOLERANCES = Path(__file__).resolve().parents[1] / ".ci" / "tolerances.yaml"
 
 @dataclass
 class Kind:
-    """Values that may differ by as much: by `absolute`, or `relative` times the old one.
+    """Values with the same tolerance: `absolute`, or `relative` times the old value.
 
-    paths     patterns, as of file names, for their paths
-    compared  False for what may differ in any way
+    paths     patterns for their paths, as for file names
+    compared  False if they may differ in any way
     """
 
     kind: str
@@ -45,13 +45,18 @@ class Kind:
     compared: bool = True
 
     def allowed(self, old: float) -> float:
-        """How far from `old` a number may be."""
+        """Return how far from `old` a number may be."""
         return max(self.absolute, self.relative * abs(old))
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A value that is not the same; in `apart` and `allowed` the numbers, or what happened."""
+    """A value that differs.
+
+    apart, allowed  the difference and its tolerance; for values that are no numbers, `apart` says
+                    what happened
+    beyond          whether it exceeds the tolerance
+    """
 
     path: str
     old: str
@@ -63,11 +68,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Missing:
-    """What stands for a key or file that one side does not have."""
+    """Stands for a key or file that one side does not have."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Compare two folders as the command line says; returns the exit code."""
+    """Compare two folders as the command line says; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.compare", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("old", type=Path, help="the folder whose numbers are expected")
@@ -82,17 +87,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BadInput as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    found = list(differences("", old, new, kinds))
-    beyond = [one for one in found if one.beyond]
+    differing = list(differences("", old, new, kinds))
+    beyond = [one for one in differing if one.beyond]
     table = _markdown if options.markdown else aligned
-    tables = (_claims(old, new), _rows(found if options.all else beyond))
-    count = f"{len(found) - len(beyond)} values differ within tolerance, {len(beyond)} beyond it."
+    tables = (_claims(old, new), _rows(differing if options.all else beyond))
+    within = len(differing) - len(beyond)
+    count = f"{within} values differ within tolerance, {len(beyond)} beyond it."
     sys.stdout.write("\n\n".join([*(table(rows) for rows in tables if rows), count]) + "\n")
     return 1 if beyond else 0
 
 
 def tolerances(path: Path) -> list[Kind]:
-    """The kinds of a file, in its order. Raises BadInput where it is none."""
+    """Read the kinds of a file, in its order. Raises BadInput if it is no list of tolerances."""
     try:
         entries = OmegaConf.load(path)
         return [OmegaConf.to_object(OmegaConf.merge(Kind, entry)) for entry in entries]  # ty: ignore
@@ -101,9 +107,9 @@ def tolerances(path: Path) -> list[Kind]:
 
 
 def contents(folder: Path) -> dict[str, Any]:
-    """What the JSON files of a folder hold, by their paths in it without the ending.
+    """Read the JSON files of a folder: path without suffix -> content.
 
-    Raises BadInput where there is none, or one cannot be read.
+    Raises BadInput if there is none, or one cannot be read.
     """
     found = {}
     for path in sorted(folder.rglob("*.json")):
@@ -117,14 +123,14 @@ def contents(folder: Path) -> dict[str, Any]:
 
 
 def differences(path: str, old: Any, new: Any, kinds: Sequence[Kind]) -> Iterator[Difference]:
-    """Whatever is not the same in two JSON values."""
+    """Yield every difference between two JSON values."""
     if isinstance(old, list) and isinstance(new, list):
         old, new = dict(enumerate(old)), dict(enumerate(new))
     if isinstance(old, dict) and isinstance(new, dict):
         for key in [*old, *(key for key in new if key not in old)]:
             values = (side.get(key, Missing()) for side in (old, new))
             yield from differences(f"{path}/{key}" if path else str(key), *values, kinds)
-    elif repr(old) != repr(new):  # NaN is itself, 1 is not true
+    elif repr(old) != repr(new):  # NaN equals NaN, 1 does not equal true
         kind = next((k for k in kinds if any(fnmatchcase(path, p) for p in k.paths)), Kind("", []))
         if kind.compared:
             yield _difference(path, old, new, kind)
@@ -143,7 +149,7 @@ def _difference(path: str, old: Any, new: Any, kind: Kind) -> Difference:
 
 
 def _said(value: Any) -> str:
-    """A value in a cell; of what is long only the beginning."""
+    """Return a value as text for a cell, shortened if it is long."""
     if isinstance(value, Missing):
         return ""
     text = value if isinstance(value, str) else json.dumps(value)
@@ -156,7 +162,8 @@ def _rows(found: Sequence[Difference]) -> list[list[str]]:
 
 
 def _claims(old: dict[str, Any], new: dict[str, Any]) -> list[list[str]]:
-    """A row a claim of the new figures: whether it held, whether it does, and what decided."""
+    """Return one row per claim of the new figures: whether it held, whether it holds now, and the
+    numbers that decide."""
     rows = []
     words = {True: "holds", False: "does not hold", None: "not checked"}
     for figure, content in new.items():

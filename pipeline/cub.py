@@ -2,9 +2,9 @@
 
     python -m pipeline.cub cub.root=data/cub
 
-Downloads and unpacks the two archives unless cub.root is there already (one unpacked by hand is as
-good), then writes its index.csv. Source: Wah, Branson, Welinder, Perona, Belongie, "The
-Caltech-UCSD Birds-200-2011 Dataset", CNS-TR-2011-001, 2011; for non-commercial research.
+Downloads and unpacks the two archives unless cub.root exists already (it may be unpacked by hand),
+then writes its index.csv. Source: Wah, Branson, Welinder, Perona, Belongie, "The Caltech-UCSD
+Birds-200-2011 Dataset", CNS-TR-2011-001, 2011; for non-commercial research.
 """
 
 import math
@@ -43,7 +43,7 @@ ARCHIVES = {
         "dc77f6cffea0cbe2e41d4201115c8f29a6320ecb04fffd2444f51b8066e4b84f",
     ),
 }
-# Pictures in each part of the whole data set.
+# Number of pictures in each part of the whole data set.
 COUNTS = {
     "split": {"train": 5994, "test": 5794},
     "few_shot": {"base": 5903, "val": 2927, "novel": 2958},
@@ -58,10 +58,11 @@ def main(cfg: DictConfig) -> None:
 
 
 def prepare(cub: DictConfig, quiet: bool | None = None, instead: Elsewhere = NOWHERE) -> None:
-    """Fetch `cub.root` unless it is there, whole or not at all, and write its index.
+    """Fetch `cub.root` if it does not exist, whole or not at all, and write its index.
 
-    The archives stay in `cub.archives`. Of several processes that want it, one prepares it. Raises
-    BadInput as `download`, `unpack` and `write` do, and where `cub.root` cannot be written.
+    The archives stay in `cub.archives`. If several processes need the folder, one prepares it and
+    the others wait. Raises BadInput as `download`, `unpack` and `write` do, and if `cub.root`
+    cannot be written.
     """
     root = Path(cub.root)
     try:
@@ -91,15 +92,15 @@ def fetch(
 
 
 def addresses(instead: Elsewhere = NOWHERE) -> dict[str, Weights]:
-    """Where each archive is published, or `instead`."""
+    """Return the address of each archive, taken from `instead` if that names it."""
     own = {name: Weights(*told) for name, told in ARCHIVES.items()}
     return {name: instead[name][0] if name in instead else one for name, one in own.items()}
 
 
 def write(root: Path) -> None:
-    """Write root/index.csv, its paths relative to `root`.
+    """Write root/index.csv, with paths relative to `root`.
 
-    Raises BadInput as `table` does, and where nothing can be written there.
+    Raises BadInput as `table` does, and if the file cannot be written.
     """
     index = table(root)
     try:
@@ -113,11 +114,12 @@ def write(root: Path) -> None:
 
 
 def table(root: Path) -> pd.DataFrame:
-    """One row a line of images.txt, in its order.
+    """Return one row for each line of images.txt, in its order.
 
-    `root` is CUB_200_2011 or the folder around it; segmentations lies in CUB_200_2011 or beside it.
+    `root` is CUB_200_2011 or the folder around it; segmentations is in CUB_200_2011 or beside it.
     id and class_id are the data set's own, from 1; boxes are in pixels; split is the official one.
-    Raises BadInput, naming file and line, for files that are missing, malformed or at odds.
+    Raises BadInput, naming file and line, for files that are missing, malformed or contradict each
+    other.
     """
     birds = root / "CUB_200_2011" if (root / "CUB_200_2011").is_dir() else root
     masks = _masks(birds)
@@ -159,14 +161,14 @@ def table(root: Path) -> pd.DataFrame:
 
 
 def few_shot(class_id: int) -> str:
-    """The part of class 1..200 in few-shot learning, by the rule of FRN (Wertheimer, Tang,
-    Hariharan, CVPR 2021): every other class is base, the rest val and novel in turn.
+    """Return the part of class 1..200 in few-shot learning, by the rule of FRN (Wertheimer, Tang,
+    Hariharan, CVPR 2021): every second class is base, the rest are val and novel in turn.
     """
     return "base" if class_id % 2 == 0 else "val" if class_id % 4 == 1 else "novel"
 
 
 def corners(box: str) -> tuple[float, float, float, float]:
-    """Corners x0, y0, x1, y1 of "x y width height". Raises ValueError where that is no box."""
+    """Return corners x0, y0, x1, y1 of "x y width height". Raises ValueError if that is no box."""
     x, y, width, height = (float(cell) for cell in box.split())
     if not (math.isfinite(x + y + width + height) and width > 0 and height > 0):
         raise ValueError("an empty box")
@@ -176,9 +178,9 @@ def corners(box: str) -> tuple[float, float, float, float]:
 def listed(
     path: Path, form: str, parse: Callable[[str], Value], ids: dict | None = None
 ) -> dict[int, Value]:
-    """A file of lines "id value", as id -> parse(value), for exactly `ids` where they are given.
+    """Read a file of lines "id value" as id -> parse(value), for exactly `ids` if they are given.
 
-    Raises BadInput; `form` says there what a value looks like.
+    form: what a value looks like, for messages. Raises BadInput for a missing or malformed file.
     """
     if not path.is_file():
         raise BadInput(f"{path} does not exist. Unpack CUB_200_2011.tgz, or empty the folder.")
@@ -202,7 +204,7 @@ def listed(
 
 
 def check(found: pd.DataFrame, birds: Path) -> None:
-    """Raises BadInput, with both numbers, where a part has not the pictures of the whole set."""
+    """Raise BadInput, with both numbers, if a part does not have its full number of pictures."""
     for column, parts in COUNTS.items():
         for part, count in parts.items():
             if (has := int((found[column] == part).sum())) != count:

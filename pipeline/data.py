@@ -1,10 +1,10 @@
-"""Stage `data`: draw the embedded scenes and write them as any folder of photographs is laid out.
+"""Stage `data`: draw the embedded scenes and write them in the layout of a folder of photographs.
 
     python -m pipeline.data scenes.root=data/shapes
 
 Writes images/*.png, masks/*.png and index.csv, whose columns every folder of pictures may use. Its
-last column is a hash of the picture's and the mask's bytes: what depends on index.csv depends on
-every pixel, and dvc need not look at thousands of files for each stage.
+last column is a hash of the picture's and the mask's bytes. So index.csv depends on every pixel,
+and DVC need not hash thousands of files for each stage.
 """
 
 import csv
@@ -37,9 +37,9 @@ def main(cfg: DictConfig) -> None:
 
 
 def draw(cfg: DictConfig) -> None:
-    """Draw every scene that conf/scenes.yaml asks for; the folder appears whole or not at all.
+    """Draw every scene of conf/scenes.yaml into a folder, whole or not at all.
 
-    Raises BadInput for a folder that holds something else.
+    Raises BadInput if the folder holds other files.
     """
     root = Path(cfg.scenes.root)
     with locked(root):
@@ -53,7 +53,7 @@ def draw(cfg: DictConfig) -> None:
 
 
 def is_ours(index: Path) -> bool:
-    """Whether this stage wrote the index: a folder of other pictures is not to be replaced."""
+    """Whether this stage wrote the index: a folder of other pictures must not be replaced."""
     if not index.is_file():
         return False
     with index.open("rb") as file:
@@ -61,7 +61,7 @@ def is_ours(index: Path) -> bool:
 
 
 def write(root: Path, scenes: DictConfig, quiet: bool | None = None) -> None:
-    """Draw the scenes into `root`. Scene number n depends on the seed and n alone."""
+    """Draw the scenes into `root`. Scene number n depends only on the seed and n."""
     for folder in ("images", "masks"):
         (root / folder).mkdir(parents=True)
     try:
@@ -88,7 +88,7 @@ def write(root: Path, scenes: DictConfig, quiet: bool | None = None) -> None:
 
 
 def planned(scenes: DictConfig) -> Iterator[dict]:
-    """The rows of index.csv without their boxes. Raises BadInput for an unknown silhouette."""
+    """Yield the rows of index.csv without boxes. Raises BadInput for an unknown silhouette."""
     class_id = 0
     for class_split, names in scenes.classes.items():
         for name in names:

@@ -1,4 +1,4 @@
-"""Where tensors live, which precision training uses there, and what makes a run repeatable."""
+"""The device, its fast precision, seeds, and the versions that a result depends on."""
 
 import platform
 import random
@@ -12,7 +12,7 @@ from naflow.errors import BadInput
 
 
 def chosen(name: str) -> torch.device:
-    """The device called `name`; "auto" is the GPU, if any. Raises BadInput when it is not there."""
+    """Return the device `name`; "auto" is the GPU, if any. Raises BadInput if it does not exist."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -24,7 +24,7 @@ def chosen(name: str) -> torch.device:
 
 
 def autocast(device: torch.device) -> AbstractContextManager:
-    """bfloat16 where the hardware computes in it (on a CPU 1.6 times faster), else float32."""
+    """Compute in bfloat16 if the hardware supports it (on a CPU 1.6 times faster), else float32."""
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
@@ -33,7 +33,7 @@ def autocast(device: torch.device) -> AbstractContextManager:
 
 
 def seeded(seed: int) -> None:
-    """Fix every source of chance that the stages use."""
+    """Seed every random generator that the stages use."""
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002, libraries may draw from the global generator
     torch.manual_seed(seed)
@@ -42,6 +42,6 @@ def seeded(seed: int) -> None:
 
 
 def versions() -> dict[str, str]:
-    """What a result depends on besides its settings."""
+    """Return the versions on which a result depends besides its settings."""
     packages = ("torch", "torchvision", "numpy")
     return {"python": platform.python_version()} | {name: version(name) for name in packages}

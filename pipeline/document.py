@@ -1,10 +1,10 @@
-"""docs/figures.md, written from what the figures' JSON files say.
+"""Write docs/figures.md from the figures' JSON files.
 
     python -m pipeline.document drawings=figures
 
-Reads the figures of conf/figures.yaml and evaluation.json in `drawings`, and writes `document`:
-which figures there are, what is drawn, and what came of each claim of the paper's text, with its
-numbers. Nothing in it is written by hand but the words around them.
+Reads the JSON files of the figures of conf/figures.yaml, and evaluation.json, in `drawings`. Writes
+`document`: the figures, what they show, and the outcome of each claim of the paper's text with its
+numbers. Only the words around them are fixed.
 """
 
 import os
@@ -66,7 +66,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def document(cfg: DictConfig) -> Path:
-    """Write `cfg.document`; returns it. Raises BadInput where no figure has been drawn, and for a
+    """Write `cfg.document`; return its path. Raises BadInput if no figure has been drawn, and for a
     file that cannot be read."""
     text = page(cfg)
     with replacing(Path(cfg.document)) as partial:
@@ -75,7 +75,7 @@ def document(cfg: DictConfig) -> Path:
 
 
 def page(cfg: DictConfig) -> str:
-    """What is to be written. Raises BadInput as `document`."""
+    """Return the text of the page. Raises BadInput as `document` does."""
     drawings = Path(cfg.drawings)
     files = {str(name): drawings / f"{name}.json" for name in cfg.figures}
     found = {name: read(path, is_figure) for name, path in files.items() if path.exists()}
@@ -93,8 +93,8 @@ def page(cfg: DictConfig) -> str:
 def blocks(
     cfg: DictConfig, found: Mapping[str, dict], evaluated: Mapping[str, dict], to: str
 ) -> Iterator[str]:
-    """The page, block by block. to: the folder of the figures, as seen from the page."""
-    names: dict[str, str] = {}  # method -> how its maps call it
+    """Yield the page block by block. to: the folder of the figures, relative to the page."""
+    names: dict[str, str] = {}  # method -> its name in the maps' manifests
     for drawn in found.values():
         names |= drawn.get("methods", {})
     verdicts = [claim for drawn in found.values() for claim in drawn["claims"]]
@@ -113,7 +113,7 @@ def blocks(
 
 
 def figure(name: str, shows: str, drawn: Mapping[str, Any] | None, to: str) -> Iterator[str]:
-    """One figure: its picture, what it shows of which pictures, and its claims."""
+    """Yield the blocks of one figure: its picture, what it shows, and its claims."""
     yield f"## Figure {name.removeprefix('fig').lstrip('0')}\n"
     if drawn is None:
         yield f"{shows}. It was not drawn.\n"
@@ -129,8 +129,8 @@ def figure(name: str, shows: str, drawn: Mapping[str, Any] | None, to: str) -> I
 
 
 def counted(verdicts: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> list[list[str]]:
-    """A row for each of these methods, by which a claim calls it: how many hold, do not, were not
-    checked."""
+    """Return one row for each of these methods: how many claims hold, do not hold, and were not
+    checked. methods: their names as in the claims."""
     rows = []
     for method in methods:
         own = [one["holds"] for one in verdicts if method in one["claim"]]
@@ -139,12 +139,12 @@ def counted(verdicts: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> li
 
 
 def readings(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the claims were taken to mean, each reading once."""
+    """Return how the claims were read, without repetitions."""
     return list(dict.fromkeys(one["reading"] for one in verdicts))
 
 
 def localisation(evaluated: Mapping[str, dict], names: Mapping[str, str]) -> str:
-    """Means over all layers: a row a network, a column a method."""
+    """Return a table of means over all layers: one row per network, one column per method."""
     methods = ordered({method for of_model in evaluated.values() for method in of_model})
     rows = [
         [model, *(mean(of_model.get(method)) for method in methods)]
@@ -154,13 +154,13 @@ def localisation(evaluated: Mapping[str, dict], names: Mapping[str, str]) -> str
 
 
 def mean(ratio: Mapping[str, float | None] | None) -> str:
-    """Two digits; nothing where every map is empty, or none was made."""
+    """Return the mean with two digits; "" if every map is empty, or there are none."""
     value = ratio and ratio["layers"]
     return "" if value is None else f"{value:.2f}"
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown."""
+    """Return a Markdown table."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 

@@ -1,17 +1,17 @@
-"""Stage `evaluate`: how far the maps of every method lie on the objects, layer by layer.
+"""Stage `evaluate`: localisation of the maps of every method, layer by layer.
 
     python -m pipeline.evaluate results=results
 
 Reads every finished folder results/maps/model/method whose pictures have masks or boxes. Writes
 
-    results/evaluation/localisation.csv  a row a model, method and layer: means, and intervals
+    results/evaluation/localisation.csv  one row per model, method and layer: means and intervals
     results/evaluation/paired.csv        the same of `evaluate.method` less each other method
-    figures/evaluation.json              mean energy ratio: over all layers, and of three
+    figures/evaluation.json              mean energy ratio: over all layers, and of three of them
 
 and draws the means as the figure `localisation`.
 
-Cases that explain the same picture are averaged first: pictures, not cases, are resampled for the
-intervals. A map that is zero everywhere has no place: it is counted as undefined and left out.
+Cases of the same picture are averaged first, so pictures, not cases, are resampled for the
+intervals. A map that is zero everywhere is counted as undefined and left out.
 """
 
 import logging
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 MEASURES = ["share", "ratio", "interference", "pointing"]
 ROW = ["layer", "picture", "reference"]
-DIGITS = "%.6f"  # enough to compare, few enough to be the same on every machine
+DIGITS = "%.6f"  # enough for comparisons, few enough to be the same on every machine
 
 Tables = dict[tuple[str, str], pd.DataFrame]  # (model, method) -> table
 
@@ -52,8 +52,8 @@ def main(cfg: DictConfig) -> None:
 
 
 def evaluate(cfg: DictConfig) -> Path:
-    """Write results/evaluation; returns that folder. Raises BadInput where nothing can be measured:
-    no finished maps, or no picture with a mask or box. Under a profile maps of others are left out.
+    """Write results/evaluation; return that folder. Under a profile, maps of other profiles are
+    left out. Raises BadInput if there are no finished maps, or no picture has a mask or box.
     """
     wanted = profile.shown(cfg.knobs) if cfg.knobs else None
     results = Path(cfg.results)
@@ -66,16 +66,16 @@ def evaluate(cfg: DictConfig) -> Path:
     cases: Tables = {}
     names: dict[str, str] = {}
     for folder in tqdm(folders, desc="evaluate", disable=cfg.quiet):
-        found = load(folder)
-        if not profile.current(found.manifest, wanted):
+        loaded = load(folder)
+        if not profile.current(loaded.manifest, wanted):
             log.warning("%s: maps of another profile; left out.", folder)
             continue
-        table = measured(found, cfg.evaluate.tolerance)
+        table = measured(loaded, cfg.evaluate.tolerance)
         if table.empty:
             log.warning("%s: no picture shows an object beside a background; left out.", folder)
         else:
             cases[folder.parent.name, folder.name] = table
-            names[folder.name] = found.manifest["method"]
+            names[folder.name] = loaded.manifest["method"]
     if not cases:
         raise BadInput(f"{results}: no picture explained has a mask or box to measure against.")
     means = {key: estimated(table, cfg) for key, table in cases.items()}
@@ -95,7 +95,7 @@ def evaluate(cfg: DictConfig) -> Path:
 
 
 def publish(table: pd.DataFrame, names: dict[str, str], cfg: DictConfig) -> None:
-    """Draw figure `localisation` as PNG and PDF, with its caption beside them as JSON."""
+    """Draw figure `localisation` as PNG and PDF, and write its caption as JSON."""
     shown = {method: names[method] for method in ordered(names)}
     figure = localisation.draw(table, shown)
     place = Path(cfg.drawings) / "localisation"
@@ -106,10 +106,10 @@ def publish(table: pd.DataFrame, names: dict[str, str], cfg: DictConfig) -> None
 
 
 def measured(found: Maps, tolerance: float) -> pd.DataFrame:
-    """A row a case and layer: the measures of one folder of maps, NaN where the map is empty.
+    """Measure one folder of maps: one row per case and layer, NaN for an empty map.
 
-    tolerance: of the pointing game, as a share of the picture's side. A picture counts that shows
-    some object and some background; the positive part of signed maps is measured.
+    tolerance: of the pointing game, as a share of the picture's side. Only pictures with object and
+    background count; of signed maps the positive part is measured.
     """
     masks = objects_of(found)
     kept = measurable(masks)
@@ -119,7 +119,7 @@ def measured(found: Maps, tolerance: float) -> pd.DataFrame:
     tables = []
     for layer, values in found.maps.items():
         maps = torch.from_numpy(values)[kept].clamp(min=0)
-        parts = [  # in parts: at the masks' size, the maps of many pictures are large
+        parts = [  # resized to the masks, the maps of many pictures would be too large
             scores(*part, round(tolerance * masks.shape[-1]))
             for part in zip(maps.split(64), masks[kept].split(64), strict=True)
         ]
@@ -131,27 +131,27 @@ def measured(found: Maps, tolerance: float) -> pd.DataFrame:
 
 
 def objects_of(found: Maps) -> Tensor:
-    """Boolean (N, size, size): where the object of each case's picture is."""
+    """Return the object of each case's picture, boolean (N, size, size)."""
     seen = found.manifest["settings"]["model"]["input"]
     ids, images = [case.picture for case in found.cases], recorded.images(found.manifest)
     return objects(images, ids, seen["size"], seen["fit"])
 
 
 def scores(maps: Tensor, masks: Tensor, tolerance: int) -> np.ndarray:
-    """(B, measures), a row of NaN for an empty map."""
-    found = [
+    """Return the measures of a batch of maps, (B, measures); a row of NaN for an empty map."""
+    columns = [
         metrics.energy_share(maps, masks),
         metrics.energy_ratio(maps, masks),
         metrics.interference(maps, masks),
         metrics.pointing_game(maps, masks, tolerance),
     ]
-    table = torch.stack(found, dim=1)
+    table = torch.stack(columns, dim=1)
     return table.masked_fill(metrics.empty(maps)[:, None], torch.nan).numpy()
 
 
 def paired(cases: Tables, cfg: DictConfig) -> Tables:
-    """(model, other method) -> `evaluate.method` less the other, estimated on the cases where the
-    maps of both are defined. Raises BadInput where no maps are of that method."""
+    """Return (model, other method) -> estimates of `evaluate.method` less the other, over cases for
+    which both have maps. Raises BadInput if there are no maps of that method."""
     ours, methods = cfg.evaluate.method, {method for _, method in cases}
     if ours not in methods:
         raise BadInput(
@@ -170,8 +170,8 @@ def paired(cases: Tables, cfg: DictConfig) -> Tables:
 
 
 def estimated(cases: pd.DataFrame, cfg: DictConfig) -> pd.DataFrame:
-    """A row a layer: how many cases and pictures, how many cases are undefined, and of each measure
-    the mean over pictures with its interval, as in ratio, ratio_low, ratio_high."""
+    """Return one row per layer: numbers of cases, pictures and undefined cases, and for each
+    measure the mean over pictures with its interval, as in ratio, ratio_low, ratio_high."""
     by_layer = cases.groupby("layer", sort=False)
     table = pd.DataFrame(
         {
@@ -181,29 +181,29 @@ def estimated(cases: pd.DataFrame, cfg: DictConfig) -> pd.DataFrame:
         }
     )
     wide = cases.groupby(["picture", "layer"])[MEASURES].mean().unstack("layer")
-    found = metrics.bootstrap(
+    estimate = metrics.bootstrap(
         wide.to_numpy(),
         resamples=cfg.evaluate.resamples,
         confidence=cfg.evaluate.confidence,
         seed=cfg.seed,
     )
     for measure in MEASURES:
-        for end, values in zip(("", "_low", "_high"), found, strict=True):
+        for end, values in zip(("", "_low", "_high"), estimate, strict=True):
             of_layer = pd.Series(values, wide.columns)[measure]
             table[measure + end] = of_layer.reindex(table.index)
     return table.reset_index()
 
 
 def joined(tables: Tables, names: list[str]) -> pd.DataFrame:
-    """One table of many, their keys in two columns before it; only these where there are none."""
+    """Join tables to one, with their keys in two columns; without tables, return these columns."""
     if not tables:
         return pd.DataFrame(columns=names)
     return pd.concat(tables).droplevel(2).rename_axis(names).reset_index()
 
 
 def in_short(means: Tables) -> dict:
-    """The mean energy ratio, model -> method -> over all layers, and of the first, middle and last;
-    None where every map is empty."""
+    """Return model -> method -> mean energy ratio over all layers, and of the first, middle and
+    last layer; None if every map is empty."""
     short: dict[str, dict] = {}
     for (model, method), table in means.items():
         ratio = table["ratio"]

@@ -1,16 +1,17 @@
-"""Stage `explain`: the attention flows of one method on one model.
+"""Stage `explain`: compute the attention flows of one method on one model.
 
     python -m pipeline.explain method=naflow model=resnet18 images=shapes
     python -m pipeline.explain -m method=naflow,gradcam 'model=glob(*)'
     python -m pipeline.explain -m 'explain.shard=range(0,4)' explain.shards=4 hydra/launcher=joblib
 
-A classifier is asked for the class it predicts, a model that gives an embedding for what makes a
-picture alike to its reference. `explain.cases` names the pictures. Without it they are the first
-of the model's test pictures, the classes in turn, and the references are those most alike.
+For a classifier, the predicted class is explained; for a model that gives an embedding, a picture's
+similarity to its reference. `explain.cases` names the pictures. Without it, they are the model's
+first test pictures, classes in turn, and the references are the most similar pictures.
 
-Writes parts of `explain.batch` pictures each (see pipeline.explanations.maps), and holds one in
-memory. A run that was killed goes on where it stopped; a finished one starts anew. Of several
-shards each makes what is missing of its own parts; `python -m pipeline.merge` finishes the job.
+Writes parts of `explain.batch` pictures each (see pipeline.explanations.parts), and holds one part
+in memory. A run that was killed continues where it stopped; a finished one starts again. If there
+are several shards, each makes the missing ones of its own parts, and `python -m pipeline.merge`
+finishes the job.
 """
 
 from contextlib import nullcontext
@@ -39,7 +40,7 @@ from pipeline.models.subject import outputs
 from pipeline.pictures.pixels import normalised
 from pipeline.tracking import tracked
 
-# What of `explain` says who works and what is shown on the way; the maps are the same.
+# Settings of `explain` that do not change the maps.
 WITHOUT_EFFECT = ("shard", "shards", "shown")
 
 
@@ -51,10 +52,10 @@ def main(cfg: DictConfig) -> None:
 
 
 def explain(cfg: DictConfig, method: str) -> Path:
-    """Write the maps of `cfg.method` on `cfg.model` to results/maps, and there to the folder
-    model/method; returns that.
+    """Write the maps of `cfg.method` on `cfg.model` to the folder results/maps/model/method, and
+    return that folder.
 
-    Raises BadInput for weights, cases and pictures that are not there.
+    Raises BadInput for weights, cases and pictures that do not exist.
     """
     device.seeded(cfg.seed)
     where, model, seen = device.chosen(cfg.device), cfg.model.name, cfg.model.input
@@ -67,7 +68,7 @@ def explain(cfg: DictConfig, method: str) -> Path:
     job = Job(Path(cfg.results) / "maps" / model / method, len(batches), about)
     alone = cfg.explain.shards == 1
     name = f"{images.name}-{method}-{model}" + f"-{cfg.explain.shard}" * (not alone)
-    # Shards write to one folder in turn; a run alone has it for itself.
+    # A single run holds the folder's lock throughout; shards take it only to write.
     with locked(job.folder) if alone else nullcontext(), tracked(cfg.tracking, name, cfg) as run:
         job.start(anew=alone)
         for number in tqdm(numbers, desc=f"{method} {model}", disable=cfg.quiet):
@@ -75,7 +76,7 @@ def explain(cfg: DictConfig, method: str) -> Path:
             if job.has(number, batch.mark):
                 continue
             question = posed(batch.references, cfg, loaded.network)
-            device.seeded(cfg.seed)  # its maps depend on no other batch
+            device.seeded(cfg.seed)  # so that its maps do not depend on other batches
             shown = normalised(batch.images.to(where), seen.mean, seen.std)
             flow = explainer(shown, question.score)
             job.add(number, batch.mark, parts.arrays(flow, question, batch.cases, batch.labels))
@@ -90,8 +91,8 @@ def explain(cfg: DictConfig, method: str) -> Path:
 
 
 def share(asked: DictConfig, parts: int) -> range:
-    """The numbers of the parts that this run makes: every `explain.shards`-th, from
-    `explain.shard` on. Raises BadInput where there is no such shard."""
+    """Return the numbers of the parts that this run makes: every `explain.shards`-th, from
+    `explain.shard` on. Raises BadInput if there is no such shard."""
     if not 0 <= asked.shard < asked.shards:
         raise BadInput(
             f"explain.shard={asked.shard}: there is none of this number among explain.shards="
@@ -102,7 +103,8 @@ def share(asked: DictConfig, parts: int) -> range:
 
 
 def posed(references: Tensor | None, cfg: DictConfig, network: nn.Module) -> Question:
-    """What is asked of a batch: its likeness to references (B, 3, H, W) uint8, or its classes."""
+    """Return what is explained of a batch: its similarity to references (B, 3, H, W) uint8, or, if
+    there are none, its predicted classes."""
     if references is None:
         return PredictedClass()
     seen, where = cfg.model.input, next(network.parameters()).device
@@ -110,14 +112,15 @@ def posed(references: Tensor | None, cfg: DictConfig, network: nn.Module) -> Que
 
 
 def settings(cfg: DictConfig) -> dict:
-    """The part of the configuration that decides the maps."""
+    """Return the part of the configuration that determines the maps."""
     chosen: Any = OmegaConf.to_container(cfg, resolve=True)
     asked = {key: value for key, value in chosen["explain"].items() if key not in WITHOUT_EFFECT}
     return {key: chosen[key] for key in ("method", "model", "images")} | {"explain": asked}
 
 
 def described(cfg: DictConfig, name: str, classes: list[str], batches: Batches) -> dict:
-    """What makes the maps, and in "job" its fingerprint: settings, seed, weights, cases, code."""
+    """Return the description of the maps; its "job" is the fingerprint of settings, seed, weights,
+    cases and code."""
     agreed = {
         "settings": settings(cfg),
         "seed": cfg.seed,
@@ -128,7 +131,7 @@ def described(cfg: DictConfig, name: str, classes: list[str], batches: Batches) 
         "method": name,
         "model": cfg.model.name,
         "classes": list(classes),
-        # Between releases every commit has a version; there the sources count.
+        # Between releases, every commit has its own version; the fingerprint covers the sources.
         "versions": device.versions() | {"naflow": naflow.__version__.partition(".dev")[0]},
         "job": fingerprint([agreed, pictures], naflow, questions),
     }

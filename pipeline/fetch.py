@@ -2,11 +2,11 @@
 
     python -m pipeline.fetch model=resnet18 images=imagenet
 
-The published file stays in fetch.folder, where one placed by hand is as good; it must be the
-published one where that is known by its hash. Under which names files are looked for, and what else
-is needed, `python -m pipeline.needs` tells before anything is downloaded. A file gets its name when
-it converts; whether its weights are the right ones is for their gate to say, and only then
-`pipeline.verify` holds later downloads to its hash.
+The published file stays in fetch.folder, where it may also be placed by hand. If the published hash
+is known, the file must have it. `python -m pipeline.needs` lists the names of these files, and what
+else is needed, before anything is downloaded. A download gets its final name only if it can be
+converted. Whether the weights are the right ones is checked by their gate; after that,
+`pipeline.verify` records the hash, which later downloads must have.
 """
 
 import logging
@@ -40,7 +40,8 @@ def main(cfg: DictConfig) -> None:
 def prepare(cfg: DictConfig) -> None:
     """Download the weights of cfg.model.name and convert them to cfg.model.weights.
 
-    Raises BadInput where the model is trained on these pictures, whose weights it would replace.
+    Raises BadInput if the model is trained on these pictures: the download would replace the
+    trained weights.
     """
     name, place = cfg.model.name, cfg.fetch
     if "steps" in cfg.recipe:
@@ -65,12 +66,12 @@ def fetch(
     quiet: bool | None = None,
     instead: Elsewhere = NOWHERE,
 ) -> tuple[Path, Entry]:
-    """A model's published file, and where it is from: in its package, else in `folder`, downloaded
-    unless it is there, from where its card says, or `instead`.
+    """Return a model's published file and its origin. The file is in an installed package, else in
+    `folder`, to which it is downloaded from its card's address, or from `instead`.
 
-    It is held to the published hash, or to that of `lock`; without one, a file from a mirror or
-    placed by hand is taken as it is, and said. Raises BadInput for a model without published
-    weights, and as `wanted`, `download` and `naflow.models.installed` do.
+    The file must have the published hash, or that of `lock`. Without a known hash, a file from a
+    mirror or placed by hand is accepted with a warning. Raises BadInput for a model without
+    published weights, and as `wanted`, `download` and `naflow.models.installed` do.
     """
     if (installed := models.installed(name)) is not None:
         one = next(one for one in models.card(name).weights if one.installed is not None)
@@ -94,7 +95,7 @@ def fetch(
             if isinstance(error, WrongFile):
                 kind = WrongFile
                 reasons[-1] += _way_out(name, lock, locked, one)
-            if path.exists():  # whoever placed it there means it
+            if path.exists():  # somebody placed it there on purpose
                 break
             continue
         entry = Entry(path.name, path.stat().st_size, got.sha256, _origin(path, got, one.address))
@@ -108,10 +109,10 @@ def fetch(
 def wanted(
     name: str, lock: Path, locked: Entry | None, instead: Elsewhere = NOWHERE
 ) -> list[Weights]:
-    """A model's published files, in order; where the lock holds one, that one with its hash. The
-    lock is of those that the card names: of others nothing is recorded.
+    """Return a model's published files, in order; if the lock names one, only that one, with its
+    hash. The lock is not used for files from `instead`.
 
-    Raises BadInput where there are none, and where the lock names an address that the card lacks.
+    Raises BadInput if there are none, and if the lock names an address that is not in the card.
     """
     if name in instead:
         return list(instead[name])
@@ -130,13 +131,14 @@ def wanted(
 
 
 def where(folder: Path, name: str, weights: Weights) -> Path:
-    """Where the file lies: under its published name, or under the model's if that has no ending."""
+    """Return the file's path: with its published name, or the model's if that has no suffix."""
     file = Path(urlsplit(weights.address).path).name
     return folder / (file if "." in file else f"{name}.pth")
 
 
 def expected(name: str, weights: Weights) -> Expected:
-    """What is known of a published file, its content included: the network's, and NPID's bank."""
+    """Return the checks of a published file, those of its content included: that it fits the
+    network, and holds NPID's memory bank."""
 
     def content(path: Path) -> str:
         try:
@@ -152,7 +154,7 @@ def expected(name: str, weights: Weights) -> Expected:
 
 
 def convert(name: str, path: Path, target: Path) -> None:
-    """Write the published file as safetensors, and NPID's memory bank beside it.
+    """Convert the published file to safetensors, and write NPID's memory bank beside it.
 
     Raises BadInput as `naflow.models.convert` and `naflow.models.memory_bank` do.
     """
@@ -164,19 +166,19 @@ def convert(name: str, path: Path, target: Path) -> None:
 
 
 def has_bank(name: str) -> bool:
-    """Whether a model's published file also holds the memory bank it learnt with."""
+    """Whether a model's published file also holds the memory bank of its training."""
     return name.endswith("_npid")
 
 
 def _note(path: Path, address: str, arriving: Path, got: Got) -> None:
-    """Note beside `path` where the file that is about to be there is from."""
+    """Write beside `path` the origin of the file that will be moved there."""
     entry = Entry(path.name, arriving.stat().st_size, got.sha256, _published(got, address))
     write_json(_noted(path), asdict(entry))
 
 
 def _origin(path: Path, got: Got, address: str) -> str:
-    """The published address that the file is from, "" if it is from elsewhere; as was noted when it
-    came, if it is found there."""
+    """Return the published address that the file came from, "" if it came from elsewhere. For a
+    file that existed before, the origin is read from the note beside it."""
     if got.source is not None:
         return _published(got, address)
     try:

@@ -2,8 +2,8 @@
 
 python -m pipeline.figure figure=fig04
 
-Writes it as PNG and PDF, and beside them a JSON file with its caption, its numbers, the pictures
-shown, and what came of each claim that the text makes of it.
+Writes it as PNG and PDF, with a JSON file that holds its caption, its numbers, the pictures shown,
+and the outcome of each claim that the paper's text makes.
 """
 
 from dataclasses import asdict
@@ -27,9 +27,9 @@ def main(cfg: DictConfig) -> None:
 
 
 def draw(cfg: DictConfig) -> Path:
-    """Draw `cfg.figure` into `cfg.drawings`; returns its JSON file.
+    """Draw `cfg.figure` into `cfg.drawings`; return its JSON file.
 
-    Raises BadInput for an unknown name, and for maps and pictures that are not there.
+    Raises BadInput for an unknown name, and for maps and pictures that do not exist.
     """
     if cfg.figure not in cfg.figures:
         raise BadInput(
@@ -71,7 +71,7 @@ def draw(cfg: DictConfig) -> Path:
 
 
 def shown(material: Material) -> list[dict[str, Any]]:
-    """Each picture shown: what was decided, how surely, and why it was chosen."""
+    """Return, for each picture shown, the decision, its confidence, and why it was chosen."""
     return [
         asdict(one.decision)
         | {"right": one.decision.right, "why": one.why}

@@ -1,16 +1,17 @@
-"""Fine-tune a classifier with and without masks of what it attends to in the pictures it finds
-hard, and compare: the second use of CF-CAM that its abstract names. See docs/hard-samples.md.
+"""Fine-tune a classifier with and without masks of where it attends in hard pictures, and compare.
+
+This is the second use of CF-CAM that its abstract names. See docs/hard-samples.md.
 
     python -m pipeline.finetune +finetune=shapes
 
 Every way of training (finetune.arms, and "plain", without masks) starts from `model.weights` and
-has the same steps; of one seed, the same batches and the same other chance, too. Writes
+has the same number of steps; with the same seed, also the same batches and augmentations. Writes
 
     results/finetune/<model>.json               accuracies, differences and their intervals
-    results/finetune/<model>/<arm>-<seed>.json  losses, and the test pictures that it got wrong
-    results/finetune/<model>/hard.png           some hard pictures, and what each arm makes of them
+    results/finetune/<model>/<arm>-<seed>.json  losses, and the misclassified test pictures
+    results/finetune/<model>/hard.png           some hard pictures, masked as each arm does
 
-A run that was killed goes on: masks are made anew, finished trainings are kept.
+A run that was killed continues: masks are computed again, finished trainings are kept.
 """
 
 import sys
@@ -53,7 +54,7 @@ def main(cfg: DictConfig) -> None:
 
 def finetune(cfg: DictConfig) -> dict:
     """Train every arm with every seed; write and return the numbers. Raises BadInput for settings
-    that are missing or of no use."""
+    that are missing or unusable."""
     chosen = checked(cfg)
     where = device.chosen(cfg.device)
     loaded = weights.load(cfg.model, where)
@@ -100,10 +101,11 @@ def finetune(cfg: DictConfig) -> dict:
 def views_of(
     cfg: DictConfig, chosen: dict, network: nn.Module, train: Pixels, known: Tensor
 ) -> dict[str, HardViews]:
-    """What every arm shows of the hard pictures; known: the network's outputs for all of `train`.
+    """Return the masked hard pictures of every arm. known: the network's outputs for all of
+    `train`.
 
-    A hard picture in which nothing speaks for its class has no mask, and stays as it is. Raises
-    BadInput where that is so in all of them.
+    A hard picture without evidence for its class has no mask and is not changed. Raises BadInput if
+    that holds for all of them.
     """
     hard = hardest(known, train.labels, chosen["hard"])
     masks = attended(
@@ -118,7 +120,7 @@ def views_of(
     )
     placed = masks.flatten(1).any(1)
     if not placed.any():
-        raise BadInput("In no hard picture does anything speak for its class: there are no masks.")
+        raise BadInput("No hard picture has evidence for its class, so there are no masks.")
     hard, masks = hard[placed], masks[placed]
     images = train.images[hard]
     views = {PLAIN: HardViews(hard, images, 0.0)}
@@ -129,8 +131,8 @@ def views_of(
 
 
 def checked(cfg: DictConfig) -> dict:
-    """The plain values of cfg.finetune, as far as that can be told without any work. Raises
-    BadInput."""
+    """Return cfg.finetune as plain values, after checking them. Raises BadInput for settings that
+    cannot be used."""
     if "finetune" not in cfg:
         raise BadInput("Name the settings of conf/finetune: +finetune=shapes or +finetune=birds.")
     if cfg.model.task != weights.CLASSIFICATION:
@@ -151,7 +153,7 @@ def checked(cfg: DictConfig) -> dict:
 
 
 def sheet(path: Path, views: Mapping[str, HardViews]) -> None:
-    """Draw the hardest pictures, one a column, and below them what every arm makes of them."""
+    """Draw the hardest pictures, one per column, with one row for each arm's masked version."""
     rows = [torch.cat(list(one.masked[:SHOWN]), dim=2) for one in views.values()]
     with replacing(path) as partial:
         Image.fromarray(torch.cat(rows, dim=1).permute(1, 2, 0).numpy()).save(partial)

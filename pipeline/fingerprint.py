@@ -1,8 +1,9 @@
-"""What a result was made of, as one hash: where the hash differs, the result is out of date.
+"""The fingerprint of a result: one hash of all that it was made of. If it differs, the result is
+out of date.
 
-Whatever a stage keeps over a kill or another run has one: parts of maps (explain), tables
-(measure), checkpoints (train, segment) and fine-tunings (finetune). The same things count for all:
-settings and seed, files by their content, pixels and labels by every bit, code by its source.
+Everything that a stage keeps for a later run has one: parts of maps (explain), tables (measure),
+checkpoints (train, segment) and fine-tunings (finetune). It covers settings and seed, the content
+of files, every bit of pixels and labels, and the source of the code.
 """
 
 import hashlib
@@ -14,18 +15,18 @@ from types import ModuleType
 import numpy as np
 from torch import Tensor
 
-SHOWING = ("plot.py", "cli")  # files and folders of a package that show results and make none
+SHOWING = ("plot.py", "cli")  # files and folders of a package that only show results
 
 
 def fingerprint(settings: object, *made_of: Path | Tensor | ModuleType | None) -> str:
-    """The hash, 64 hex digits, of settings (anything that JSON can say) and, in order, of files,
-    tensors, and packages or modules; None is something that there is not."""
+    """Return the hash, 64 hex digits, of settings (JSON values) and, in order, of files, tensors,
+    packages and modules; None stands for something absent."""
     said = [settings, *map(_digest, made_of)]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def of_file(path: str | Path) -> str:
-    """The sha256 of a file's content, in hex."""
+    """Return the sha256 of a file's content, in hex."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -47,7 +48,7 @@ def _digest(one: Path | Tensor | ModuleType | None) -> str | None:
 
 
 def _sources(module: ModuleType) -> Iterator[tuple[str, Path]]:
-    """The files of a package, by their place in it, or the one of a module."""
+    """Yield the name and path of each file of a package, or of the single file of a module."""
     file = Path(str(module.__file__))
     if file.name != "__init__.py":
         yield file.name, file

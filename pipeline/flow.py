@@ -2,9 +2,9 @@
 
     python -m pipeline.flow drawings=figures
 
-Draws what `naflow demo` draws, as figures/flow.png, with the raw maps beside it as flow.npz, and
-what the network says of the cat as flow.json, from which the report's page shows it, too. Needs no
-data and no training: network and photographs are installed. Weights become safetensors once.
+Draws what `naflow demo` draws, as figures/flow.png, with the raw maps as flow.npz, and the
+network's prediction for the cat as flow.json, which the report's page reads. Needs no data and no
+training: network and photographs are installed. The weights are converted to safetensors once.
 """
 
 import hashlib
@@ -31,9 +31,9 @@ def main(cfg: DictConfig) -> None:
 
 
 def flow(cfg: DictConfig, weights: Path = WEIGHTS) -> Path:
-    """Draw the picture into `cfg.drawings`; returns its path.
+    """Draw the picture into `cfg.drawings`; return its path.
 
-    Raises BadInput where the network or the photographs are not installed.
+    Raises BadInput if the network or the photographs are not installed.
     """
     if not weights.is_file():
         published = models.installed(NETWORK)
@@ -47,16 +47,17 @@ def flow(cfg: DictConfig, weights: Path = WEIGHTS) -> Path:
 
 
 def said(network: torch.nn.Module, weights: Path) -> dict[str, str | float]:
-    """What the network says of the cat, and which network it was."""
+    """Return the network's prediction for the cat, and which network it was."""
     pixels = models.card(NETWORK).input
+    images = normalised([photograph("cat")], pixels.mean, pixels.std)
     with torch.no_grad():
-        found = network(normalised([photograph("cat")], pixels.mean, pixels.std))[0].softmax(0)
+        probability = network(images)[0].softmax(0)
     return {
         "model": NETWORK,
         "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "picture": "cat",
-        "predicted": class_names()[int(found.argmax())],
-        "confidence": round(float(found.max()), 4),
+        "predicted": class_names()[int(probability.argmax())],
+        "confidence": round(float(probability.max()), 4),
     }
 
 

@@ -1,9 +1,9 @@
-"""Stage `gallery`: the documentation's pictures, of a published network on real photographs.
+"""Stage `gallery`: draw the documentation's pictures, of a published network on real photographs.
 
     python -m pipeline.gallery drawings=docs/gallery
 
 Network and photographs are those of `naflow demo`: both are installed, nothing is downloaded. Every
-picture is one WebP file, as wide as a page of the documentation. docs/gallery.md shows them.
+picture is a WebP file as wide as a page of the documentation. docs/gallery.md shows them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -39,13 +39,19 @@ SHOWN = (
     "relevance_cam",
     "centre",
 )
-BLOCKS = slice(0, None, 2)  # of nine: so panels are large enough to be seen
+BLOCKS = slice(0, None, 2)  # every second of nine blocks, so that panels are large enough
 DPI, QUALITY = 130, 82
 
 
 @dataclass(frozen=True)
 class Row:
-    """One flow of one image (H, W, 3) uint8: of a class by name, or of the predicted one."""
+    """One flow of one image.
+
+    name    the row's label
+    image   (H, W, 3) uint8
+    asked   name of the class to explain; None: the predicted one
+    method  makes the explainer of the network
+    """
 
     name: str
     network: nn.Module
@@ -54,7 +60,7 @@ class Row:
     method: Callable[[nn.Module], Explainer] = NAFlow
 
     def panels(self) -> pictures.Row:
-        """The overlays of some blocks, stem to head, behind the row's name."""
+        """Return the row's name, its image, and the overlays of some blocks, stem to head."""
         index = None if self.asked is None else class_names().index(self.asked)
         flow = self.method(self.network)(_input(self.image), ClassLogit(index))
         image = self.image / 255
@@ -69,7 +75,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def gallery(folder: Path, network: nn.Module) -> list[Path]:
-    """Draw every picture into a folder; returns their paths."""
+    """Draw every picture into a folder; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     return [
         draw(folder / f"{name}.webp", rows(network), title)
@@ -78,7 +84,7 @@ def gallery(folder: Path, network: nn.Module) -> list[Path]:
 
 
 def draw(path: Path, rows: Sequence[Row], title: str) -> Path:
-    """Write flows of one network's layers, one below the other; returns the path."""
+    """Draw flows of one network, one below the other; return the path."""
     with TemporaryDirectory() as made:
         drawn = Path(made) / "drawn.png"
         pictures.rows(drawn, [row.panels() for row in rows], title, dpi=DPI)
@@ -88,19 +94,19 @@ def draw(path: Path, rows: Sequence[Row], title: str) -> Path:
 
 
 def first(network: nn.Module) -> list[Row]:
-    """The first picture of the README: two questions about one image."""
+    """The first picture of the README: one image, explained for two classes."""
     pair = np.concatenate([photograph("cat"), photograph("coffee")], axis=1)
     return [Row(f"asked: {asked}", network, pair, asked) for asked in ("Egyptian cat", "espresso")]
 
 
 def photographs(network: nn.Module) -> list[Row]:
-    """Each photograph, under the default method, for the class predicted."""
+    """Each photograph by the default method, for the predicted class."""
     images = {name: photograph(name) for name in PHOTOGRAPHS}
     return [Row(f"{name}: {predicted(network, one)}", network, one) for name, one in images.items()]
 
 
 def either(network: nn.Module) -> list[Row]:
-    """A cat and a cup of coffee side by side, asked for the one and for the other."""
+    """A cat and a cup of coffee side by side, explained for either class."""
     pair = np.concatenate([photograph("cat"), photograph("coffee")], axis=1)
     return [
         Row(f"{METHODS[method].label}: {asked}", network, pair, asked, METHODS[method])
@@ -110,19 +116,19 @@ def either(network: nn.Module) -> list[Row]:
 
 
 def methods(network: nn.Module) -> list[Row]:
-    """One photograph under every method, and under a control that does not look at it."""
+    """One photograph by several methods, and by a control that ignores it."""
     coffee = photograph("coffee")
     return [Row(titled(METHODS[name]), network, coffee, None, METHODS[name]) for name in SHOWN]
 
 
 def titled(method: Method) -> str:
-    """A method's label; of a control, that it is one."""
+    """Return a method's label, with "control: " before it if it is one."""
     return f"control: {method.label}" if method.control else method.label
 
 
 def limits(network: nn.Module) -> list[Row]:
-    """One photograph, asked for what is there, for what is not, and of a network that knows no
-    class: its classifier's weights are shuffled."""
+    """One photograph, explained for a class that is there, for one that is not, and with a network
+    that knows no class because its classifier's weights are shuffled."""
     cat, named, tested = photograph("cat"), "Egyptian cat", METHODS["naflow_tested"]
     return [
         Row(f"asked: {named}", network, cat, named),
@@ -143,7 +149,7 @@ PICTURES: Mapping[str, tuple[str, Callable[[nn.Module], list[Row]]]] = {
 
 
 def shuffled(network: nn.Module, seed: int = 0) -> nn.Module:
-    """A copy whose last weights are the same numbers in another order."""
+    """Return a copy of the network whose classifier's weights are shuffled."""
     copy = deepcopy(network)
     weight = copy.get_submodule("classifier").get_parameter("weight")
     order = torch.randperm(weight.numel(), generator=torch.Generator().manual_seed(seed))
@@ -153,7 +159,7 @@ def shuffled(network: nn.Module, seed: int = 0) -> nn.Module:
 
 
 def predicted(network: nn.Module, image: np.ndarray) -> str:
-    """The most probable class, and how probable it is."""
+    """Return the most probable class and its probability, as text."""
     with torch.no_grad():
         probability, index = network(_input(image))[0].softmax(0).max(0)
     return f"{class_names()[int(index)]} {float(probability):.0%}"

@@ -1,10 +1,10 @@
-"""Stage `index`: what a folder of pictures holds, as one small file that other stages depend on.
+"""Stage `index`: list a folder of pictures in one small file, on which other stages depend.
 
     python -m pipeline.index images=imagenet
 
-DVC would hash a folder whole, training pictures and all. The list has the name, the bytes, the
-class and the box of every picture that is read, so it changes when one of them is taken away, put
-there or replaced by one of another size. Archives of ImageNet are unpacked on the way.
+DVC would hash the whole folder, training pictures included. The list has name, size in bytes, class
+and box of every picture that is used, so it changes if one is removed, added or replaced by one of
+another size. ImageNet's archives are unpacked first.
 """
 
 from pathlib import Path
@@ -25,13 +25,13 @@ def main(cfg: DictConfig) -> None:
 
 
 def write(images: Folder, path: Path) -> None:
-    """Write one row a picture, paths relative to the folder, so that it may be moved."""
+    """Write one row per picture, with paths relative to the folder, so that it can be moved."""
     with replacing(path) as partial:
         table(images).to_csv(partial, index=False, lineterminator="\n")
 
 
 def table(images: Folder) -> pd.DataFrame:
-    """The rows, in the folder's order."""
+    """Return one row per picture, in the folder's order."""
     rows = []
     for one in images.pictures:
         files = {"image": one.image, "mask": one.mask}

@@ -1,16 +1,16 @@
-"""Stage `invert`: what the inverse of a single unit does to a map, and where it hurts.
+"""Stage `invert`: measure what the inverse of a single unit does to a map.
 
     python -m pipeline.invert model=resnet50 images=shapes explain.pictures=48
 
-For every unit that `method`, a NAFlow, inverts by least squares: the map at the unit's input
-without an inverse (HiResCAM's), after this one inverse from the forward activation of the unit's
-output, and after all those above it as well. Writes drawings/model.csv, a row a unit, shallow to
-deep:
+For every unit that `method`, a NAFlow, inverts by least squares, three maps at the unit's input are
+compared: without an inverse (HiResCAM's), after this one inverse from the forward activation of the
+unit's output, and after all inverses from the last layer on. Writes drawings/model.csv, one row per
+unit, shallow to deep:
 
-    unit, layer          the unit, and the layer at its input, whose map it is
-    equations            how many are kept for each unknown
+    unit, layer          the unit, and the layer at its input, whose map is measured
+    equations            equations kept per unknown
     residual, norm       of that solve, ||J x~ + c - z~|| / ||z~||; and ||x~|| / ||x||
-    none, once, whole    how many times the object's share of the picture lies on it
+    none, once, whole    energy ratio of the three maps: share on the object over its area
     lead, low, high      `once` less `none`, paired over pictures, with its interval
 
 Numbers are means over the pictures that show an object.
@@ -48,23 +48,23 @@ def main(cfg: DictConfig) -> None:
 
 
 def invert(cfg: DictConfig) -> Path:
-    """Write the table of `cfg.model`; returns its file. Raises BadInput where the method inverts
-    nothing, and where no picture shows an object."""
+    """Write the table of `cfg.model`; return its path. Raises BadInput if the method inverts
+    nothing, and if no picture shows an object."""
     device.seeded(cfg.seed)
     network = weights.load(cfg.model, device.chosen(cfg.device)).network
     explainer = instantiate(cfg.method, network)
     if not isinstance(explainer, NAFlow):
-        raise BadInput(f"{explainer.name} inverts nothing: method=naflow_damped is what does.")
+        raise BadInput(f"{explainer.name} inverts nothing: use method=naflow_damped.")
     images = instantiate(cfg.images)
     batches = Batches(cfg, images, network)
-    found: list[pd.DataFrame] = []
+    tables: list[pd.DataFrame] = []
     for number in tqdm(range(len(batches)), desc=cfg.model.name, disable=cfg.quiet):
         panel = panel_of(cfg, images, network, batches.read(number))
         if panel is not None:
-            found += _one_by_one(cfg, explainer, panel)
-    if not found:
+            tables += _one_by_one(cfg, explainer, panel)
+    if not tables:
         raise BadInput(f"No picture of {images.name} shows an object beside a background.")
-    table = of_units(pd.concat(found), cfg.study.resamples, cfg.study.confidence, cfg.seed)
+    table = of_units(pd.concat(tables), cfg.study.resamples, cfg.study.confidence, cfg.seed)
     path = Path(cfg.drawings) / f"{cfg.model.name}.csv"
     with tracked(cfg.tracking, f"invert-{cfg.model.name}", cfg) as run:
         with replacing(path) as partial:
@@ -74,7 +74,7 @@ def invert(cfg: DictConfig) -> Path:
 
 
 def of_units(pictures: pd.DataFrame, resamples: int, confidence: float, seed: int) -> pd.DataFrame:
-    """A row a unit, from a row a unit and picture."""
+    """Average a table with one row per unit and picture to one row per unit, with intervals."""
     rows = []
     for unit, table in pictures.groupby("unit", sort=False):
         lead = (table["once"] - table["none"]).to_numpy()[:, None]
@@ -86,7 +86,7 @@ def of_units(pictures: pd.DataFrame, resamples: int, confidence: float, seed: in
 
 
 def _one_by_one(cfg: DictConfig, explainer: NAFlow, panel: Panel) -> list[pd.DataFrame]:
-    """A table a unit, a row a picture."""
+    """Return one table per unit, with one row per picture."""
     score = panel.asked.score(panel.rows)
     none, whole = HiResCAM(explainer.model)(panel.images, score), explainer(panel.images, score)
     planned = explainer.plan(panel.images).units
@@ -97,11 +97,11 @@ def _one_by_one(cfg: DictConfig, explainer: NAFlow, panel: Panel) -> list[pd.Dat
             continue
         alone = instantiate(cfg.method, explainer.model, last=unit.layer)
         once = alone(panel.images, score, layers=[layer, unit.layer])
-        told = once.stats[layer]
+        stats = once.stats[layer]
         columns = {
             "equations": _equations(explainer, unit, once),
-            "residual": told.residual.numpy(),
-            "norm": told.norm_ratio.numpy(),
+            "residual": stats.residual.numpy(),
+            "norm": stats.norm_ratio.numpy(),
             "none": _ratio(none[layer], panel),
             "once": _ratio(once[layer], panel),
             "whole": _ratio(whole[layer], panel),
@@ -113,7 +113,7 @@ def _one_by_one(cfg: DictConfig, explainer: NAFlow, panel: Panel) -> list[pd.Dat
 
 
 def _equations(explainer: NAFlow, unit: PlannedUnit, flow: Flow) -> np.ndarray:
-    """(B,) the rows that are kept for each unknown."""
+    """Return the number of equations kept per unknown, (B,)."""
     kept = unit.outputs / unit.inputs
     if explainer.config.drop_abandoned:
         return kept * (1 - flow.stats[unit.layer].abandoned.numpy())
@@ -121,7 +121,7 @@ def _equations(explainer: NAFlow, unit: PlannedUnit, flow: Flow) -> np.ndarray:
 
 
 def _ratio(maps: Tensor, panel: Panel) -> np.ndarray:
-    """(B,) NaN where a map is zero everywhere."""
+    """Return the energy ratio of maps, (B,); NaN for a map that is zero everywhere."""
     maps = maps.detach().clamp(min=0).cpu()
     ratio = metrics.energy_ratio(maps, panel.masks)
     return ratio.masked_fill(metrics.empty(maps), float("nan")).numpy()

@@ -1,27 +1,27 @@
-"""Stage `measure`: how well the maps of one method tell what one model looked at.
+"""Stage `measure`: compute the validation metrics of the maps of one method on one model.
 
     python -m pipeline.measure method=naflow model=resnet18 images=shapes
     python -m pipeline.measure -m 'method=glob(*)' model=resnet18,resnet50
 
-The pictures are those of `pipeline.explain`, `explain.pictures` of them; only those count that show
-an object, by mask or box, beside a background. Writes results/measured/model/method.csv, a row a
-picture and layer:
+The pictures are those of `pipeline.explain`, `explain.pictures` of them; only pictures with object,
+by mask or box, and background count. Writes results/measured/model/method.csv, one row per picture
+and layer:
 
     area                           the object's share of the picture
-    share ... rank_accuracy        where the map lies against the object
+    share ... rank_accuracy        localisation
     insertion, deletion, gain      faithfulness
-    own                            on scenes of two pictures: whose question is asked; not for a
-                                   network whose output grows with the picture
-    empty, redrawn_*, absent_*     with `measure.sanity`: whether there is a map, and the same of a
-                                   network whose last layer was drawn anew, and of a class that is
-                                   not there (pipeline.measuring.sanity)
+    own                            class sensitivity, on scenes of two pictures; not for a network
+                                   whose output grows with the picture
+    empty, redrawn_*, absent_*     with `measure.sanity`: whether the map is empty, and the sanity
+                                   checks with a random last layer and for a class that is not there
+                                   (pipeline.measuring.sanity)
 
-faithfulness and `own`, which are expensive, at `measure.deep` layers and for the first
-`measure.judged` pictures alone; and, for every picture, how its flow runs, in method.flow.csv.
-`measure.layers` is "all", or "blocks", the ends of stages and blocks. Nothing is computed again
-whose settings, weights, pictures and code are those of the file that is there: a sweep that was
-killed, or is given more pictures, goes on with the batch that it was at. Pairs of model and method
-are what processes share, as in hydra/launcher=joblib.
+Faithfulness and `own` are expensive: they are measured at `measure.deep` layers of the first
+`measure.judged` pictures only. How each flow changes from layer to layer is in method.flow.csv.
+`measure.layers` is "all", or "blocks", the ends of stages and blocks. A batch is not measured again
+if its settings, weights, pictures and code have not changed: a sweep that was killed, or gets more
+pictures, continues. Processes can share the pairs of model and method, as with
+hydra/launcher=joblib.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -57,7 +57,7 @@ from pipeline.tracking import tracked
 COLUMNS = [
     *("picture", "reference", "layer", "depth"),
     *("area", "share", "ratio", "interference", "pointing", "rank_accuracy"),
-    *("insertion", "deletion", "gain", "own"),  # empty where they were not measured
+    *("insertion", "deletion", "gain", "own"),  # empty if they were not measured
     *("empty", "redrawn_share", "redrawn_rank", "redrawn_empty"),
     *("absent_share", "absent_rank", "absent_empty"),
 ]
@@ -71,10 +71,10 @@ def main(cfg: DictConfig) -> None:
 
 
 def measure(cfg: DictConfig, method: str) -> Path:
-    """Write the measures of `cfg.method`, under the name `method`, on `cfg.model`; returns their
+    """Write the measures of `cfg.method`, under the name `method`, on `cfg.model`; return their
     file.
 
-    Raises BadInput for weights and pictures that are not there, and for explain.shards.
+    Raises BadInput for weights and pictures that do not exist, and for explain.shards.
     """
     if cfg.explain.shards != 1:
         raise BadInput(
@@ -96,7 +96,7 @@ def measure(cfg: DictConfig, method: str) -> Path:
     about = {"method": name, "model": model, "job": parts.key(keys)}
     if is_done(path, about):
         return path
-    found = []
+    tables = []
     with tracked(cfg.tracking, f"{images.name}-measure-{method}-{model}", cfg) as run:
         for number, key in enumerate(tqdm(keys, desc=f"{method} {model}", disable=cfg.quiet)):
             if not parts.done(key):
@@ -104,26 +104,26 @@ def measure(cfg: DictConfig, method: str) -> Path:
                 if panel is None:
                     continue
                 parts.write(key, of_panel(cfg, network, explain, panel, number))
-            found.append(parts.read(key))
-        if not found:
+            tables.append(parts.read(key))
+        if not tables:
             raise BadInput(
                 f"None of the {len(batches.cases)} pictures of {images.name} shows an object, by "
                 "mask or box, beside a background: there is nothing to measure against."
             )
-        write(path.with_suffix(".flow.csv"), pd.concat([flow for flow, _ in found]))
-        write(path, pd.concat([layers for _, layers in found]))
+        write(path.with_suffix(".flow.csv"), pd.concat([flow for flow, _ in tables]))
+        write(path, pd.concat([layers for _, layers in tables]))
         run.table("measured", pd.read_csv(path))
     write_json(path.with_suffix(".json"), about | {"sha256": sums(path)})
     return path
 
 
 def explained(cfg: DictConfig, network: nn.Module) -> Callable[..., Flow]:
-    """The method of the configuration, for a network."""
+    """Make the method of the configuration for a network."""
     return partial(instantiate(cfg.method, network), detail=cfg.measure.detail)
 
 
 def judged(cfg: DictConfig, number: int) -> bool:
-    """Whether the pictures of batch `number` are measured by what is expensive, too."""
+    """Whether batch `number` gets the expensive measures, too."""
     return cfg.measure.judged is None or number * cfg.explain.batch < cfg.measure.judged
 
 
@@ -134,25 +134,26 @@ def of_panel(
     panel: Panel,
     number: int,
 ) -> Tables:
-    """How the flow of every picture of batch `number` runs, and a row a picture and layer."""
-    told, flow = cfg.measure, explain(network)(panel.images, panel.asked.score(panel.rows))
-    shown = flow.blocks if told.layers == "blocks" else flow.layers
+    """Return the tables of batch `number`: of its flows, one row per picture, and of its maps, one
+    row per picture and layer."""
+    options, flow = cfg.measure, explain(network)(panel.images, panel.asked.score(panel.rows))
+    shown = flow.blocks if options.layers == "blocks" else flow.layers
     maps = {layer: flow[layer].detach().clamp(min=0).cpu() for layer in shown}
-    found = {
-        layer: measures.place(values, panel.masks, round(told.tolerance * panel.masks.shape[-1]))
-        for layer, values in maps.items()
+    tolerance = round(options.tolerance * panel.masks.shape[-1])
+    of_layer = {
+        layer: measures.place(values, panel.masks, tolerance) for layer, values in maps.items()
     }
     groups = []
-    if told.sanity:
-        seed = cfg.seed + number  # so that it is many random layers that are asked
+    if options.sanity:
+        seed = cfg.seed + number  # so that every batch has another random layer
         groups.append(sanity(explain, network, panel, flow, shown, seed))
-    deep = spread(shown, told.deep) if judged(cfg, number) else []
+    deep = spread(shown, options.deep) if judged(cfg, number) else []
     if deep:
         answer = partial(panel.answer, network)
         of = {layer: maps[layer].to(panel.images.device) for layer in deep}
         groups.append(
             {
-                layer: measures.faith(answer, panel.images, values, told.steps, cfg.seed)
+                layer: measures.faith(answer, panel.images, values, options.steps, cfg.seed)
                 for layer, values in of.items()
             }
         )
@@ -161,24 +162,24 @@ def of_panel(
         groups.append(measures.owner(explain(network), *sides, deep))
     for group in groups:
         for layer, numbers in group.items():
-            found[layer] |= numbers
-    return of_flow(panel, flow), of_layers(panel, found)
+            of_layer[layer] |= numbers
+    return of_flow(panel, flow), of_layers(panel, of_layer)
 
 
-def of_layers(panel: Panel, found: Mapping[str, measures.Numbers]) -> pd.DataFrame:
-    """A row a picture and layer, shallow to deep."""
+def of_layers(panel: Panel, of_layer: Mapping[str, measures.Numbers]) -> pd.DataFrame:
+    """Return one row per picture and layer, shallow to deep."""
     area = metrics.area(panel.masks).numpy()
     tables = []
-    for number, (layer, numbers) in enumerate(found.items()):
+    for number, (layer, numbers) in enumerate(of_layer.items()):
         columns = {name: values.cpu().numpy() for name, values in numbers.items()}
         names = {"picture": panel.ids, "reference": panel.references, "layer": layer}
-        place = {"depth": (number + 1) / len(found), "area": area}
+        place = {"depth": (number + 1) / len(of_layer), "area": area}
         tables.append(pd.DataFrame(names | place | columns))
     return pd.concat(tables).reindex(columns=COLUMNS)
 
 
 def of_flow(panel: Panel, flow: Flow) -> pd.DataFrame:
-    """A row a picture: how its maps change from layer to layer."""
+    """Return one row per picture: how its maps change from layer to layer."""
     maps = [values.detach().clamp(min=0).cpu() for _, values in flow]
     return pd.DataFrame(
         {
@@ -192,24 +193,24 @@ def of_flow(panel: Panel, flow: Flow) -> pd.DataFrame:
 
 
 def spread(layers: Sequence[str], count: int) -> list[str]:
-    """So many of the layers, evenly over the depth; all, where there are no more."""
+    """Return `count` of the layers, spread evenly over the depth; all if there are not more."""
     if count >= len(layers):
         return list(layers)
     return [layers[int((number + 0.5) * len(layers) / count)] for number in range(count)]
 
 
 def job(cfg: DictConfig) -> str:
-    """The fingerprint of what decides the measures of a batch, but for its pictures."""
+    """Return the fingerprint of all that determines a batch's measures, except its pictures."""
     chosen: Any = OmegaConf.to_container(cfg, resolve=True)
     agreed = [chosen[key] for key in ("method", "model", "images", "measure", "seed")]
-    for extent in ("name", "judged"):  # they do not change what a batch gives
+    for extent in ("name", "judged"):  # they do not change the numbers of a batch
         del chosen["measure"][extent]
     code = (Path(__file__), measures, panels, questions, sane, naflow)
     return fingerprint(agreed, Path(cfg.model.weights), *code)
 
 
 def is_done(path: Path, about: dict[str, str]) -> bool:
-    """Whether the tables are there as they were written, and were made by this very job."""
+    """Whether the tables exist unchanged and were made by this job."""
     try:
         return read_json(path.with_suffix(".json")) == about | {"sha256": sums(path)}
     except (FileNotFoundError, ValueError):
@@ -217,7 +218,7 @@ def is_done(path: Path, about: dict[str, str]) -> bool:
 
 
 def sums(path: Path) -> dict[str, str]:
-    """File name -> sha256 of both tables."""
+    """Return file name -> sha256 of both tables."""
     both = (path, path.with_suffix(".flow.csv"))
     return {one.name: of_file(one) for one in both}
 

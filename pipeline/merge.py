@@ -1,13 +1,13 @@
-"""The last step of a job in shards: the parts of every finished job become one store.
+"""The last step of a job in shards: join the parts of every complete job to one store.
 
     python -m pipeline.merge
     python -m pipeline.merge results=outputs/imagenet
 
-Looks through results/maps/MODEL/METHOD. Where every part of a job is there, writes maps.zarr and
-manifest.json, and removes the parts once the store was read back and is equal to them: what reads
-maps reads these, and any map can be read alone (pipeline.explanations.store.Store). Where parts are
-missing, says which; it may be asked at any time, also by several at once, and asking twice changes
-nothing.
+Looks through results/maps/MODEL/METHOD. If all parts of a job exist, it writes maps.zarr and
+manifest.json, and removes the parts after reading the store back and comparing. All readers of maps
+accept a store, and single maps can be read from it (pipeline.explanations.store.Store). If parts
+are missing, it says which. It can be run at any time, several times and by several processes at
+once.
 """
 
 from pathlib import Path
@@ -29,9 +29,9 @@ def main(cfg: DictConfig) -> None:
 
 
 def merge(results: Path, quiet: bool | None = None) -> list[Path]:
-    """Merge all complete folders of maps that lie as parts in `results`; returns them.
+    """Merge all complete folders of maps in `results` that are still parts; return them.
 
-    Raises BadInput where there are none and, when the others are done, for those that lack parts.
+    Raises BadInput if there are none and, after merging the others, for those that lack parts.
     """
     folders = sorted({path.parent for path in results.glob("maps/*/*/part-*.npz")})
     if not folders and not list(results.glob("maps/*/*/manifest.json")):
@@ -39,7 +39,7 @@ def merge(results: Path, quiet: bool | None = None) -> list[Path]:
             f"{results}/maps holds no parts. Make them: python -m pipeline.explain -m "
             "'explain.shard=range(0,4)' explain.shards=4."
         )
-    merged, told = [], []
+    merged, lacking = [], []
     for folder in tqdm(folders, desc="merge", disable=quiet):
         with locked(folder):
             if not parts.paths(folder):
@@ -48,12 +48,12 @@ def merge(results: Path, quiet: bool | None = None) -> list[Path]:
             job.start(anew=False)
             if missing := job.missing():
                 few = ", ".join(map(str, missing[:8])) + (", ..." if len(missing) > 8 else "")
-                told.append(f"{folder} lacks {len(missing)} of {job.count} parts ({few}).")
+                lacking.append(f"{folder} lacks {len(missing)} of {job.count} parts ({few}).")
             else:
                 job.merge()
                 merged.append(folder)
-    if told:
-        raise BadInput(*told, "Run the command of explain again: it makes what is missing.")
+    if lacking:
+        raise BadInput(*lacking, "Run the command of explain again: it makes what is missing.")
     return merged
 
 

@@ -1,10 +1,10 @@
-"""Stage `montage`: every method at every layer of one model, on one page.
+"""Stage `montage`: draw every method at every layer of one model, on one page.
 
     python -m pipeline.explain -m 'method=glob(*)' explain.pictures=2 results=results/montage
     python -m pipeline.montage results=results/montage
 
-The picture to look at when the code of a method has changed. Draws all finished maps of the model,
-which are of the same pictures, as figures/montage.png.
+Look at this picture after changing the code of a method. Draws all finished maps of the model,
+which must be of the same pictures, as figures/montage.png.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ from pipeline.material.extent import extent
 from pipeline.material.view import Material, View
 from pipeline.pictures.labels import spoken
 
-LABEL, HEADER, SIDE = 0.98, 0.9, 0.45  # inches: names of methods, names of layers, a picture
+LABEL, HEADER, SIDE = 0.98, 0.9, 0.45  # inches for names of methods, names of layers, a picture
 
 
 @stage
@@ -38,9 +38,9 @@ def main(cfg: DictConfig) -> None:
 
 
 def montage(cfg: DictConfig) -> Path:
-    """Draw the maps of `cfg.model`; returns the PNG.
+    """Draw the maps of `cfg.model`; return the PNG's path.
 
-    Raises BadInput where there are no maps, or a method lacks a picture that another has.
+    Raises BadInput if there are no maps, or a method lacks a picture that another has.
     """
     folder = Path(cfg.results) / "maps" / cfg.model.name
     methods = [path.parent.name for path in folder.glob("*/manifest.json")]
@@ -57,9 +57,11 @@ def montage(cfg: DictConfig) -> Path:
 
 
 def draw(found: Mapping[str, Maps]) -> Figure:
-    """One row a method and picture, one column a layer; blank where a method has no map.
+    """Draw one row per method and picture, one column per layer; blank if a method has no map.
 
-    found  method -> maps of one model. Raises BadInput where they are not of the same pictures.
+    found  method -> maps of one model
+
+    Raises BadInput if they are not of the same pictures.
     """
     first = next(iter(found.values()))
     model = first.manifest["model"]
@@ -83,7 +85,7 @@ def draw(found: Mapping[str, Maps]) -> Figure:
 
 
 def columns(found: Mapping[str, Maps]) -> list[str]:
-    """Every layer that some method has; what the longest flow lacks stands before it."""
+    """Return every layer that some method has; layers that the longest flow lacks come first."""
     flows = [list(of_method.maps) for of_method in found.values()]
     longest = max(flows, key=len)
     return list(dict.fromkeys([n for flow in flows for n in flow if n not in longest] + longest))
@@ -92,7 +94,7 @@ def columns(found: Mapping[str, Maps]) -> list[str]:
 def header(
     page: Page, left: float, cell: float, found: Mapping[str, Maps], names: Sequence[str]
 ) -> None:
-    """The names of layers and the sizes of their maps, upright above their columns."""
+    """Write the names of layers and the sizes of their maps, rotated, above their columns."""
     sizes = {
         name: m.shape[1:] for of_method in found.values() for name, m in of_method.maps.items()
     }
@@ -107,7 +109,7 @@ def header(
 def row(
     page: Page, left: float, top: float, cell: float, view: View, method: str, names: Sequence[str]
 ) -> None:
-    """The maps that a method has, each over the picture, and the object's outline."""
+    """Draw a method's maps, each over the picture, with the object's outline."""
     ax = page.axes(left, top, cell * len(names), cell * PANEL)
     for column, name in enumerate(names):
         if name in view.maps[method]:
@@ -119,7 +121,7 @@ def row(
 
 
 def foot(page: Page, top: float, found: Mapping[str, Maps], views: Sequence[View]) -> float:
-    """What is shown, with which settings and colours; returns where it ends."""
+    """Write the caption: pictures, settings and colours; return where it ends, in inches."""
     manifest = next(iter(found.values())).manifest
     size = manifest["settings"]["model"]["input"]["size"]
     room = WIDTH - 2 * MARGIN
@@ -139,15 +141,15 @@ def foot(page: Page, top: float, found: Mapping[str, Maps], views: Sequence[View
 
 
 def answer(view: View) -> str:
-    """What is explained, and what its number is."""
+    """Return what is explained of a picture, and the name of the number that follows."""
     if view.case.reference:
         return f"alike to {short(view.case.reference)}, cosine"
     return f"predicted {spoken(view.predicted)}, probability"
 
 
 def settings(found: Mapping[str, Maps]) -> str:
-    """What methods were told that their defaults do not say."""
-    told = {
+    """Return the settings of methods that differ from their defaults, as text."""
+    of_methods = {
         of_method.manifest["method"].partition(" (")[0]: ", ".join(
             f"{name} {value}"
             for name, value in of_method.manifest["settings"]["method"].items()
@@ -155,7 +157,7 @@ def settings(found: Mapping[str, Maps]) -> str:
         )
         for of_method in found.values()
     }
-    parts = [f"{name}: {words}" for name, words in told.items() if words]
+    parts = [f"{name}: {words}" for name, words in of_methods.items() if words]
     return f"Settings: {'; '.join(parts)}." if parts else ""
 
 

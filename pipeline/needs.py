@@ -79,6 +79,8 @@ def needs(cfg: DictConfig) -> list[Need]:
             found.append(validation(Path(root), banked))
         elif root == str(cfg.cub.root):
             found.append(birds(cfg))
+        elif root == str(cfg.photographs.root):
+            found.append(photographs(cfg))
         elif images.name != "shapes":
             there = "there" if Path(root).is_dir() else "needed by hand"
             found.append(Need(images.name, there, (("folder", root),)))
@@ -171,6 +173,19 @@ def validation(root: Path, banked: list[str]) -> Need:
     return Need("ImageNet-2012, validation set", state, tuple(facts), 0, disk)
 
 
+def photographs(cfg: DictConfig) -> Need:
+    """The photographs that come with scikit-image, and a folder of one's own."""
+    own = cfg.photographs.folder
+    files = ", ".join(one.file for one in cfg.photographs.known.values())
+    facts = (
+        ("licence", "CC0 and public domain, each in conf/photographs.yaml"),
+        ("holds", f"{files}: they are installed with scikit-image"),
+        ("and", own or "yours, where the environment variable PHOTOGRAPHS names their folder"),
+    )
+    there = own is None or Path(own).is_dir()
+    return Need("photographs", THERE if there else f"needed by hand in {own}", facts)
+
+
 def told(cfg: DictConfig, found: list[Need]) -> str:
     """The whole list."""
     head = f"What {cfg.fetch.profile} needs from elsewhere; nothing has been downloaded.\n"
@@ -210,7 +225,8 @@ def _images(cfg: DictConfig, name: str) -> DictConfig:
     if not path.is_file():
         raise BadInput(f"{cfg.fetch.profile}: images: {name} is no file of conf/images.")
     images = OmegaConf.load(path)
-    return OmegaConf.create({"cub": cfg.cub, "scenes": cfg.scenes, "images": images}).images
+    roots = {key: cfg[key] for key in ("cub", "scenes", "photographs")}
+    return OmegaConf.create({**roots, "images": images}).images
 
 
 def _found(path: Path, known: Expected, size: int) -> tuple[str, int]:

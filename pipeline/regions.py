@@ -1,9 +1,9 @@
-"""Stage `regions`: why were these pixels called so? Explain sets of pixels, and draw the figure.
+"""Stage `regions`: explain sets of pixels of a segmentation, and draw the figure.
 
     python -m pipeline.regions +segment=shapes
 
-Asks `segment.questions` of a trained segmentation (python -m pipeline.segment). Writes the figure
-`segment.figure` as PNG and PDF, and beside them a JSON file with its caption and numbers.
+Explains `segment.questions` of a trained network (python -m pipeline.segment). Writes the figure
+`segment.figure` as PNG and PDF, with a JSON file of its caption and numbers.
 """
 
 from pathlib import Path
@@ -33,9 +33,9 @@ def main(cfg: DictConfig) -> None:
 
 
 def regions(cfg: DictConfig) -> Path:
-    """Draw `segment.figure` into `cfg.drawings`; returns its JSON file.
+    """Draw `segment.figure` into `cfg.drawings`; return its JSON file.
 
-    Raises BadInput for weights that are not there and for questions that cannot be asked.
+    Raises BadInput for weights that do not exist and for questions that cannot be answered.
     """
     device.seeded(cfg.seed)
     asked = settings(cfg)

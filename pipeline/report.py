@@ -2,13 +2,13 @@
 
     python -m pipeline.report results=results drawings=figures
 
-Reads all finished maps, the selections, the figures' captions and claims, and what `evaluate` found
-of every model; writes index.html, a single file that refers to no other. It shows the pictures that
-the figures do; with report.all=true, or where nothing was selected, all that were explained. It
-opens on what stage `flow` drew of a published network, where that lies in the same folder.
+Reads all finished maps, the selections, the captions and claims of the figures, and the results of
+`evaluate`; writes index.html, a single file that refers to no other. The page shows the pictures of
+the figures; with report.all=true, or without selections, all explained pictures. If the folder
+holds the output of stage `flow`, the page begins with that.
 
 Under a profile (knobs=params.yaml) maps and figures of other pictures are left out, and the page
-says which figures were not drawn, for want of which networks.
+lists the figures that were not drawn, with the networks that are missing.
 """
 
 import json
@@ -41,12 +41,13 @@ def main(cfg: DictConfig) -> None:
 
 
 def report(cfg: DictConfig) -> Path:
-    """Write drawings/index.html; returns its path. Raises BadInput where there are no maps."""
+    """Write drawings/index.html; return its path. Raises BadInput if there are no maps."""
     results, drawings = Path(cfg.results), Path(cfg.drawings)
     wanted = profile.shown(cfg.knobs) if cfg.knobs else None
     found = finished(results / "maps", wanted)
     told = drawn(drawings)
     absent = {} if wanted is None else undrawn(cfg, found, told)
+    absent |= {name: one["absent"] for name, one in told.items() if one.get("absent")}
     for name, why in absent.items():
         log.warning("%s was not drawn: %s", name, why)
     selections = {} if cfg.report.all else selected(results / "selected")
@@ -64,7 +65,7 @@ def report(cfg: DictConfig) -> Path:
 def undrawn(
     cfg: DictConfig, found: Mapping[str, Mapping[str, Maps]], told: Mapping[str, dict]
 ) -> dict[str, str]:
-    """The figures of conf/figures.yaml that are not there, and why."""
+    """Return the figures of conf/figures.yaml that were not drawn -> why."""
     absent = {}
     for name, entry in cfg.figures.items():
         models = dict.fromkeys((entry.model, entry.beside))
@@ -77,13 +78,13 @@ def undrawn(
 
 
 def methods(cfg: DictConfig) -> list[str]:
-    """The methods that figures show."""
+    """Return the methods that figures show."""
     return cfg.methods.split(",")
 
 
 def finished(root: Path, wanted: Mapping[str, str] | None = None) -> dict[str, dict[str, Maps]]:
-    """The maps of every complete folder, model -> method -> maps, of the profile `wanted` alone
-    where one is given. Raises BadInput for none."""
+    """Return the maps of every complete folder, model -> method -> maps; with `wanted` (model ->
+    image set) only those of this profile. Raises BadInput if there are none."""
     found: dict[str, dict[str, Maps]] = {}
     for manifest in sorted(root.glob("*/*/manifest.json")):
         folder = manifest.parent
@@ -100,20 +101,22 @@ def finished(root: Path, wanted: Mapping[str, str] | None = None) -> dict[str, d
 
 
 def selected(root: Path) -> dict[str, Selection]:
-    """The selections, figure -> what it shows."""
+    """Return the selections, figure -> the pictures that it shows."""
     return {path.stem: selection.read(path) for path in sorted(root.glob("*/fig*.json"))}
 
 
 def drawn(root: Path) -> dict[str, dict]:
-    """The figures in words, figure -> its JSON file; NaN and infinity become None.
+    """Return the texts of the figures, figure -> the content of its JSON file; NaN and infinity
+    become None.
 
-    Raises BadInput for a file that is not as a stage writes it.
+    Raises BadInput if a file is not as a stage writes it.
     """
     return {path.stem: read(path, is_figure) for path in sorted(root.glob("fig*.json"))}
 
 
 def read(path: Path, sound: Callable[[dict], bool]) -> dict:
-    """A JSON file that a stage left. Raises BadInput where it is none, or not sound."""
+    """Return the content of a JSON file that a stage wrote. Raises BadInput if it is not a JSON
+    object, or not `sound`."""
     try:
         content = json.loads(
             path.read_text(encoding="utf-8"), parse_constant=lambda _: None, parse_float=finite
@@ -131,14 +134,14 @@ def read(path: Path, sound: Callable[[dict], bool]) -> dict:
 
 
 def is_figure(content: dict) -> bool:
-    """Whether title, caption and claims are what the page can show."""
+    """Return whether the page can show title, caption and claims."""
 
     def text(one: dict, *names: str) -> bool:
         return all(isinstance(one.get(name), str | None) for name in names)
 
     claims = content.get("claims", [])
     return (
-        text(content, "title", "caption")
+        text(content, "title", "caption", "absent")
         and isinstance(claims, list)
         and all(isinstance(one, dict) and text(one, "claim", "told", "reading") for one in claims)
         and all(isinstance(one.get("holds"), bool | None) for one in claims)
@@ -146,19 +149,19 @@ def is_figure(content: dict) -> bool:
 
 
 def is_evaluation(content: dict) -> bool:
-    """Whether it holds model -> method -> where in the depth -> number or None."""
+    """Return whether it maps model -> method -> part of the depth -> number or None."""
     methods = [one for model in content.values() for one in _values(model)]
     numbers = [one for method in methods for one in _values(method)]
     return all(isinstance(one, int | float | None) for one in numbers)
 
 
 def _values(inside: object) -> list:
-    """The values of a JSON object; of anything else, itself, which is no number."""
+    """Return the values of a JSON object; of anything else [its text], which is not a number."""
     return list(inside.values()) if isinstance(inside, dict) else [str(inside)]
 
 
 def finite(word: str) -> float | None:
-    """The number; None where it is too large to be one."""
+    """Return the number; None if it is not finite."""
     value = float(word)
     return value if math.isfinite(value) else None
 

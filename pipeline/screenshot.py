@@ -1,9 +1,9 @@
-"""docs/report.png: the report's page as a reader sees it, taken by a browser.
+"""Take docs/report.png, a screenshot of the report's page.
 
     python -m pipeline.screenshot drawings=figures
 
-Opens index.html of `drawings` in Chromium, at `screenshot.view` (a link of the page, as in
-figure=fig04&layer=layer4.1; "" is what the page opens on), and writes `screenshot.file`.
+Opens index.html of `drawings` in Chromium, at `screenshot.view` (the end of a link to the page, as
+figure=fig04&layer=layer4.1; "" for the page's first view), and writes `screenshot.file`.
 """
 
 import os
@@ -19,10 +19,10 @@ from pipeline.atomic import replacing
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WAIT = 30_000  # milliseconds for the maps to be unpacked and drawn
-COLOURS = 256  # of the PNG: half its size, and no difference to be seen
+COLOURS = 256  # of the PNG: halves its size without a visible difference
 
 
-# Fonts and pictures are there, and drawn.
+# Wait until fonts and pictures are loaded and drawn.
 STANDS_STILL = """async () => {
   await document.fonts.ready;
   await Promise.all([...document.images].map((image) => image.decode().catch(() => {})));
@@ -32,13 +32,13 @@ STANDS_STILL = """async () => {
 
 @stage
 def main(cfg: DictConfig) -> None:
-    """Take it."""
+    """Take the screenshot."""
     screenshot(cfg)
 
 
 def screenshot(cfg: DictConfig) -> Path:
-    """Write `cfg.screenshot.file`; returns it. Raises BadInput without a page, playwright or
-    Chromium, and where the page has no such view."""
+    """Write `cfg.screenshot.file`; return its path. Raises BadInput without a page, playwright or
+    Chromium, and if the page has no such view."""
     page, asked = Path(cfg.drawings) / "index.html", cfg.screenshot
     if not page.is_file():
         raise BadInput(f"{page} is missing. Make it: python -m pipeline.report, or make figures.")
@@ -54,7 +54,7 @@ def screenshot(cfg: DictConfig) -> Path:
         browser = started.chromium.launch(executable_path=found, args=alone)
         shown = browser.new_page(
             viewport={"width": asked.width, "height": asked.height},
-            reduced_motion="reduce",  # nothing is taken while it scrolls
+            reduced_motion="reduce",  # no screenshot while the page scrolls
         )
         shown.set_default_timeout(WAIT)
         shown.goto(f"{page.resolve().as_uri()}#{asked.view}")

@@ -1,10 +1,9 @@
-"""Stage `segment`: train a network that names every pixel, and measure it.
+"""Stage `segment`: train a segmentation network and measure it.
 
     python -m pipeline.segment +segment=shapes
 
-Writes the weights, the losses and the intersections over union, then fails where the mean is
-below its gate. A run that was killed goes on from its last finished epoch, and ends with the same
-weights.
+Writes the weights, the losses and the intersections over union, then fails if their mean is below
+its gate. A run that was killed continues from its last finished epoch, and gives the same weights.
 """
 
 from pathlib import Path
@@ -38,7 +37,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def segment(cfg: DictConfig) -> dict[str, Any]:
-    """Train and write the weights; measure them, write the numbers beside, check the gate."""
+    """Train and write the weights; measure them, write the numbers, and check the gate."""
     asked = settings(cfg)
     path = Path(asked.model.weights)
     name = f"{asked.images.name}-segment-{asked.model.name}"
@@ -53,7 +52,7 @@ def segment(cfg: DictConfig) -> dict[str, Any]:
 
 
 def train(cfg: DictConfig, run: Run) -> None:
-    """Write the weights, and the losses beside them."""
+    """Train; write the weights and the losses."""
     asked = settings(cfg)
     path, shape = Path(asked.model.weights), asked.model.input
     shown = labelled_part(cfg, "learns")
@@ -81,7 +80,7 @@ def train(cfg: DictConfig, run: Run) -> None:
 
 
 def begun(cfg: DictConfig, classes: int) -> nn.Module:
-    """The network before training: fresh, or its encoder with the weights of a classifier."""
+    """Return the network before training: random weights, or an encoder with a classifier's."""
     device.seeded(cfg.seed)
     asked = settings(cfg)
     network = instantiate(asked.model.network, classes=classes)
@@ -91,8 +90,8 @@ def begun(cfg: DictConfig, classes: int) -> nn.Module:
 
 
 def mark(cfg: DictConfig, pixels: Pixels) -> str:
-    """The fingerprint that a checkpoint must agree on to be gone on from: network, schedule, seed,
-    start, pictures with their targets, code."""
+    """Return the fingerprint that a checkpoint must have for training to continue from it: of
+    network, schedule, seed, start, pictures with their targets, and code."""
     asked: Any = OmegaConf.to_container(settings(cfg), resolve=True)
     trains = {key: asked[key] for key in ("model", "start", "schedule", "augmentation")}
     return fingerprint(
@@ -106,7 +105,8 @@ def mark(cfg: DictConfig, pixels: Pixels) -> str:
 
 
 def measured(cfg: DictConfig) -> dict[str, Any]:
-    """Intersections over union on the pictures of `segment.test`, with the weights on file."""
+    """Measure the intersections over union of the stored weights on the pictures of
+    `segment.test`."""
     asked = settings(cfg)
     loaded = weights.load(asked.model, device.chosen(cfg.device))
     shown = labelled_part(cfg, "test")

@@ -1,10 +1,10 @@
-"""Stage `select`: the pictures that the figures of one model show, found by rule.
+"""Stage `select`: choose by rules the pictures that the figures of one model show.
 
     python -m pipeline.select model=resnet18 images=shapes
 
-Reads what all verified networks decided, and writes for every figure of the model which pictures it
-shows, by what rule, and among how many; and the list of cases that `explain` needs: those, both
-ways round where two pictures are likened, and the model's first pictures.
+Reads the decisions of all verified networks. Writes for every figure of the model which pictures it
+shows, by what rule, and among how many. Also writes the list of cases that `explain` needs: these
+pictures (for a similarity, with picture and reference exchanged, too) and the model's first ones.
 """
 
 from pathlib import Path
@@ -26,8 +26,8 @@ def main(cfg: DictConfig) -> None:
 
 
 def select(cfg: DictConfig) -> Path:
-    """Write results/selected/model; returns that folder. Raises BadInput where a network that a
-    rule names was not verified."""
+    """Write results/selected/model; return that folder. Raises BadInput if a network that a rule
+    names was not verified."""
     model, images = cfg.model.name, instantiate(cfg.images)
     decided = Decided(Path(cfg.results) / "decisions")
     folder = Path(cfg.results) / "selected" / model
@@ -43,7 +43,8 @@ def select(cfg: DictConfig) -> Path:
 
 
 def both_ways(pairs: list[Case]) -> list[Case]:
-    """Each case, and where it is a likeness the same from the other side."""
+    """Return each case and, if it is a similarity, the same with picture and reference
+    exchanged."""
     return [way for case in pairs for way in ((case, case.turned) if case.reference else (case,))]
 
 

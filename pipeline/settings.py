@@ -139,6 +139,8 @@ PROTOCOL = {
     "episodes": whole(2),  # of one there is no interval
     "scores": TEXT,
     "told": whole(0),
+    "stated.*": TEXT,
+    "within": whole(1),
 }
 RECIPE = {
     **of("learns", PART),
@@ -228,6 +230,7 @@ OF_ALL = {
     "measure.sanity": FLAG,
     "study.models": NAMES | NULL,
     "study.method": NAME,
+    "study.page": FLAG,
     "study.resamples": whole(1),
     "study.confidence": between(0, 1),
     "evaluate.method": NAME,
@@ -248,6 +251,11 @@ OF_ALL = {
     "cub.root": TEXT,
     "cub.archives": TEXT,
     "cub.mirror": TEXT | NULL,
+    "photographs.root": TEXT,
+    "photographs.folder": TEXT | NULL,
+    "photographs.before": whole(0),
+    **of("photographs.known.*", dict.fromkeys(("file", "class", "author", "licence"), TEXT)),
+    "photographs.known.*.box": list_of(NUMBER, 4, 4) | NULL,
     "tracking.mode": one_of("offline", "online", "disabled"),
     "tracking.project": TEXT,
     "tracking.folder": TEXT,

@@ -1,19 +1,20 @@
-"""Stage `study`: what the measures of every method on every model say, with intervals.
+"""Stage `study`: compare the measures of all methods on all models, with intervals.
 
     python -m pipeline.study results=results drawings=docs/method-study
 
 Reads results/measured (stage `measure`), of `study.models` or of all, and writes, into `drawings`,
 
-    means.csv     a row a model, method, third of the depth and measure, with its interval
+    means.csv     one row per model, method, third of the depth and measure, with its interval
     leads.csv     the same of `study.method` less each other method, paired over pictures, with
                   p-values of sign flips, Holm's correction over all rows of a measure
     places.csv    means over the layers of each kind: conv, bn, relu, maxpool, add, block, ...
-    flows.csv     how the flows of every method run through the layers
-    summary.md    means over the models, and in short
-    sizes.csv     where maps lie, by size of the object; and the page `drawings`.md: both where
-                  what maps owe to the question was measured (measure.sanity)
-    study.json    how often `study.method` is ahead of each other method, and how often behind
-    ratio.png, gain.png, own.png   the measure against depth, a panel a model, a line a method
+    flows.csv     how the flows of every method change from layer to layer
+    summary.md    means over the models
+    sizes.csv     localisation by size of the object
+    ../NAME.md    for drawings=.../NAME, the page made of these tables: numbers, intervals, who is
+                  ahead of whom; unless study.page=false
+    study.json    on how many models `study.method` is ahead of each other method, alike, behind
+    ratio.png, gain.png, own.png   a measure against depth, one panel per model, one line per method
 """
 
 from collections.abc import Sequence
@@ -29,13 +30,12 @@ from naflow.errors import BadInput, near_names
 from pipeline.app import stage
 from pipeline.atomic import replacing, write_json
 from pipeline.figures import depth, page
-from pipeline.measuring import summary, thirds
+from pipeline.measuring import summary, thirds, told
 from pipeline.measuring.columns import BASIC, EVERY
 from pipeline.measuring.columns import measured as measures_of
-from pipeline.measuring.told import told_of
 from pipeline.tracking import tracked
 
-MEASURES = tuple(BASIC)  # drawn and counted; with pipeline.measuring.sanity there are more
+MEASURES = tuple(BASIC)  # those that are drawn; the sanity checks add more to the tables
 FLOWS = ["smoothness", "stabilisation", "drift"]
 DIGITS = "%.5f"
 
@@ -49,30 +49,31 @@ def main(cfg: DictConfig) -> None:
 
 
 def study(cfg: DictConfig) -> Path:
-    """Write the tables and figures; returns their folder. Raises BadInput where nothing has been
-    measured, or not the method that the others are compared to."""
+    """Write the tables and figures; return their folder. Raises BadInput if nothing has been
+    measured, or not the method that the others are compared with."""
     folder, place = Path(cfg.results) / "measured", Path(cfg.drawings)
     measured, flows = (read(folder, ending, cfg.study.models) for ending in (".csv", ".flow.csv"))
     resampling = cfg.study.resamples, cfg.study.confidence, cfg.seed
-    asked = measures_of(measured.values())
+    names = measures_of(measured.values())
     tables = {
         "means": joined(
             {
-                key: thirds.means(table, asked, *resampling)
+                key: thirds.means(table, names, *resampling)
                 for key, table in tqdm(measured.items(), desc="means", disable=cfg.quiet)
             }
         ),
-        "leads": leads(measured, cfg.study.method, asked, *resampling),
+        "leads": leads(measured, cfg.study.method, names, *resampling),
         "places": joined({key: of_places(table) for key, table in measured.items()}),
         "flows": joined({key: table[FLOWS].mean().to_frame().T for key, table in flows.items()}),
+        "sizes": joined({key: thirds.by_size(table) for key, table in measured.items()}),
     }
     with tracked(cfg.tracking, "study", cfg) as run:
         for name, table in tables.items():
             with replacing(place / f"{name}.csv") as partial:
                 table.to_csv(partial, index=False, float_format=DIGITS, lineterminator="\n")
             run.table(name, table)
-    if len(asked) > len(MEASURES):
-        published(place, measured, tables, cfg.study.method)
+    if cfg.study.page:
+        told.write(place)
     counts = tally(tables["leads"], 1 - cfg.study.confidence)
     write_json(place / "study.json", counts)
     with replacing(place / "summary.md") as partial:
@@ -84,18 +85,9 @@ def study(cfg: DictConfig) -> Path:
     return place
 
 
-def published(place: Path, measured: Tables, tables: dict[str, pd.DataFrame], ours: str) -> None:
-    """Write sizes.csv, and the page that all tables tell, beside their folder."""
-    sizes = joined({key: thirds.by_size(table) for key, table in measured.items()})
-    with replacing(place / "sizes.csv") as partial:
-        sizes.to_csv(partial, index=False, float_format=DIGITS, lineterminator="\n")
-    with replacing(place.with_suffix(".md")) as partial:
-        told = told_of(tables["means"], tables["leads"], sizes, ours, place.name)
-        partial.write_text(told, encoding="utf-8")
-
-
 def read(folder: Path, ending: str, models: Sequence[str] | None) -> Tables:
-    """The tables of every method that has been measured to the end on these models, or on all."""
+    """Read the tables of every method that is fully measured on these models (None: on all). Raises
+    BadInput if there are none, or a model was not measured."""
     done = sorted(folder.glob("*/*.json"))
     there = {path.parent.name for path in done}
     for model in models or ():
@@ -120,7 +112,8 @@ def leads(
     confidence: float,
     seed: int,
 ) -> pd.DataFrame:
-    """A row a model, other method, third and measure: how far `ours` is ahead."""
+    """Return one row per model, other method, third and measure: how far `ours` is ahead. Raises
+    BadInput if `ours` was not measured."""
     methods = {method for _, method in measured}
     if ours not in methods:
         raise BadInput(f"study.method={ours} was not measured.{near_names(ours, methods)}")
@@ -138,9 +131,9 @@ def leads(
 
 
 def of_places(table: pd.DataFrame) -> pd.DataFrame:
-    """A row a kind of layer: how many there are, and the mean of each measure over pictures.
+    """Return one row per kind of layer: the number of such layers, and the mean of each measure.
 
-    The kind is the last part of a layer's name without its number; a bare number is a block.
+    The kind is the last part of a layer's name without its number; only a number means a block.
     """
     last = table["layer"].str.rsplit(".", n=1).str[-1].str.split("#").str[0]
     kind = last.str.rstrip("0123456789").replace("", "block")
@@ -151,20 +144,20 @@ def of_places(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def joined(tables: Tables) -> pd.DataFrame:
-    """One table of many, their keys in two columns before it."""
-    frames: Any = tables  # pandas knows no keys that are pairs
+    """Join tables to one, with their keys in two columns."""
+    frames: Any = tables  # the stubs of pandas do not allow pairs as keys
     table = pd.concat(frames, names=["model", "method"])
     return table.reset_index([0, 1]).reset_index(drop=True)
 
 
 def tally(leads: pd.DataFrame, level: float) -> dict:
-    """Other method -> measure -> third -> on how many models ours is ahead, alike, behind; ahead
-    and behind where the corrected p-value is below the level."""
+    """Return other method -> measure -> third -> on how many models ours is ahead, alike, behind.
+    Ahead and behind need a corrected p-value below the level."""
     sure = leads["holm"] < level
     better = leads["lead"] * leads["measure"].map({name: m.sign for name, m in EVERY.items()})
-    found = leads.assign(ahead=sure & (better > 0), behind=sure & (better < 0), alike=~sure)
-    found = found[leads["p"].notna()]
-    counts = found.groupby(["less", "measure", "third"])[["ahead", "alike", "behind"]].sum()
+    rows = leads.assign(ahead=sure & (better > 0), behind=sure & (better < 0), alike=~sure)
+    rows = rows[leads["p"].notna()]
+    counts = rows.groupby(["less", "measure", "third"])[["ahead", "alike", "behind"]].sum()
     tree: dict = {}
     for (other, measure, third), row in counts.iterrows():
         numbers = {name: int(count) for name, count in row.items()}

@@ -1,4 +1,4 @@
-"""Logging to Weights & Biases that can never break a run; when it fails, it says so in one line."""
+"""Log to Weights & Biases without ever breaking a run; a failure is a warning of one line."""
 
 import logging
 import os
@@ -16,13 +16,13 @@ from omegaconf import DictConfig, OmegaConf
 log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parents[1]
-# How long a server that does not answer may hold up a stage.
+# How long a server that does not answer may delay a stage.
 START_SECONDS = 10
 FINISH_SECONDS = 30
 
 
 class Run:
-    """One tracked run, or nothing at all where tracking is disabled or did not start."""
+    """One tracked run; it does nothing if tracking is disabled or did not start."""
 
     def __init__(self, run: Any) -> None:
         self._run: Any = run
@@ -33,7 +33,7 @@ class Run:
             self._guarded(lambda: self._run.log(dict(values)))
 
     def picture(self, name: str, image: np.ndarray, caption: str = "") -> None:
-        """Log a picture (H, W, 3), uint8."""
+        """Log a picture (H, W, 3) uint8."""
         if self._run is not None:
             self._guarded(lambda: self._run.log({name: _wandb().Image(image, caption=caption)}))
 
@@ -45,16 +45,16 @@ class Run:
     def _guarded(self, action: Callable[[], object]) -> None:
         try:
             action()
-        except Exception as error:  # whatever it is, the stage's own work goes on
+        except Exception as error:  # in any case, the stage's own work continues
             log.warning("W&B stopped logging: %s", error)
             self._run = None
 
 
 @contextmanager
 def tracked(tracking: DictConfig, name: str, config: DictConfig) -> Generator[Run]:
-    """A run that ends with the block. `tracking.mode` is offline, online or disabled.
+    """Yield a run that ends with the block. `tracking.mode` is offline, online or disabled.
 
-    Where online does not start, it is offline, to be sent later by `wandb sync`.
+    If online does not start, the run is offline; send it later with `wandb sync`.
     """
     run = None if tracking.mode == "disabled" else _started(tracking, name, config)
     failed = 1
@@ -69,7 +69,7 @@ def tracked(tracking: DictConfig, name: str, config: DictConfig) -> Generator[Ru
 
 def _started(tracking: DictConfig, name: str, config: DictConfig) -> Any:
     folder = Path(tracking.folder).resolve()
-    # W&B writes to the home directory unless it is told where else.
+    # Otherwise W&B would write to the home directory.
     for variable in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
         os.environ.setdefault(variable, str(folder))
     modes = [tracking.mode, "offline"] if tracking.mode == "online" else [tracking.mode]
@@ -91,7 +91,7 @@ def _started(tracking: DictConfig, name: str, config: DictConfig) -> Any:
                     finish_timeout=FINISH_SECONDS,
                 ),
             )
-        except Exception as error:  # no key, no network, a wrong mode: no reason to lose a run
+        except Exception as error:  # a missing key or network, or a wrong mode, must not end a run
             log.warning(
                 "W&B is %s for this run: %s",
                 "offline" if mode != modes[-1] else "off",
@@ -101,14 +101,14 @@ def _started(tracking: DictConfig, name: str, config: DictConfig) -> Any:
 
 
 def _recorded(config: DictConfig) -> dict:
-    """The configuration as plain values, and under `git` the revision of this code."""
+    """Return the configuration as plain values, with the revision of this code as `git`."""
     settings: Any = OmegaConf.to_container(config, resolve=True)
     return settings | {"git": revision(ROOT)}
 
 
 def revision(root: Path) -> str | None:
-    """The commit of a git repository, "-dirty" after it where files differ; None without git."""
-    if not (root / ".git").exists():  # installed somewhere: a repository around it is not ours
+    """Return the commit of a git repository, with "-dirty" if files differ; None without git."""
+    if not (root / ".git").exists():  # installed: a repository around it would not be ours
         return None
     describe = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
@@ -120,7 +120,7 @@ def revision(root: Path) -> str | None:
 
 
 def _wandb() -> ModuleType:
-    """Imported late: it takes half a second, and a disabled run needs none of it."""
+    """Import wandb, which takes half a second and is not needed if tracking is disabled."""
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     import wandb
 

@@ -1,10 +1,10 @@
-"""Stage `train`: give a network weights by its recipe, on a folder of pictures.
+"""Stage `train`: train a network by its recipe on a folder of pictures.
 
 python -m pipeline.train model=resnet18 images=shapes
 
 A recipe (conf/recipe) is a start and one or more steps, each an objective with its schedule. A run
-that was killed goes on from its last checkpoint, and ends with the same weights; of a damaged one
-it says so, and begins that step again.
+that was killed continues from its last checkpoint, and gives the same weights. If the checkpoint is
+damaged, it says so and starts that step again.
 """
 
 from pathlib import Path
@@ -39,7 +39,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def train(cfg: DictConfig) -> None:
-    """Run the recipe; write the weights, and the losses beside them."""
+    """Run the recipe; write the weights and the losses."""
     if "steps" not in cfg.recipe:
         raise BadInput(
             f"There is no recipe to train {cfg.model.name} on {cfg.images.name!r}. Name one of "
@@ -74,12 +74,12 @@ def train(cfg: DictConfig) -> None:
 
 
 def checkpoint(cfg: DictConfig, step: str) -> Path:
-    """Where a step of the recipe keeps what it has reached."""
+    """Return the path of the checkpoint of a step of the recipe."""
     return Path(cfg.model.weights).with_suffix(f".{step}.checkpoint")
 
 
 def begun(cfg: DictConfig, classes: list[str]) -> nn.Module:
-    """The network as training finds it: fresh, or with what the recipe starts from."""
+    """Return the network before training: random weights, or those that the recipe starts from."""
     device.seeded(cfg.seed)
     settings = {"classes": len(classes)} if cfg.model.task == weights.CLASSIFICATION else {}
     network = instantiate(cfg.model.network, **settings)
@@ -92,9 +92,9 @@ def begun(cfg: DictConfig, classes: list[str]) -> nn.Module:
 
 
 def calmed(network: nn.Module) -> None:
-    """Let every residual block begin as its shortcut alone, so that deep networks learn at once.
+    """Initialise every residual block as its shortcut only, so that deep networks learn at once.
 
-    Goyal et al., 2017, arXiv 1706.02677, Section 5.1: the last batch norm of a block begins at 0.
+    Goyal et al., 2017, arXiv 1706.02677, Section 5.1: the last batch norm of a block starts at 0.
     """
     for module in network.modules():
         if isinstance(module, (BasicBlock, Bottleneck)):
@@ -103,7 +103,7 @@ def calmed(network: nn.Module) -> None:
 
 
 def trainer(cfg: DictConfig, name: str, objective: Objective, made_of: str, run: Run) -> Trainer:
-    """What trains step `name` of the recipe."""
+    """Return the trainer of step `name` of the recipe. Raises BadInput for unusable settings."""
     settings: Any = OmegaConf.to_container(cfg.recipe.steps[name], resolve=True)
     try:
         phases = [Phase(**phase) for phase in settings["schedule"].pop("phases")]
@@ -129,8 +129,8 @@ def trainer(cfg: DictConfig, name: str, objective: Objective, made_of: str, run:
 
 
 def mark(cfg: DictConfig, pixels: Pixels) -> str:
-    """The fingerprint that a checkpoint must agree on to be gone on from: model, what of the recipe
-    trains, seed, start, pictures, code."""
+    """Return the fingerprint that a checkpoint must have for training to continue from it: of
+    model, recipe, seed, start, pictures and code."""
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
     trains = {key: settings["recipe"].get(key) for key in ("size", "fit", "start", "steps")}
     start = (cfg.recipe.start or {}).get("weights")

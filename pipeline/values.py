@@ -1,4 +1,4 @@
-"""What the value of a setting may be, in words and as a test."""
+"""Kinds of values that a setting may have, each in words and as a test."""
 
 import math
 from collections.abc import Callable
@@ -8,7 +8,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Kind:
-    """What values are allowed, in words and as a test."""
+    """A kind of values.
+
+    words   what is allowed, for messages
+    allows  whether a value is of this kind
+    """
 
     words: str
     allows: Callable[[Any], bool]
@@ -18,12 +22,12 @@ class Kind:
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a number, neither NaN nor infinite, nor true or false."""
+    """Whether a value is a finite number, and not true or false."""
     return type(value) in (int, float) and math.isfinite(value)
 
 
 def whole(low: int, high: int | None = None) -> Kind:
-    """A whole number from `low` to `high`."""
+    """Whole numbers from `low` to `high`."""
     words = f"a whole number of {low} or more" + f", up to {high}" * (high is not None)
     return Kind(
         words,
@@ -32,7 +36,7 @@ def whole(low: int, high: int | None = None) -> Kind:
 
 
 def between(low: float, high: float, ends: str = "") -> Kind:
-    """A number between two others; ends: "[", "]" or "[]", which of them it may be itself."""
+    """Numbers between two others; ends: "[", "]" or "[]", which of the two are included."""
     words = {
         "": f"a number between {low} and {high}",
         "[]": f"a number from {low} to {high}",
@@ -50,22 +54,22 @@ def between(low: float, high: float, ends: str = "") -> Kind:
 
 
 def above(low: float) -> Kind:
-    """A number larger than another."""
+    """Numbers larger than `low`."""
     return Kind(f"a number above {low}", lambda v: is_number(v) and v > low)
 
 
 def at_least(low: float) -> Kind:
-    """A number that is not below another."""
+    """Numbers of at least `low`."""
     return Kind(f"a number of {low} or more", lambda v: is_number(v) and v >= low)
 
 
 def one_of(*names: str) -> Kind:
-    """One of these words."""
+    """One of these names."""
     return Kind(f"{', '.join(names[:-1])} or {names[-1]}", lambda v: v in names)
 
 
 def list_of(kind: Kind, least: int = 0, most: int | None = None) -> Kind:
-    """A list of such values, from `least` to `most` of them."""
+    """Lists of `least` to `most` values of one kind."""
     some = f"{least} values" if least == most else f"{least} values or more" if least else "values"
     return Kind(
         f"a list of {some}, each {kind.words}",

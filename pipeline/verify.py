@@ -1,9 +1,9 @@
-"""Stage `verify`: is a network as good as its recipe says it must be, by its field's protocol?
+"""Stage `verify`: check that a network is as good as its recipe requires, by its field's protocol.
 
 python -m pipeline.verify model=resnet18 images=shapes
 
-Writes the numbers and what was decided for single pictures, then fails where a number is below its
-gate. Published weights that pass it are held to: later downloads must have the same hash.
+Writes the numbers and the decisions for single pictures, then fails if a number is below its gate.
+The hash of published weights that pass is recorded: later downloads must have the same.
 """
 
 from pathlib import Path
@@ -31,7 +31,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def verify(cfg: DictConfig) -> dict[str, float]:
-    """Measure, write the numbers beside the weights and the decisions among the results, check."""
+    """Measure the network, write its numbers and decisions, and check the gate."""
     if "verify" not in cfg.recipe:
         raise BadInput(
             f"Nothing says how to verify {cfg.model.name} on {cfg.images.name!r}. Name one of "
@@ -68,7 +68,7 @@ def verify(cfg: DictConfig) -> dict[str, float]:
 
 
 def doubt(cfg: DictConfig) -> str:
-    """What to do about weights that were not trained here and miss their gate."""
+    """Return the advice for weights that were not trained here and miss their gate."""
     entry = source.read(Path(cfg.model.weights))
     known = entry and f"{Path(cfg.fetch.folder) / entry.file} (sha256 {entry.sha256})"
     return (
@@ -79,8 +79,8 @@ def doubt(cfg: DictConfig) -> str:
 
 
 def hold(name: str, path: Path, lock: Path) -> None:
-    """Record in `lock` the file that verified weights were converted from, if it came from a
-    published address that tells no hash."""
+    """Record in `lock` the file from which verified weights were converted, if it came from a
+    published address without a published hash."""
     entry = source.read(path)
     if entry is None or weights_lock.read(lock).get(name) == entry:
         return

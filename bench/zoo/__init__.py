@@ -1,1 +1,1 @@
-"""What naflow reaches: the models of seven packages, each explained and checked, in one table."""
+"""Which models naflow explains: those of seven packages, each explained and checked, in a table."""

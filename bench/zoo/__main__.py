@@ -1,11 +1,11 @@
 """Explain every model of the table and write docs/reach.md.
 
-    python -m bench.zoo                          everything
-    python -m bench.zoo timm:.*net smp           names that match, on screen alone
+    python -m bench.zoo                          all models
+    python -m bench.zoo timm:.*net smp           only models whose names match; the page stays
     python -m bench.zoo --rows rows.jsonl        rows that are in the file are not measured again
-    python -m bench.zoo --rows rows.jsonl --draw the page of those that are in the file
+    python -m bench.zoo --rows rows.jsonl --draw write the page of the rows in the file
 
-What is not installed is skipped with one line. Packages outside the environment:
+A package that is not installed is skipped with one line. Packages outside the environment:
     uv pip install --target DIR --no-deps transformers ...; PYTHONPATH=DIR python -m bench.zoo
 """
 
@@ -27,10 +27,10 @@ from bench.zoo.row import Row, measured
 
 
 def main() -> None:
-    """Measure, print a line a model, and write the page."""
+    """Measure, print one line per model, and write the page."""
     options = _options()
     torch.set_num_threads(1)
-    warnings.filterwarnings("ignore")  # the models' own, of their construction
+    warnings.filterwarnings("ignore")  # of the models' own code
     known = _read(options.rows)
     rows, skipped = [], []
     for entry in entries():
@@ -56,11 +56,11 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Every model that naflow should reach.")
+    parser = argparse.ArgumentParser(description="Explain every model that naflow should explain.")
     parser.add_argument("models", nargs="*", help="patterns of names; none: all, and the page")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--limit", type=int, default=180, help="seconds for one model")
-    parser.add_argument("--rows", type=Path, help="a file that keeps what was measured")
+    parser.add_argument("--rows", type=Path, help="a file that stores the rows measured")
     parser.add_argument("--draw", action="store_true", help="measure nothing")
     parser.add_argument("--page", type=Path, default=Path("docs/reach.md"))
     return parser.parse_args()

@@ -1,6 +1,6 @@
 """The models of the table, untrained: torchvision's, timm's and those of five more packages.
 
-A package that is not installed gives one line instead of its models.
+For a package that is not installed, one line takes the place of its models.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from torch import nn
 class Entry:
     """One model of the table.
 
-    name   "package: model"
-    build  makes it, with random weights
-    size   the side of the images, in pixels
-    kind   "cnn" gives a class, "segmentation" a class a pixel; a "transformer" is to be refused;
-           of what is "mixed", either is right
+    name      "package: model"
+    build     builds it with random weights
+    size      side of the images, in pixels
+    kind      "cnn": gives a class; "segmentation": gives a class for every pixel; "transformer":
+              must be refused; "mixed": may be explained or refused
+    channels  of the images
     """
 
     name: str
@@ -71,18 +72,18 @@ TIMM = [
     "focalnet_tiny_srf", "convmixer_768_32", "rdnet_tiny", "shvit_s1", "swiftformer_xs",
     "test_resnet", "test_convnext", "test_efficientnet", "test_nfnet",
 ]  # fmt: skip
-#: Self-attention and next to no convolutions.
+#: Self-attention and hardly any convolutions.
 TIMM_TRANSFORMERS = [
     "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "pit_ti_224", "hiera_tiny_224",
 ]  # fmt: skip
-#: What mixes places in more ways than by convolutions: whether it has feature maps to explain is
-#: for the library to tell.
+#: Models that combine places by other operations than convolutions, too; the library decides
+#: whether they have feature maps to explain.
 TIMM_MIXED = [
     "xcit_nano_12_p16_224", "davit_tiny", "pvt_v2_b0", "tiny_vit_5m_224", "caformer_s18",
     "coatnet_pico_rw_224", "coatnext_nano_rw_224", "maxvit_rmlp_pico_rw_256", "levit_conv_128s",
     "efficientvit_m0", "mixer_s32_224", "gmlp_ti16_224", "resmlp_12_224", "sequencer2d_s",
 ]  # fmt: skip
-#: Models of timm that want more than 96 pixels, or images of one size.
+#: Models of timm that need more than 96 pixels, or images of a fixed size.
 TIMM_SIZES = {
     "inception_v3": 128, "inception_v4": 128, "inception_resnet_v2": 128, "botnet26t_256": 256,
     "eca_botnext26ts_256": 256, "lambda_resnet26t": 256, "halonet26t": 256, "sehalonet33ts": 256,
@@ -105,20 +106,20 @@ YOLO = ["yolov8n-cls", "yolov8s-cls", "yolo11n-cls"]
 
 
 def entries() -> Iterator[Entry | str]:
-    """Every model of the table, and a line for each package that is not installed."""
+    """Yield every model of the table, and a line for each package that is not installed."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("YOLO_OFFLINE", "1")
     for package, module in PACKAGES.items():
         try:
-            found = _OF[package](importlib.import_module(module))
+            models = _OF[package](importlib.import_module(module))
         except ImportError as error:
             yield f"{package}: skipped, it cannot be imported ({error})"
             continue
-        yield from found
+        yield from models
 
 
 def version(package: str) -> str:
-    """Its version, or that it is not installed."""
+    """Return the version of a package, or "not installed"."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -149,7 +150,7 @@ def _smp(smp: Any) -> Iterator[Entry]:
     for decoder, encoders in SMP.items():
         for encoder in encoders:
             build = partial(getattr(smp, decoder), encoder, encoder_weights=None, classes=3)
-            size = 128 if decoder == "PAN" else 96  # it pools three times what is left of 4 x 4
+            size = 128 if decoder == "PAN" else 96  # PAN pools the encoder's map three times
             yield Entry(f"smp: {decoder} on {encoder}", build, size, "segmentation")
 
 

@@ -1,4 +1,4 @@
-"""docs/reach.md: the table, what is refused and why, and what went wrong."""
+"""Write docs/reach.md: the table, what is refused and why, and what went wrong."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.zoo.models import PACKAGES, version
 from bench.zoo.row import Row
 from naflow.explainers.lrp import BROKEN
 
-TOLERANCE = 1e-4  # of HiResCAM against hooks
+TOLERANCE = 1e-4  # largest difference of HiResCAM from hooks
 
 _HEAD = """# Reach
 
@@ -41,7 +41,7 @@ page; with `--rows FILE` it goes on with the rows of earlier runs:
 """
 
 
-#: What is known of a line of "What went wrong".
+#: Model -> explanation added to its line of "What went wrong".
 _KNOWN = {
     "timm: efficientformer_l1": "; it is the hooks that are off: on a CPU, PyTorch 2.15's backward "
     "pass of a batch norm in evaluation mode misreads a gradient that comes from tokens, of "
@@ -57,7 +57,7 @@ So with untrained weights:
 
 
 def page(rows: Sequence[Row], skipped: Iterable[str], command: str, batch: int) -> str:
-    """The text of the page."""
+    """Return the text of the page."""
     versions = {"torch": torch.__version__} | {name: version(name) for name in PACKAGES}
     stated = ", ".join(f"{name} {number}" for name, number in versions.items())
     packages = {row.name.split(":")[0] for row in rows}
@@ -92,16 +92,16 @@ def page(rows: Sequence[Row], skipped: Iterable[str], command: str, batch: int) 
 
 
 def problems(row: Row) -> list[str]:
-    """What is wrong with a row, in sentences."""
-    found = [f"{method}: {text}" for method, text in row.wrong.items()]
+    """Return the faults of a row, as text."""
+    faults = [f"{method}: {text}" for method, text in row.wrong.items()]
     if row.error is not None and not row.error <= TOLERANCE:
-        found.append(f"HiResCAM differs from hooks by {row.error:.1e}")
-    found += [f"{method}: maps that are not finite" for method, ok in row.finite.items() if not ok]
+        faults.append(f"HiResCAM differs from hooks by {row.error:.1e}")
+    faults += [f"{method}: maps that are not finite" for method, ok in row.finite.items() if not ok]
     if row.kind == "transformer" and row.maps is not None:
-        found.append(f"it is a transformer, and is explained: {row.maps} maps")
+        faults.append(f"it is a transformer, and is explained: {row.maps} maps")
     if row.kind in ("cnn", "segmentation") and "all" in row.said:
-        found.append("a CNN that is refused")
-    return found
+        faults.append("a CNN that is refused")
+    return faults
 
 
 def _summary(
@@ -159,15 +159,15 @@ def _state(row: Row, method: str) -> str:
 
 
 def _refusals(rows: Sequence[Row]) -> list[str]:
-    """One line for each sentence of a method, with the models that it is said of."""
-    found: dict[tuple[str, str], list[str]] = {}
+    """Return one line for each message of a method, with the models that it was raised for."""
+    models: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         for method, text in row.said.items():
             if method != "all":
-                found.setdefault((method, _plain(text)), []).append(row.name)
+                models.setdefault((method, _plain(text)), []).append(row.name)
     lines = [
         f'- {method}: "{text}" {", ".join(f"`{name}`" for name in names)}'
-        for (method, text), names in sorted(found.items())
+        for (method, text), names in sorted(models.items())
     ]
     return lines or ["Nothing."]
 

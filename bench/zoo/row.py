@@ -26,13 +26,15 @@ from naflow.explainers.segmentation import all_pixels
 
 @dataclass
 class Row:
-    """What was found of one model; None where it was not reached.
+    """The results for one model; None where a step was not reached.
 
-    cost          method -> forward passes that its first and its second call took
-    error         the largest difference of HiResCAM from hooks, at `compared` layers; see
+    maps          number of layers of the flow
+    cost          method -> cost of its first and its second call, in forward passes
+    error         largest difference of HiResCAM from hooks, over `compared` layers; see
                   against_hooks
     conservation  LRP's deviation from 1 at the last map and at the first
-    said          method -> the sentence with which it refused; "all" where everything did
+    finite        method -> whether all its maps are finite
+    said          method -> its error message if it refused the model; "all" if every method did
     wrong         method -> an exception that is none of naflow's
     """
 
@@ -51,12 +53,12 @@ class Row:
 
 
 class _TooLongError(BaseException):
-    """A model's time is over; no Exception, so that nobody on the way takes it for the model's."""
+    """A model took too long. Not an Exception, so that it is not taken for one of the model's."""
 
 
 def measured(entry: Entry, batch: int, limit: int) -> Row:
-    """The row of a model, on `batch` images. Whatever goes wrong is in the row, and so is a step
-    that was not finished within limit seconds."""
+    """Return the row of a model, on `batch` images. The row also says what went wrong, and whether
+    the model was not finished within `limit` seconds."""
     row = Row(entry.name, entry.kind, entry.size)
     try:
         with _time(limit):
@@ -100,12 +102,12 @@ def _fill(row: Row, model: nn.Module, images: Tensor) -> None:
 def against_hooks(
     model: nn.Module, images: Tensor, score: scores.Score | None, flow: Any
 ) -> tuple[float | None, int]:
-    """The largest difference of HiResCAM's maps from those of forward hooks and torch.autograd.grad
-    on the model's own run, and at how many layers: those that are modules, called once. None where
-    there are none.
+    """Return the largest difference of HiResCAM's maps from maps by forward hooks and
+    torch.autograd.grad on the model's own run, and the number of layers compared: those that are
+    modules and called once. The difference is None if there are no such layers.
 
-    Relative to the layer's largest sum_k |g_k x_k|: before a layer norm the terms cancel (g is
-    normal to x, as the norm ignores x's length), and the map is rounding alone.
+    It is relative to the layer's largest sum_k |g_k x_k|: before a layer norm the terms cancel (g
+    is normal to x, as the norm ignores x's length), and the map is only rounding errors.
     """
     modules = dict(model.named_modules())
     seen: dict[str, list[Tensor]] = {name: [] for name in flow.layers if name in modules}
@@ -115,7 +117,7 @@ def against_hooks(
             if not isinstance(output, Tensor):
                 return None
             seen[name].append(output)
-            return output.clone()  # what follows may be in place
+            return output.clone()  # the next operation may be in place
 
         return see
 
@@ -136,9 +138,10 @@ def against_hooks(
 
 
 def seen_data(model: nn.Module, images: Tensor) -> None:
-    """Give the batch norms the statistics of these images: activations of a sane scale."""
+    """Set the batch norms' statistics to those of these images, for activations of sensible
+    scale."""
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
-    found = [norm.momentum for norm in norms]
+    momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.train()
         norm.momentum = 1.0
@@ -146,7 +149,7 @@ def seen_data(model: nn.Module, images: Tensor) -> None:
         with torch.no_grad():
             model(images)
     finally:
-        for norm, momentum in zip(norms, found, strict=True):
+        for norm, momentum in zip(norms, momenta, strict=True):
             norm.eval()
             norm.momentum = momentum
 
@@ -154,19 +157,19 @@ def seen_data(model: nn.Module, images: Tensor) -> None:
 def _costs(
     row: Row, method: str, explainer: Explainer, images: Tensor, score: Any, forward: float
 ) -> None:
-    found = []
+    costs = []
     for _ in range(2):
         start = time.process_time()
         flow = _tried(row, method, lambda: explainer(images, score))
-        found.append((time.process_time() - start) / forward)
+        costs.append((time.process_time() - start) / forward)
         if flow is None:
             return
-    row.cost[method] = found[0], found[1]
+    row.cost[method] = costs[0], costs[1]
     row.finite[method] = all(bool(m.isfinite().all()) for m in flow.maps.values())
 
 
 def _tried(row: Row, method: str, call: Callable[[], Any]) -> Any:
-    """What the call returns; None where it raised, which is then in the row."""
+    """Return the result of a call; None if it raised, which the row then says."""
     try:
         return call()
     except NAFlowError as error:
@@ -182,14 +185,15 @@ def _sentence(error: BaseException) -> str:
 
 
 def _forward_seconds(model: nn.Module, images: Tensor) -> float:
-    """Processor time of one pass without gradients: other work on the machine is not in it."""
-    found = []
+    """Return the processor time of one pass without gradients, which other work on the machine does
+    not change."""
+    seconds = []
     with torch.no_grad():
         for _ in range(3):
             start = time.process_time()
             model(images)
-            found.append(time.process_time() - start)
-    return statistics.median(found)
+            seconds.append(time.process_time() - start)
+    return statistics.median(seconds)
 
 
 def _output_size(model: nn.Module, images: Tensor) -> tuple[int, int]:

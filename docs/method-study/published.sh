@@ -32,4 +32,3 @@ methods model=more/mobilenet_v2 model.labels="$weights/imagenet_labels.txt" \
   model.weights="$weights/mobilenet_v2_imagenet1001_torchvision_fp16.pt"
 
 python -m pipeline.study results="$results" drawings="$drawings" study.method=naflow_tested
-python -m pipeline.measuring.told "$drawings"

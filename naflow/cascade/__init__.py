@@ -1,4 +1,4 @@
-"""NAFlow: the inversion of a CNN, unit by unit, what it will cost, and the paper's grouping."""
+"""NAFlow: the inversion of a CNN, unit by unit; the plan of its cost; the paper's merged units."""
 
 from naflow.cascade.cascade import NAFlow, Progress, attention_map
 from naflow.cascade.plan import Plan, PlannedUnit

@@ -35,12 +35,12 @@ Progress = Callable[[str, int, int], None]
 class NAFlow(Explainer):
     """Neuron Abandoning Attention Flow of a CNN.
 
-    preset    "selective" (default), "damped", "proximal", "paper", "plain", "released", or an
-              InverseConfig
-    rules     inverse rules of your own, tried before the library's
-    progress  called as progress(layer, done, total) after every layer; None: silent
+    preset    "selective" (default), "tested", "damped", "proximal", "paper", "plain", "released",
+              or an InverseConfig
+    rules     your own inverse rules, tried before the library's
+    progress  called as progress(layer, done, total) after every layer
     last      the deepest layer of the flow; by default the last feature map of more than one pixel
-    settings  single knobs of the preset changed, as in damping=1.0
+    settings  single settings of the preset, changed, as in damping=1.0; see InverseConfig
 
     Source: Liao, Gao, Zhang, arXiv 2412.01202 (IEEE TPAMI 48(5), 2026). Raises BadInput for an
     unknown preset or setting.
@@ -57,6 +57,10 @@ class NAFlow(Explainer):
         **settings: object,
     ) -> None:
         super().__init__(model, last=last)
+        if not isinstance(rules, Sequence) or not all(isinstance(one, Inverse) for one in rules):
+            raise BadInput(f"rules={rules!r}: give a list of naflow.inverses.Inverse.")
+        if progress is not None and not callable(progress):
+            raise BadInput(f"progress={progress!r}: it is called, as progress(layer, done, total).")
         self.config = resolve(preset, **settings)
         self.abandon = RULES[self.config.abandon]
         self.preset = preset if isinstance(preset, str) and not settings else "custom"
@@ -68,7 +72,8 @@ class NAFlow(Explainer):
         return f"NAFlow ({self.preset})"
 
     def plan(self, images: Tensor, *, inputs: Inputs = ()) -> Plan:
-        """What an inversion of these images would do and cost; print it. One forward pass.
+        """Return, after one forward pass, the plan of explaining these images: every unit's inverse
+        rule, size, memory and cost. Print it to read it.
 
         Raises as the call itself does.
         """
@@ -95,9 +100,9 @@ class NAFlow(Explainer):
 
     @full_precision()
     def explain(self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]) -> Flow:
-        """The cascade: x~^L = x^L, then x~^{l-1} = A(f_l^{-1}(x~^l)), and one map a layer.
+        """Run the cascade: x~^L = x^L, then x~^{l-1} = A(f_l^{-1}(x~^l)), and one map per layer.
 
-        It uses the record up: what it has passed is freed (of merged units, at the end).
+        This consumes the record: activations are freed on the way (with merged units, at the end).
         """
         points = self._points(record)
         order = record.layers
@@ -105,7 +110,7 @@ class NAFlow(Explainer):
             points = list(points)
             order = [point.name for point in reversed(points) if point.unit and point.feature_map]
         for layer in layers or ():
-            known_layer(layer, order)  # merging may have lost it
+            known_layer(layer, order)  # merging may have removed it
         wanted = order if layers is None else [name for name in order if name in layers]
         drawn = _Drawn(wanted, self, record, keep)
         if self.config.solves or self.rules:
@@ -115,7 +120,7 @@ class NAFlow(Explainer):
         return drawn.flow()
 
     def _attend(self, points: Iterable[Layer], drawn: _Drawn) -> None:
-        """Draw x~ = x, but for what is abandoned, at every layer: nothing is inverted."""
+        """Draw every layer without inverting: x~ = x, except for the abandoned neurons."""
         total = drawn.depth()
         for done, point in enumerate(points):
             if drawn.complete or point.unit is None:
@@ -126,7 +131,7 @@ class NAFlow(Explainer):
                 self.progress(point.name, done, total)
 
     def _invert(self, points: Iterable[Layer], drawn: _Drawn) -> None:
-        """Go down from layer to layer through the units' inverses, and draw."""
+        """Go down from layer to layer through the units' inverses, and draw every layer."""
         done, total = 0, drawn.depth()
         above, reader, bpfm = None, None, torch.empty(0)
         for point in points:
@@ -152,7 +157,7 @@ class NAFlow(Explainer):
             above, reader = point, above.unit if above is not None else None
 
     def _points(self, record: Record) -> Any:
-        """The layers, deep to shallow, as the configuration has them."""
+        """Return the layers, deep to shallow, merged and overwritten as the configuration says."""
         points: Iterator[Layer] = record.descend()
         if self.config.merge == "paper" and record.opened:
             raise BadInput("detail= looks into single blocks: it needs merge='never'.")
@@ -166,8 +171,8 @@ class NAFlow(Explainer):
     def _inverted(
         self, rule: Inverse, above: Layer, reader: Unit | None, point: Layer, bpfm: Tensor
     ) -> Solution:
-        """The inverse of the unit between a layer and the one above, at the latter's BPFM; reader:
-        the unit behind the layer above."""
+        """Invert the unit between the layer `point` and the layer `above`, whose BPFM is `bpfm`.
+        reader: the unit that reads the layer `above`."""
         assert above.unit is not None
         kept = None if isinstance(rule, Anchored) else _kept(above, reader, self.config)
         forward = ForwardUnit(above.unit, point.activation, above.activation, kept)
@@ -182,7 +187,7 @@ class NAFlow(Explainer):
 
 
 class _Drawn:
-    """The maps that are wanted, drawn as soon as their BPFM is there, so that it need not stay."""
+    """The maps of a flow, each drawn as soon as its BPFM is known; the BPFM can then be freed."""
 
     def __init__(
         self, wanted: list[str], method: NAFlow, record: Record, keep: Sequence[str]
@@ -198,7 +203,7 @@ class _Drawn:
         return len(self.maps) == len(self.wanted)
 
     def depth(self) -> int:
-        """How many layers there are to go down."""
+        """Return how many layers the cascade has to go down."""
         units = self.record.chain.units
         deepest, wanted = len(units) - 1, set(self.wanted)
         levels = [i for i, unit in enumerate(units) if unit.name in wanted]
@@ -210,9 +215,9 @@ class _Drawn:
     ) -> None:
         if layer.name not in self.wanted or layer.name in self.maps:
             return
-        found = attention_map(layer.importance, bpfm, self.method.config.reduce)
-        self.record.check_finite(layer.name, found)
-        self.maps[layer.name] = found
+        attention = attention_map(layer.importance, bpfm, self.method.config.reduce)
+        self.record.check_finite(layer.name, attention)
+        self.maps[layer.name] = attention
         self.stats[layer.name] = _stats(bpfm, rule, solution, layer.activation, mask)
         if "importance" in self.keep:
             self.importance[layer.name] = layer.importance
@@ -220,17 +225,17 @@ class _Drawn:
             self.bpfm[layer.name] = bpfm
 
     def see_forward(self, layer: Layer) -> None:
-        """The map of the forward activation, where it was not abandoned."""
+        """Draw a layer with x~ = x, except for the abandoned neurons."""
         if layer.name not in self.wanted:
             return
         alpha, x, left = layer.importance, layer.activation, layer.left
-        if left is not None:  # what is left of it is positive throughout
-            found, share = left.evidence, left.share
+        if left is not None:  # its evidence is the map: no kept contribution is negative
+            attention, share = left.evidence, left.share
         else:
-            found = attention_map(alpha, x, self.method.config.reduce)
+            attention = attention_map(alpha, x, self.method.config.reduce)
             share = used(alpha).flatten(1).sum(1).double() / alpha[0].numel()
-        self.record.check_finite(layer.name, found)
-        self.maps[layer.name] = found
+        self.record.check_finite(layer.name, attention)
+        self.maps[layer.name] = attention
         self.stats[layer.name] = nothing_solved(share)
         if "importance" in self.keep:
             self.importance[layer.name] = alpha
@@ -238,8 +243,8 @@ class _Drawn:
             self.bpfm[layer.name] = x * used(alpha)
 
     def flow(self) -> Flow:
-        def ordered(found: dict[str, Any]) -> dict[str, Any]:
-            return {name: found[name] for name in self.wanted if name in found}
+        def ordered(values: dict[str, Any]) -> dict[str, Any]:
+            return {name: values[name] for name in self.wanted if name in values}
 
         return Flow(
             layers=self.wanted,
@@ -258,8 +263,8 @@ _OVERWRITES, _PASSES = Rectifier(), Identity()
 
 
 def _inside(unit: Unit | None, point: Layer, bpfm: Tensor) -> Iterator[tuple[Layer, Tensor]]:
-    """The BPFMs inside a block: its local affine map, applied to the BPFM x~ at its input, gives
-    v + J_v (x~ - x) at an inner map v; what is abandoned there is set to zero."""
+    """Yield the BPFMs inside a block. The block's local affine map, applied to the BPFM x~ of its
+    input x, gives v + J_v (x~ - x) at an inner map v; abandoned neurons are set to zero."""
     if unit is None or not point.inside:
         return
     moved = UnitJacobian(unit, point.activation).inside(bpfm - point.activation)
@@ -269,7 +274,7 @@ def _inside(unit: Unit | None, point: Layer, bpfm: Tensor) -> Iterator[tuple[Lay
 
 
 def attention_map(importance: Tensor, bpfm: Tensor, reduce: str) -> Tensor:
-    """Eq. 2: (B, C, *size) importance and BPFM -> (B, *size), raw."""
+    """Return the raw map (B, *size) from importance and BPFM, both (B, C, *size) (Eq. 2)."""
     contribution = importance * bpfm
     if reduce == "positive":
         return contribution.relu().sum(1)
@@ -277,24 +282,24 @@ def attention_map(importance: Tensor, bpfm: Tensor, reduce: str) -> Tensor:
 
 
 def _overwritten(layers: list[Layer]) -> list[Layer]:
-    """The layers, deep to shallow, that in-place activations leave: what was before one is what
-    comes after it."""
-    found = layers[:1]
+    """Return the layers, deep to shallow, as in-place activations leave them: a layer before an
+    activation holds the values after it."""
+    result = layers[:1]
     for above, layer in pairwise(layers):
         if layer.unit is not None and above.unit is not None and _OVERWRITES.matches(above.unit):
-            after = found[-1]
+            after = result[-1]
             layer = replace(layer, activation=after.activation, importance=after.importance)
-        found.append(layer)
-    return found
+        result.append(layer)
+    return result
 
 
 def _kept(layer: Layer, reader: Unit | None, config: InverseConfig) -> Tensor | None:
-    """The neurons of a layer that were not abandoned: they have some importance. Under `in_place`,
-    those that the activation behind them let through."""
+    """Return a mask of the neurons of a layer that were not abandoned: those of importance other
+    than 0, or, with `in_place`, those that the activation after the layer let through."""
     if not config.in_place:
         return layer.importance != 0
     if reader is not None and _OVERWRITES.matches(reader):
-        return layer.activation != 0  # already overwritten: 0 where it was closed
+        return layer.activation != 0  # overwritten: 0 where the activation let nothing through
     return None
 
 
@@ -308,7 +313,8 @@ def _check_finite(bpfm: Tensor, layer: str, above: str) -> None:
 
 
 def nothing_solved(share: Tensor) -> LayerStats:
-    """Of a layer whose x~ is the forward activation; share: of its neurons that are used."""
+    """Return the statistics of a layer whose x~ is the forward activation; share: (B,), of its
+    neurons that are used."""
     none = torch.zeros(len(share))
     return LayerStats(
         rule="none: the forward activation",
@@ -323,7 +329,8 @@ def nothing_solved(share: Tensor) -> LayerStats:
 def _stats(
     bpfm: Tensor, rule: str, solution: Solution | None, x: Tensor, mask: Tensor
 ) -> LayerStats:
-    """No solution: the deepest layer, where x~ = x. mask: 1 where a neuron is used."""
+    """Return the statistics of a layer with activation x. solution: None at the deepest layer,
+    where x~ = x. mask: 1 where a neuron is used, else 0."""
     batch = len(x)
     size = x.flatten(1).norm(dim=1)
     ratio = torch.where(size > 0, bpfm.flatten(1).norm(dim=1) / size, 0.0)

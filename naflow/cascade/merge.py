@@ -6,32 +6,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
+from naflow.inverses import Conv
 from naflow.reverse.descent import Layer
 from naflow.run.cut import Unit
 
 
 @dataclass
 class _Group:
-    """Units start .. end of the chain, inverted as one."""
+    """The units from start to end, both included, of the chain: they are inverted as one."""
 
     start: int
     end: int
-    convolution: bool  # one convolution by itself: a place where merging may stop
+    convolution: bool  # a single convolution: merging may stop here
 
 
 def merged_as_paper(layers: Sequence[Layer]) -> list[Layer]:
-    """The layers, deep to shallow, with units merged until outputs >= inputs.
+    """Return the layers, deep to shallow, with units merged until outputs >= inputs.
 
-    A convolution with fewer outputs than inputs is merged backwards up to the nearest earlier
-    convolution with strictly fewer inputs than these outputs, never up to the first unit. The
-    layers between lose their maps. Where there is no such convolution, nothing before this one
-    can be inverted, and its output is the shallowest layer of the flow.
+    A convolution with fewer outputs than inputs is merged with the units before it, back to the
+    nearest earlier convolution with strictly fewer inputs than these outputs, never back to the
+    first unit. The layers in between get no maps. If there is no such convolution, nothing before
+    this one can be inverted, and its output is the shallowest layer of the flow.
     """
     points = list(reversed(layers))  # the images first
     units = [point.unit for point in points[1:] if point.unit is not None]
     groups: list[_Group] = []
     for i, unit in enumerate(units):
-        convolution = unit.kind == "conv2d"
+        convolution = unit.kind in Conv.families
         inputs, outputs = unit.source.numel(), unit.result.numel()
         if not convolution or not groups or outputs >= inputs:
             groups.append(_Group(i, i, convolution))
@@ -45,14 +46,15 @@ def merged_as_paper(layers: Sequence[Layer]) -> list[Layer]:
 
 
 def _regrouped(points: list[Layer], units: list[Unit], groups: list[_Group]) -> list[Layer]:
-    """Everything before the second group is one unit that is never inverted."""
+    """Return the layers, deep to shallow, with one unit per group. Everything before the second
+    group becomes one unit, which is never inverted."""
     shallowest = groups[1].start if len(groups) > 1 else len(units)
     groups = [_Group(0, shallowest - 1, False), *groups[1:]]
-    found = [points[0]]
+    regrouped = [points[0]]
     for group in groups:
         merged = _merged(units[group.start : group.end + 1])
-        found.append(replace(points[group.end + 1], unit=merged))
-    return found[::-1]
+        regrouped.append(replace(points[group.end + 1], unit=merged))
+    return regrouped[::-1]
 
 
 def _merged(units: list[Unit]) -> Unit:

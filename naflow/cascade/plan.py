@@ -1,4 +1,4 @@
-"""What an inversion will do and cost, before it is done."""
+"""The plan of an inversion: what it will do and cost, before it is run."""
 
 from __future__ import annotations
 
@@ -17,8 +17,16 @@ from naflow.table import aligned
 
 @dataclass(frozen=True)
 class PlannedUnit:
-    """One unit of the plan. inputs, outputs: neurons an image; memory: bytes for the batch;
-    forwards: the cost of one solver iteration in forward passes of the model, 0 for a formula."""
+    """One unit of the plan.
+
+    layer            name of the unit's output
+    unit             its kind of operation, as in "conv2d"
+    rule             description of its inverse rule
+    inputs, outputs  neurons per image
+    memory           bytes for the batch
+    forwards         cost of one solver iteration in forward passes of the model; 0 for a formula
+    inverted         whether the unit is inverted
+    """
 
     layer: str
     unit: str
@@ -32,7 +40,12 @@ class PlannedUnit:
 
 @dataclass(frozen=True)
 class Plan:
-    """units, shallow to deep, and the most iterations that a solve may take in each."""
+    """The units of an inversion, shallow to deep; print it to read it.
+
+    units   one PlannedUnit each
+    batch   number of images
+    config  the settings of the inversion
+    """
 
     units: list[PlannedUnit]
     batch: int
@@ -40,18 +53,18 @@ class Plan:
 
     @property
     def memory(self) -> int:
-        """Largest memory of one unit's inverse, in bytes, beside the recorded activations."""
+        """The largest memory of one unit's inverse, in bytes, besides the recorded activations."""
         return max(unit.memory for unit in self.units)
 
     def iterations(self, unit: PlannedUnit) -> int:
-        """The most iterations that the unit's solve may take."""
+        """Return the largest number of iterations that the unit's solve may take."""
         if unit.forwards == 0 or not unit.inverted:
             return 0
         return self.config.max_iterations or min(unit.inputs, unit.outputs)
 
     @property
     def forwards(self) -> float:
-        """The most that the inversion can cost, in forward passes of the model."""
+        """The largest cost of the inversion, in forward passes of the model."""
         return sum(unit.forwards * self.iterations(unit) for unit in self.units)
 
     def __str__(self) -> str:
@@ -95,9 +108,9 @@ def _bytes(count: float) -> str:
 def plan_of(
     whole: Chain, images: Tensor, config: InverseConfig, rules: Sequence[Inverse], last: str | None
 ) -> Plan:
-    """The plan of inverting a run's chain for these images.
+    """Return the plan of inverting a run's chain for these images.
 
-    Merged units (merge="paper") are listed one by one: the merging depends on these sizes.
+    With merge="paper", the units are listed one by one, before merging.
     """
     chain = whole.up_to(last)
     whole.keep()
@@ -123,7 +136,7 @@ def plan_of(
 
 
 def _flops(unit: Unit) -> int:
-    """Of one pass through the unit; its input's numbers at least."""
+    """Return the floating-point operations of one pass through the unit, at least one per input."""
     least = unit.source.shape.numel()
     if unit.opaque:
         return least
@@ -134,9 +147,9 @@ def _flops(unit: Unit) -> int:
 
 
 def _memory(unit: Unit, iterative: bool, config: InverseConfig) -> int:
-    """Bytes: the solver keeps five vectors like the input (ten, where it looks six steps ahead for
-    the scale of the damping) and three like the output, and a local affine map keeps the unit's own
-    intermediate values twice (for J and for its transpose)."""
+    """Return the memory of a unit's inverse in bytes. The solver keeps five vectors of the input's
+    size (ten if damped: it computes six steps ahead to scale the damping) and three of the
+    output's. A local affine map keeps the unit's intermediate values twice, for J and J^T."""
     size = unit.source.dtype.itemsize
     x, y = unit.source.shape.numel(), unit.result.shape.numel()
     if not iterative:

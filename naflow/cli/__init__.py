@@ -1,7 +1,7 @@
 """The command line: naflow demo, naflow models, naflow plan, naflow explain.
 
-Exit codes: 0 done; 1 some photos could not be explained, the others are; 2 what was asked for
-cannot be done; 130 interrupted.
+Exit codes: 0: done; 1: some photos could not be explained; 2: the command cannot be run as given;
+130: interrupted.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from importlib import import_module
 from naflow.cli.arguments import parser
 from naflow.errors import BadInput, NAFlowError, out_of_memory, printable
 
-#: The modules of the commands, imported when one is run: what is wrong in the words, and --help,
-#: is said at once, without torch.
+#: Command -> its module, imported when the command runs. So --help, and errors in the arguments,
+#: need no torch and appear at once.
 COMMANDS = {"demo": "demo", "models": "listing", "plan": "listing", "explain": "explain"}
 
 _MEMORY = "The memory ran out: use a smaller --size or --batch, or --device cpu for a GPU's."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code. What the user can mend is one sentence on stderr.
+    """Run one command and return its exit code. Errors that the user can correct are one sentence
+    on stderr.
 
-    argv: the words after the program's name; by default those of the process.
+    argv: the arguments after the program's name; by default those of the process.
     """
     try:
         arguments = parser().parse_args(argv)
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refused(_MEMORY)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # who reads our output has seen enough, as in `naflow models | head`
+    except BrokenPipeError:  # the reader of our output has closed it, as in `naflow models | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
@@ -51,7 +52,7 @@ def _done(arguments: Namespace) -> int:
     try:
         module = import_module(f"naflow.cli.{COMMANDS[arguments.command]}")
         return getattr(module, arguments.command)(arguments)
-    except SystemExit as ending:  # no code of ours ends the program here
+    except SystemExit as ending:  # only the user's own code can end the program here
         raise BadInput(
             f"The code of {arguments.model} ended the program (SystemExit: {ending}) before the "
             "work was done."

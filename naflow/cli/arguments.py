@@ -1,4 +1,4 @@
-"""The words that the commands understand."""
+"""The arguments of the commands."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from naflow.presets import PRESETS
 
 _MODEL = (
     "a name of `naflow models`, torchvision:NAME, timm:NAME, hf:owner/name, hf:FOLDER, pypi:NAME, "
-    "or package.module:factory of your own, which is imported, last of all from the current "
-    "folder, and called: its code runs"
+    "or package.module:factory of your own, which is imported (last of all from the current "
+    "folder) and called: its code runs"
 )
 _LARGEST = 1 << 14  # pixels a side
 
 
 class _Parser(argparse.ArgumentParser):
-    """Raises BadInput for what it cannot read, so that every refusal looks alike."""
+    """Raises BadInput for arguments that it cannot read, so that all errors look alike."""
 
     def error(self, message: str) -> NoReturn:
         raise BadInput(f"{message}. See `{self.prog} --help`.")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Nothing is left over for the parser around this one, which does not know the options."""
-        found, unknown = super().parse_known_args(args, namespace)
+        """Refuse unknown options here, as the parser around this one does not know the options."""
+        known, unknown = super().parse_known_args(args, namespace)
         if unknown:
             options = [option for action in self._actions for option in action.option_strings]
             word = unknown[0].partition("=")[0]
             raise BadInput(
                 f"{word!r} is not known here.{near_names(word, options)} See `{self.prog} --help`."
             )
-        return found, unknown
+        return known, unknown
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line; its answer has the command's name in `command`."""
+    """Return the parser of the whole command line; it stores the command's name as `command`."""
     whole = _Parser("naflow", description="Where did this CNN look, layer by layer?")
     whole.add_argument("--version", action="version", version=f"naflow {__version__}")
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -56,7 +56,7 @@ def _demo(command: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=Path("naflow-demo"), help="folder for flow.png (naflow-demo)"
     )
     command.add_argument("--no-open", action="store_true", help="open no page in a browser")
-    command.add_argument("--quiet", action="store_true", help="say nothing but where it lies")
+    command.add_argument("--quiet", action="store_true", help="print only where the files are")
 
 
 def _models(command: argparse.ArgumentParser) -> None:
@@ -73,9 +73,9 @@ def _explain(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("photos", nargs="+", type=Path, help="pictures, or folders of pictures")
     add("--model", default="efficientnet_lite0", help=f"{_MODEL} (default: efficientnet_lite0)")
-    add("--weights", type=Path, help="your own checkpoint, read as data (default: the published)")
-    add("--random-weights", action="store_true", help="do without weights, to try things out")
-    add("--labels", type=Path, help="a text file, one class name a line")
+    add("--weights", type=Path, help="your own checkpoint, read as data (default: published ones)")
+    add("--random-weights", action="store_true", help="use random weights, to try things out")
+    add("--labels", type=Path, help="a text file, one class name per line")
     add("--method", nargs="+", default=["naflow"], help=f"some of {', '.join(NAMES)}")
     add("--preset", help=f"of the method naflow: {', '.join(PRESETS)} (default: selective)")
     add(
@@ -83,15 +83,15 @@ def _explain(command: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="CLASS",
         help="index, name or part of a name of the class to explain (default: the predicted one); "
-        "of several, each is explained against all other classes",
+        "if several are given, each is contrasted with all other classes",
     )
-    add("--reference", type=Path, help="for embeddings: why does a photo resemble this one?")
+    add("--reference", type=Path, help="for embeddings: explain the similarity to this photo")
     add(
         *("--layers",),
         nargs="+",
         default=[BLOCKS],
         metavar="LAYER",
-        help="blocks (default), all, or layers by the names of `naflow plan`, also as 'layer4.*'",
+        help="blocks (default), all, or names of layers as in `naflow plan`, also as 'layer4.*'",
     )
     add("--size", type=_side, help="side in pixels of the square that the network sees")
     add("--mean", nargs=3, type=_number, metavar=("R", "G", "B"), help="of the pixels, 0 to 1")
@@ -104,8 +104,8 @@ def _explain(command: argparse.ArgumentParser) -> None:
         default=Path("maps"),
         help="folder for pictures, maps and manifest.json (default: maps)",
     )
-    add("--open", action="store_true", help="open a page of the photos, and explain more there")
-    add("--quiet", action="store_true", help="say nothing but what went wrong")
+    add("--open", action="store_true", help="open a page of the photos where more can be explained")
+    add("--quiet", action="store_true", help="print only errors")
 
 
 def _count(word: str) -> int:

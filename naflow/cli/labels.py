@@ -1,4 +1,4 @@
-"""Class names: where they come from, and which class a name or a number means."""
+"""Class names, and the classes that a name or a number on the command line means."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from naflow.cli.question import Target
 from naflow.errors import BadInput, near_names
 from naflow.models import checkpoint
 
-_DIGITS = 18  # a class has fewer, and Python refuses to read thousands
+_DIGITS = 18  # more than any class index has; Python refuses to parse thousands of digits
 
 
 def class_names(
@@ -19,48 +19,48 @@ def class_names(
     categories: Sequence[str] | None,
     classes: int,
 ) -> list[str] | None:
-    """The names of a network's classes in order: the user's own, else those that the file of
-    weights tells, else the published ones; None where none fit the number of classes.
+    """Return the names of a network's classes in order: the user's own (labels), else those of the
+    file of weights, else the published ones (categories); None if no list has `classes` names.
 
-    Raises BadInput where the user's own are another number.
+    Raises BadInput if the user's own list has another length.
     """
     if labels is not None:
         if len(labels) != classes:
             raise BadInput(f"--labels has {len(labels)} names, the network {classes} classes.")
         return list(labels)
-    told = None
+    of_file = None
     if weights is not None and weights.suffix == ".safetensors":
-        told = checkpoint.load_safetensors(weights)[1].get("classes")
-    for names in (told, categories):
+        of_file = checkpoint.load_safetensors(weights)[1].get("classes")
+    for names in (of_file, categories):
         if names is not None and len(names) == classes:
             return list(names)
     return None
 
 
 def targets(words: Sequence[str], names: Sequence[str] | None, classes: int) -> list[Target]:
-    """The classes that the words of --target stand for, each once.
+    """Return the targets of the words after --target.
 
-    Raises BadInput as `classes_called` does, and for two words of the same classes.
+    Raises BadInput as `classes_called` does, and for two words that share a class.
     """
-    found: list[Target] = []
+    chosen: list[Target] = []
     for word in words:
         target = Target(word, tuple(classes_called(word, names, classes)))
-        for other in found:
+        for other in chosen:
             if set(target.classes) & set(other.classes) or target.slug == other.slug:
                 raise BadInput(
                     f"--target: {other.word!r} and {word!r} may stand for the same class: give one "
                     "of them, or whole names."
                 )
-        found.append(target)
-    return found
+        chosen.append(target)
+    return chosen
 
 
 def classes_called(word: str, names: Sequence[str] | None, classes: int) -> list[int]:
-    """The classes that a number, a name or a part of a name stands for: the class of that number
-    or name, else those with these words in their name, else those with these letters; in capitals
-    or not.
+    """Return the classes that a number, a name or a part of a name stands for: the class with that
+    number or name, else those whose name contains it as whole words, else those whose name contains
+    it. Upper and lower case do not matter.
 
-    Raises BadInput, with the near names, where there is none, and where two have the same name.
+    Raises BadInput, with similar names, if there is none, and if two have the same name.
     """
     if word.removeprefix("-").isdecimal():
         if len(word) > _DIGITS or not 0 <= int(word) < classes:
@@ -85,8 +85,8 @@ def classes_called(word: str, names: Sequence[str] | None, classes: int) -> list
 
 
 def read(path: Path) -> list[str]:
-    """The names of a text file, one a line. Raises BadInput where it is missing or no text, or a
-    name is too long to be drawn."""
+    """Read names from a text file, one per line. Raises BadInput if it is missing or no UTF-8 text,
+    or a name is too long to be drawn."""
     if not path.is_file():
         raise BadInput(f"{path}: there is no such file of class names.")
     try:

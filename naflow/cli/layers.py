@@ -1,4 +1,4 @@
-"""Which layers are drawn: the blocks, all of them, or those of a name or pattern."""
+"""Choose the layers to draw: the blocks, all layers, or those with certain names or patterns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from naflow.errors import BadInput, near_names
 
-if TYPE_CHECKING:  # the parser tells the words without torch
+if TYPE_CHECKING:  # the parser needs the constants without importing torch
     from torch import Tensor
 
     from naflow.explainer import Explainer
@@ -21,48 +21,51 @@ BLOCKS, ALL = "blocks", "all"
 
 @dataclass(frozen=True)
 class Layers:
-    """names: those asked for; None: all of them, or with `blocks` the ends of blocks alone."""
+    """The layers to draw.
+
+    names   their names; None: all layers, or, with `blocks`, the ends of blocks only
+    """
 
     names: tuple[str, ...] | None
     blocks: bool = False
 
     @property
     def said(self) -> str | list[str]:
-        """What the manifest says of them."""
+        """The choice as the manifest stores it."""
         return sorted(self.names) if self.names else BLOCKS if self.blocks else ALL
 
     def flow(self, explainer: Explainer, images: Tensor, score: Score) -> Flow:
-        """The flow of these layers; raises as the explainer does."""
+        """Return the flow of these layers. Raises as the explainer does."""
         if not self.blocks:
             return explainer(images, score, layers=self.names)
         from naflow.explainers import CFCAM, GradCAM
 
-        if isinstance(explainer, CFCAM):  # it pays for every layer
+        if isinstance(explainer, CFCAM):  # its cost grows with the number of layers
             return explainer(images, score, layers=GradCAM(explainer.model)(images, score).blocks)
         return _restricted(explainer(images, score))
 
 
 def chosen(words: Sequence[str], known: Sequence[str]) -> Layers:
-    """The layers that the words of --layers stand for, of those there are.
+    """Return the layers that the words after --layers stand for. known: all layers of the model.
 
-    Raises BadInput for a word that is none, with the near names.
+    Raises BadInput for an unknown word, with similar names.
     """
     if len(words) == 1 and words[0] in (BLOCKS, ALL) and words[0] not in known:
         return Layers(None, words[0] == BLOCKS)
     names: list[str] = []
     for word in words:
-        found = [word] if word in known else [layer for layer in known if fnmatchcase(layer, word)]
-        if not found:
+        meant = [word] if word in known else [layer for layer in known if fnmatchcase(layer, word)]
+        if not meant:
             raise BadInput(
                 f"--layers: there is no layer {word!r}.{near_names(word, known)} Or give {BLOCKS} "
                 f"or {ALL} alone, or a pattern, as in 'layer4.*'."
             )
-        names += found
+        names += meant
     return Layers(tuple(layer for layer in known if layer in names))
 
 
 def _restricted(flow: Flow) -> Flow:
-    """A flow of its blocks alone."""
+    """Return a flow with only the ends of its blocks."""
     ends = flow.blocks
     return replace(
         flow,

@@ -1,4 +1,4 @@
-"""`naflow models` and `naflow plan`: what can be known before any work."""
+"""`naflow models` and `naflow plan`: list networks, and show what an inversion will cost."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from naflow.cli.sources import source
 from naflow.models import ModelCard, card, list_models
 from naflow.table import aligned
 
-#: The columns of `naflow models`, and how wide they may be: a terminal of 100 letters holds them.
+#: The columns of `naflow models` and their widths, which fit into a terminal of 100 characters.
 _WIDTHS = {"name": 18, "task": 27, "weights": 13, "parameters": 10, "px": 3, "licence": 19}
-_MORE = "`naflow models NAME` says where the weights are, and the number that they are checked by."
+_MORE = "`naflow models NAME` says where the weights are, and the accuracy that they must reach."
 
 
 def models(arguments: Namespace) -> int:
-    """Print the networks of the registry, one a line, or all that is known of one."""
+    """Print the networks of the registry as a table, or the card of one."""
     if arguments.name is not None:
         sys.stdout.write(f"{card(arguments.name)}\n")
         return 0
@@ -31,7 +31,7 @@ def models(arguments: Namespace) -> int:
 
 
 def _rows(known: ModelCard) -> Iterator[tuple[str, ...]]:
-    """One network, of as many lines as its longest cell takes."""
+    """Yield the lines of one network, as many as its longest cell needs."""
     cells = (
         known.name,
         known.task,
@@ -48,7 +48,7 @@ def _rows(known: ModelCard) -> Iterator[tuple[str, ...]]:
 
 
 def _origin(known: ModelCard) -> str:
-    """Where the weights come from, in a word or two."""
+    """Return where the weights come from, in a word or two."""
     if not known.weights:
         return "to be trained"
     if known.weights[0].installed:
@@ -57,7 +57,7 @@ def _origin(known: ModelCard) -> str:
 
 
 def plan(arguments: Namespace) -> int:
-    """Print the plan of one image. No weights are needed: it depends on shapes alone."""
+    """Print the plan for one image. It depends only on shapes, so no weights are needed."""
     origin = source(arguments.model)
     explainer = NAFlow(origin.network(None), arguments.preset)
     size = arguments.size or origin.input.size

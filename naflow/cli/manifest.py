@@ -1,4 +1,4 @@
-"""What a run did, as JSON that is the same for the same run: it holds no dates."""
+"""The manifest of a run: JSON without dates, so that equal runs give equal files."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from naflow.errors import BadInput
 from naflow.hashes import sha256
 
 NAME = "manifest.json"
+MAPS = "maps.npz"  # of a photo and a method
 
 
 class Manifest:
-    """The file manifest.json of an output folder; all photos in it share one set of settings.
+    """The file manifest.json of an output folder; all photos in it share the same settings.
 
-    folder  of all files that the entries name
-    head    versions and settings, of what JSON knows
+    folder  the output folder; the entries name files in it
+    head    versions and settings, as JSON values
 
-    A file that is there already is gone on with. Raises BadInput where it has other settings or
-    versions, naming them, and where it is no manifest.
+    An existing file is continued. Raises BadInput if it has other settings or versions, naming
+    them, and if it is no manifest.
     """
 
     def __init__(self, folder: Path, head: dict[str, dict[str, Any]]) -> None:
@@ -51,18 +52,30 @@ class Manifest:
         self.photos = photos
 
     def done(self, key: str) -> bool:
-        """Whether a photo's entry is there for every method, and every file that it names, as it
-        was written."""
+        """Whether a photo has an entry for every method, and all files that it names exist and are
+        unchanged."""
         methods = self.photos.get(key, {}).get("methods", {})
         if set(methods) != set(self.head["settings"]["methods"]):
             return False
-        return all(self._whole(entry.get("files")) for entry in methods.values())
+        return all(
+            self._whole(key, f"{key}/{name}/{MAPS}", entry.get("files"))
+            for name, entry in methods.items()
+        )
 
-    def _whole(self, files: object) -> bool:
-        if not isinstance(files, dict):  # of an older version, which kept no checksums
+    def _whole(self, key: str, maps: str, files: object) -> bool:
+        """Whether these files hold the maps, belong to this photo and are all unchanged."""
+        if not isinstance(files, dict) or maps not in files:
+            return False  # of an older version, which stored no checksums; or nothing was stored
+        parts = [file.split("/") for file in files]
+        if not all(first == key and ".." not in rest for first, *rest in parts):
+            return False  # what lies elsewhere is not looked at
+        try:
+            paths = {self.folder / file: checksum for file, checksum in files.items()}
+            return all(
+                path.is_file() and sha256(path) == checksum for path, checksum in paths.items()
+            )
+        except (OSError, ValueError):  # a name that no file can have
             return False
-        paths = {self.folder / file: told for file, told in files.items()}
-        return all(path.is_file() and sha256(path) == told for path, told in paths.items())
 
     def write(self) -> None:
         """Write the file, whole or not at all."""
@@ -77,7 +90,8 @@ class Manifest:
 
 
 def _parts(path: Path, parts: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Those parts of a manifest's head, and its photos. Raises BadInput where it is none."""
+    """Return these parts of a manifest's head, and its photos. Raises BadInput if the file is no
+    manifest."""
     old, wanted = _loaded(path), [*parts, "photos"]
     if not (_has_objects(old, *wanted) and all(map(_is_entry, old["photos"].values()))):
         raise BadInput(f"{shown(path)} is no manifest of naflow: give another --out.")
@@ -85,7 +99,7 @@ def _parts(path: Path, parts: Iterable[str]) -> tuple[dict[str, Any], dict[str, 
 
 
 def _loaded(path: Path) -> Any:
-    """The JSON of a file; None where it holds none."""
+    """Return the JSON content of a file; None if it holds no JSON."""
     try:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError):
@@ -97,11 +111,11 @@ def _has_objects(content: Any, *keys: str) -> bool:
 
 
 def _is_entry(entry: Any) -> bool:
-    """Whether this can be what is told of a photo: for every method the files there are, with
-    their checksums (an older version kept none)."""
+    """Whether this is a photo's entry: for every method its files with their checksums (or without,
+    in older versions)."""
     if not _has_objects(entry, "methods") or not _has_objects(entry["methods"], *entry["methods"]):
         return False
-    return all(_are_files(told.get("files")) for told in entry["methods"].values())
+    return all(_are_files(method.get("files")) for method in entry["methods"].values())
 
 
 def _are_files(files: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The page of the command line: photographs under every method, and its browser."""
+"""The page of the command line: photographs explained by every method, opened in a browser."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from naflow.errors import printable
 from naflow.page import appearance, encoded, html
 from naflow.page.server import PageServer
 
-#: The flows of a photograph, by the names of its columns on the page.
+#: Name of a column of the page -> the photograph's flow in it.
 Results = Mapping[str, Result]
 _FIELDS = ("rule", "iterations", "residual", "norm_ratio", "abandoned", "stop")
 
@@ -24,9 +24,9 @@ _FIELDS = ("rule", "iterations", "residual", "norm_ratio", "abandoned", "stop")
 def content(
     model: str, weights: Mapping[str, str | None], photos: Mapping[str, Results]
 ) -> dict[str, Any]:
-    """What the page shows of a model: photographs by name, each with its flows."""
+    """Return the content of the page of a model. photos: name -> flows of the photograph."""
     first = next(iter(photos.values()))
-    told = [picture(name, results) for name, results in photos.items()]
+    shown_photos = [picture(name, results) for name, results in photos.items()]
     return {
         "models": [
             {
@@ -37,22 +37,23 @@ def content(
                 "layers": list(dict.fromkeys(at for one in first.values() for at in one.maps)),
                 "methods": [_method(key, one) for key, one in first.items()],
                 "pictures": {
-                    one["picture"]: {"label": None, "photograph": at} for at, one in enumerate(told)
+                    one["picture"]: {"label": None, "photograph": at}
+                    for at, one in enumerate(shown_photos)
                 },
-                "cases": [one["one"] for one in told],
+                "cases": [one["one"] for one in shown_photos],
             }
         ],
         "figures": [],
         "evaluated": {},
         "absent": {},
-        "photographs": [one["photograph"] for one in told],
+        "photographs": [one["photograph"] for one in shown_photos],
         "all": True,
         **appearance(),
     }
 
 
 def picture(name: str, results: Results) -> dict[str, Any]:
-    """One photograph: what the page is told of it, and what it is told when it was dropped."""
+    """Return the content for one photograph; also the answer to a photograph that was dropped."""
     first = next(iter(results.values()))
     return {
         "picture": printable(name),
@@ -71,7 +72,7 @@ def picture(name: str, results: Results) -> dict[str, Any]:
 
 
 def _told(results: Results) -> str:
-    """What the network says of a photograph, and what of it is explained."""
+    """Return the network's predictions for a photograph, and what is explained, as text."""
     predicted = next(iter(results.values())).predicted()
     explained = ", ".join(dict.fromkeys(one.said() for one in results.values()))
     return f"{predicted} Explained: {explained}." if predicted else explained
@@ -82,16 +83,16 @@ def _method(key: str, result: Result) -> dict[str, Any]:
     return {
         "key": key,
         "name": f"{result.flow.method}: {word}" if word else result.flow.method,
-        "shapes": {layer: list(found.shape) for layer, found in result.maps.items()},
+        "shapes": {layer: list(one.shape) for layer, one in result.maps.items()},
     }
 
 
 def _flow(result: Result) -> dict[str, Any]:
-    found = result.statistics()
+    layers = result.statistics()
     stats = {
-        field: [found[layer][field] if layer in found else None for layer in result.maps]
+        field: [layers[layer][field] if layer in layers else None for layer in result.maps]
         for field in _FIELDS
-        if found
+        if layers
     }
     return encoded.flow(list(result.maps.values())) | {"stats": stats}
 
@@ -103,10 +104,12 @@ def write(path: Path, told: dict[str, Any]) -> None:
 
 
 def opened(path: Path, told: dict[str, Any], explain: Callable[[PhotoFile], Results]) -> None:
-    """Open the page in a browser, and explain what is dropped on it until Ctrl-C. Without a
-    browser, say where the page lies.
+    """Open the page in a browser, and explain photographs that are dropped on it until Ctrl-C. If
+    there is no browser, print where the page is.
 
-    path  of the same page on the disk
+    path     the same page on disk
+    told     the page's content
+    explain  explains a photograph
     """
 
     def dropped(name: str, data: bytes) -> dict[str, Any]:

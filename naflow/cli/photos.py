@@ -1,4 +1,4 @@
-"""Photos of any kind as the square of pixels that a network sees."""
+"""Find photos, read them, and crop them to the square that a network sees."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from naflow.errors import BadInput
 from naflow.models import Input
 from naflow.models.preprocessing import pixels
 
-_STEM = 120  # bytes of a name that stand in its folder's: file systems take 255
-_DIGITS = 32  # of the hash: 128 bits, so that nobody can make two pictures share a folder
+_STEM = 120  # bytes of a photo's name used in its folder's name; file systems take 255
+_DIGITS = 32  # of the hash: with 128 bits, nobody can make two pictures share a folder
 
 
 @dataclass(frozen=True)
 class PhotoFile:
-    """A file of the disk, read once, and the name of the folder that its results go to.
+    """A photo's path and its bytes, read once. `key` is the name of the folder of its results.
 
-    The same name and content give the same key, another name or content another; of names of more
-    than _STEM bytes only their beginning counts.
+    Two photos have the same key if name and content are the same; of a long name only the first
+    _STEM bytes count.
     """
 
     path: Path
@@ -33,7 +33,7 @@ class PhotoFile:
 
     @classmethod
     def read(cls, path: Path) -> PhotoFile:
-        """Raises BadInput for what is no file or cannot be read."""
+        """Read a photo. Raises BadInput if it is no file or cannot be read."""
         return cls(path, raster.content(path, shown(path)))
 
     @property
@@ -47,28 +47,29 @@ class PhotoFile:
 
 
 def photo_paths(given: Sequence[Path]) -> list[Path]:
-    """The photos given, and those of the folders given (not of folders inside), by name.
+    """Return the paths of the photos given and of those in the folders given (not in subfolders),
+    by name.
 
-    What has a photo's ending counts as one; whether it is one, reading it tells. Raises BadInput
-    for a path that is not there and for a folder without photos.
+    A file in a folder counts as a photo if it has a photo's suffix. Raises BadInput for a path that
+    does not exist and for a folder without photos.
     """
-    found: list[Path] = []
+    photos: list[Path] = []
     for path in given:
         photo = path.suffix.lower() in raster.ENDINGS
         if os.path.isdir(path):
             inside = sorted(f for f in path.iterdir() if f.suffix.lower() in raster.ENDINGS)
             if not inside and not photo:
                 raise BadInput(f"{shown(path)}: no photos in this folder.")
-            found += inside or [path]
+            photos += inside or [path]
         elif os.path.lexists(path):
-            found.append(path)
+            photos.append(path)
         else:
             raise BadInput(f"{shown(path)}: there is no such photo.")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(photos))
 
 
 def square(file: PhotoFile, wanted: Input) -> np.ndarray:
-    """What a network sees of the upright photo, (size, size, 3) uint8 RGB.
+    """Return the part of the upright photo that a network sees, (size, size, 3) uint8 RGB.
 
     Raises BadInput, naming the photo, for one that cannot be read as a picture (naflow.raster).
     """

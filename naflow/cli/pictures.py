@@ -1,4 +1,4 @@
-"""Overlays, strips and rows of them as PNG files; the same input gives the same bytes."""
+"""Write overlays, strips and rows of them as PNG files; the same input gives the same bytes."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 
 from naflow import plot
 
-_ACROSS = 13  # panels in a row, at most: a photo and the blocks of a network
+_ACROSS = 13  # most panels in a row: a photo and the blocks of a network
 _PANEL = 1.1  # inches
 _WORD = 22  # letters that fit below a panel
 _GAP = 0.02  # inches, around a panel
-_LETTER, _LINE = 0.052, 0.115  # inches, of the smallest words
+_LETTER, _LINE = 0.052, 0.115  # inches, width and height of the smallest letters
 
 Row = tuple[str, np.ndarray, Mapping[str, np.ndarray]]
 
 
 def png(path: Path, picture: np.ndarray) -> None:
-    """Write (H, W, 3) in [0, 1] as a PNG file."""
+    """Write a picture (H, W, 3) in [0, 1] as a PNG file."""
     from PIL import Image
 
     Image.fromarray((picture * 255).round().astype(np.uint8)).save(path, "png")
@@ -31,7 +31,7 @@ def strip(
     path: Path, image: np.ndarray, overlays: Mapping[str, np.ndarray], title: str, below: str = ""
 ) -> None:
     """Write the image (H, W, 3) in [0, 1] and its overlays, shallow to deep, in rows of equal
-    length, every panel with its layer's name below, and words below all."""
+    length. Every panel has its layer's name below; `below` is the caption of the whole picture."""
     panels = {"input": image, **overlays}
     number = -(-len(panels) // _ACROSS)
     across = -(-len(panels) // number)
@@ -47,14 +47,14 @@ def strip(
 
 
 def rows(path: Path, drawn: Sequence[Row], title: str, below: str = "", dpi: int = 160) -> None:
-    """Write one row each of (name, image, overlays), the layers' names below the last of those
-    that have the same."""
+    """Write one row for each (name, image, overlays). Layers' names are below the last of
+    successive rows with the same layers; `below` is the caption of the whole picture."""
     layers = [list(overlays) for _, _, overlays in drawn]
     panels = []
     for at, (_, image, overlays) in enumerate(drawn):
         last = at + 1 == len(drawn) or layers[at + 1] != layers[at]
         row = {"input": image, **overlays}
-        panels.append([(found, _folded(word) if last else "") for word, found in row.items()])
+        panels.append([(panel, _folded(word) if last else "") for word, panel in row.items()])
     names = [name for name, _, _ in drawn]
     _write(path, panels, names, title, below, dpi=dpi)
 
@@ -68,7 +68,8 @@ def _write(
     tall: float = _PANEL,
     dpi: int = 160,
 ) -> None:
-    """Panels with words below each, in rows that may have a name, a title and words below all."""
+    """Write rows of panels, each with a caption: `names` of the rows, a title, and a caption
+    `below` all."""
     from matplotlib import style
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -113,7 +114,7 @@ def _aspect(picture: np.ndarray) -> float:
 
 
 def _folded(layer: str) -> str:
-    """The name in lines that fit below a panel, broken at its dots."""
+    """Break a layer's name at its dots into lines that fit below a panel."""
     lines = [""]
     for part in layer.replace(".", ".\0").split("\0"):
         if lines[-1] and len(lines[-1] + part) > _WORD:

@@ -1,4 +1,4 @@
-"""Where a run is: one line that is written over on a terminal, nothing elsewhere."""
+"""Progress of a run: one line on a terminal that is overwritten; nothing if it is no terminal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from shutil import get_terminal_size
 
 
 class Progress:
-    """The line of a run of `total` photos. quiet: say nothing at all."""
+    """The progress line of a run of `total` photos. quiet: print nothing."""
 
     def __init__(self, total: int, quiet: bool) -> None:
         self.total, self.quiet = total, quiet
@@ -15,23 +15,23 @@ class Progress:
         self._now = ""
 
     def at(self, done: int, photo: str, method: str) -> None:
-        """So many photos are done; this one is explained by this method now."""
+        """Show that `done` photos are done, and `photo` is being explained by `method`."""
         self._now = f"{done + 1}/{self.total} {photo}, {method}"
         self._show(self._now)
 
     def layer(self, name: str, done: int, total: int) -> None:
-        """Called by a method on its way: so much of this layer, or of all layers, is done."""
+        """Show the progress of a method within a photo, which the method itself reports."""
         self._show(f"{self._now}, {name} {done}/{total}")
 
     def say(self, line: str) -> None:
-        """A line that stays, on stdout."""
+        """Print a line that stays, on stdout."""
         self.clear()
         if not self.quiet:
             sys.stdout.write(f"{line}\n")
             sys.stdout.flush()
 
     def clear(self) -> None:
-        """Take the line away."""
+        """Remove the progress line."""
         self._show("")
 
     def _show(self, line: str) -> None:

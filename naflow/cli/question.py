@@ -1,4 +1,4 @@
-"""What is asked of every photo by every method: the class predicted, or one or several by name."""
+"""What is explained of every photo: the predicted class, or one or several named classes."""
 
 from __future__ import annotations
 
@@ -18,31 +18,32 @@ from naflow.scores import ClassContrast, ClassLogit, Score, class_logits
 
 @dataclass(frozen=True)
 class Target:
-    """A word of --target and the classes that it names; of several, the most probable in a photo
-    is explained."""
+    """A word after --target and the classes that it stands for. If there are several, the most
+    probable one in a photo is explained."""
 
     word: str
     classes: tuple[int, ...]
 
     @property
     def slug(self) -> str:
-        """The word as a part of a path."""
+        """The word, made safe for use in a path."""
         return re.sub(r"[^\w#-]", "_", self.word)
 
 
 @dataclass(frozen=True)
 class Question:
-    """One method asked for one target; None: what its subject asks."""
+    """One method, and the target that it explains.
+
+    target      None: the score of the subject
+    contrasted  contrast the class with the others, also for methods that do not do so themselves
+    """
 
     method: str
     target: Target | None = None
     contrasted: bool = False
 
     def score(self, explainer: Explainer, network: nn.Module, images: Tensor) -> Score | None:
-        """The score of a batch, None for the subject's own.
-
-        contrasted: against the other classes, also by methods that do not do so by themselves.
-        """
+        """Return the score for a batch of images (B, C, H, W), None for the subject's own."""
         if self.target is None:
             return None
         index: int | list[int] = self.target.classes[0]
@@ -55,7 +56,7 @@ class Question:
 
 
 def questions(methods: Mapping[str, Explainer], targets: Sequence[Target]) -> dict[str, Question]:
-    """Every method asked for every target; the names are those of folders."""
+    """Combine every method with every target. Returns name of the results' folder -> question."""
     if len(targets) < 2:
         only = targets[0] if targets else None
         return {method: Question(method, only) for method in methods}
@@ -67,7 +68,7 @@ def questions(methods: Mapping[str, Explainer], targets: Sequence[Target]) -> di
 
 
 def _contrasts(explainer: Explainer) -> bool:
-    """Whether a method explains a class's logit by what sets it apart from the others."""
+    """Whether a method itself contrasts a class's logit with the other classes."""
     if isinstance(explainer, NAFlow):
         return explainer.config.contrast
     return isinstance(explainer, (CLRP, SGLRP, CFCAM))

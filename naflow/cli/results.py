@@ -1,4 +1,4 @@
-"""One photo explained by one method: its maps, pictures, and what the manifest says of it."""
+"""One photo explained by one method: its maps, its pictures, and its entry in the manifest."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from naflow import plot
 from naflow.atomic import replacing
 from naflow.cli import pictures
+from naflow.cli.manifest import MAPS
 from naflow.errors import printable
 from naflow.flow import Flow
 from naflow.hashes import sha256
@@ -23,9 +24,12 @@ _TOP = 5
 
 @dataclass(frozen=True)
 class Result:
-    """Image number `row` of a flow. square: the (H, W, 3) uint8 that the network saw.
+    """One image of a flow.
 
-    classes  class names in order, None where none are known
+    row      the image's number in the flow's batch
+    square   the pixels that the network saw, (H, W, 3) uint8
+    score    the score that was explained
+    classes  class names in order, None if unknown
     """
 
     flow: Flow
@@ -37,10 +41,10 @@ class Result:
     @property
     def maps(self) -> dict[str, np.ndarray]:
         """The raw map (h, w) of each layer."""
-        return {layer: found[self.row].cpu().numpy() for layer, found in self.flow}
+        return {layer: maps[self.row].cpu().numpy() for layer, maps in self.flow}
 
     def predictions(self) -> list[dict[str, Any]]:
-        """The most probable classes, the most probable first; [] for an embedding."""
+        """Return the five most probable classes, most probable first; [] for an embedding."""
         if self.flow.prediction is None:
             return []
         confidence = self._confidence.cpu()
@@ -48,26 +52,27 @@ class Result:
         return [self._class(int(i)) | {"confidence": rounded(confidence[i])} for i in order]
 
     def explained(self) -> dict[str, Any]:
-        """The class that is explained, with its probability, or {} for an embedding; the score."""
-        found: dict[str, Any] = {"score": rounded(self.flow.score[self.row])}
+        """Return the score and, unless it is an embedding's, the explained class with its
+        probability."""
+        score: dict[str, Any] = {"score": rounded(self.flow.score[self.row])}
         if not isinstance(self.score, (ClassLogit, ClassContrast)):
-            return found
+            return score
         chosen = self.score.index
         index = chosen if isinstance(chosen, int) else int(self._confidence.argmax())
         if isinstance(chosen, list):
             index = chosen[self.row]
-        return self._class(index) | {"confidence": rounded(self._confidence[index])} | found
+        return self._class(index) | {"confidence": rounded(self._confidence[index])} | score
 
     @property
     def _confidence(self) -> Tensor:
-        """The probability of each class."""
+        """The probability of each class, (classes,)."""
         return class_logits(self.flow.output)[self.row].softmax(0)
 
     def _class(self, index: int) -> dict[str, Any]:
         return {"index": index, "name": self.classes[index] if self.classes else None}
 
     def statistics(self) -> dict[str, dict[str, Any]]:
-        """How well each layer was found, layer -> what LayerStats holds; {} where none is."""
+        """Return the LayerStats of this image, layer -> field -> value; {} if there are none."""
         return {
             layer: {
                 "rule": stats.rule,
@@ -81,15 +86,15 @@ class Result:
         }
 
     def predicted(self) -> str:
-        """The most probable classes in words, "" for an embedding."""
-        found = [
+        """Return the most probable classes as text, "" for an embedding."""
+        classes = [
             f"{one['name'] or 'class ' + str(one['index'])} {one['confidence']:.1%}"
             for one in self.predictions()
         ]
-        return f"Predicted: {', '.join(found)}." if found else ""
+        return f"Predicted: {', '.join(classes)}." if classes else ""
 
     def said(self) -> str:
-        """What is explained, in a few words: the class and its probability, else the score."""
+        """Return what is explained as text: the class and its probability, else the score."""
         explained = self.explained()
         if "index" not in explained:
             return f"score {explained['score']:.3g}"
@@ -100,17 +105,17 @@ class Result:
         )
 
     def told(self) -> str:
-        """The most probable classes and the colours, as they stand below a picture."""
+        """Return the caption of a picture: the most probable classes, and what the colours mean."""
         return "\n".join(filter(None, (self.predicted(), plot.CONVENTION)))
 
     def overlays(self) -> dict[str, np.ndarray]:
-        """Each layer's map over the photo, (H, W, 3) in [0, 1]."""
-        return {layer: plot.overlay(self.square / 255, found) for layer, found in self.maps.items()}
+        """Return each layer's map drawn over the photo, (H, W, 3) in [0, 1]."""
+        return {layer: plot.overlay(self.square / 255, one) for layer, one in self.maps.items()}
 
     def write(self, folder: Path, within: str, title: str) -> dict[str, Any]:
-        """Write maps.npz, strip.png and an overlay a layer to folder/within; what there is to say
-        of them, for the manifest."""
-        files, maps = [f"{within}/maps.npz", f"{within}/strip.png"], self.maps
+        """Write maps.npz, strip.png and one overlay per layer to folder/within. Return the entry
+        for the manifest."""
+        files, maps = [f"{within}/{MAPS}", f"{within}/strip.png"], self.maps
         with replacing(folder / files[0]) as partial, partial.open("wb") as file:
             np.savez(file, allow_pickle=False, **maps)
         overlays = self.overlays()
@@ -130,5 +135,5 @@ class Result:
 
 
 def rounded(value: Tensor) -> float:
-    """A number to six digits: more a float32 does not have."""
+    """Round to six significant digits, about the precision of float32."""
     return float(f"{float(value):.6g}")

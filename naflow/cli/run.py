@@ -1,4 +1,4 @@
-"""Photos batch by batch, and what could not be done."""
+"""Explain photos batch by batch, keep the manifest, and collect what failed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,12 @@ class _Photo:
 
 @dataclass(frozen=True)
 class Run:
-    """methods by their names on the command line; questions by the names of their folders."""
+    """One run of `naflow explain`.
+
+    asked      network, preprocessing and score
+    methods    name on the command line -> explainer
+    questions  name of the results' folder -> question
+    """
 
     asked: Subject
     methods: Mapping[str, Explainer]
@@ -43,13 +48,13 @@ class Run:
     layers: Layers
     manifest: Manifest
     progress: Progress
-    seen: dict[str, Path] = field(default_factory=dict)  # the photo that each folder is of
-    kept: list[Path] = field(default_factory=list)  # the photos that were explained before
+    seen: dict[str, Path] = field(default_factory=dict)  # name of a folder -> its photo
+    kept: list[Path] = field(default_factory=list)  # photos that an earlier run has explained
 
     def all(self, paths: Sequence[Path], batch: int) -> None:
         """Explain the photos that are not done, `batch` at once, and keep the manifest up to date,
-        also where the run is interrupted."""
-        self.manifest.write()  # a folder that cannot be written to is found out now
+        also if the run is interrupted."""
+        self.manifest.write()  # fails now if the folder is not writable
         written = monotonic()
         try:
             for start in range(0, len(paths), batch):
@@ -58,7 +63,7 @@ class Run:
                     self.manifest.write()
                     written = monotonic()
         except KeyboardInterrupt:
-            self.progress.say("interrupted: the same command goes on from here")
+            self.progress.say("interrupted: run the same command again to continue from here")
             raise
         finally:
             self.progress.clear()
@@ -68,7 +73,8 @@ class Run:
             self.progress.say(f"{count}: explained before, kept in {shown(self.manifest.folder)}")
 
     def _batch(self, start: int, paths: Sequence[Path]) -> None:
-        """A batch is done again whole: the last digits of a map may depend on its neighbours."""
+        """Explain one batch, as a whole even if some of its photos are done: the last digits of a
+        map may depend on the other images."""
         read = [file for path in paths if (file := self._read(path))]
         files = [file for file in read if self._is_new(file)]
         if all(self.manifest.done(file.key) for file in files):
@@ -92,7 +98,7 @@ class Run:
             return None
 
     def _is_new(self, file: PhotoFile) -> bool:
-        """Whether no photo before has this one's folder. The same photo given twice is said."""
+        """Whether this photo is the first with its folder; if not, print a line."""
         first = self.seen.setdefault(file.key, file.path)
         if first != file.path:
             self.progress.say(f"{shown(file.path)} is the same photo as {shown(first)}")
@@ -106,7 +112,7 @@ class Run:
             return None
 
     def _explained(self, name: str, photos: Sequence[_Photo]) -> list[tuple[_Photo, Result]]:
-        """Each photo's result. One that cannot be explained does not take the others with it."""
+        """Return each photo's result. If one fails, the others are still explained."""
         try:
             return self._asked(name, photos)
         except (BadInput, NotFinite) as error:
@@ -116,7 +122,7 @@ class Run:
             return []
 
     def _asked(self, name: str, photos: Sequence[_Photo]) -> list[tuple[_Photo, Result]]:
-        """Each photo's result. Raises as the explainer does."""
+        """Return the photos' results of one question. Raises as the explainer does."""
         images = self.asked.images([photo.square for photo in photos])
         question = self.questions[name]
         explainer = self.methods[question.method]
@@ -128,15 +134,15 @@ class Run:
         ]
 
     def of_photo(self, file: PhotoFile) -> dict[str, Result]:
-        """Every question answered for one photo, which leaves nothing on the disk.
+        """Return the results of all questions for one photo, without writing files.
 
-        Raises BadInput for what is no photo, and as the explainers do.
+        Raises BadInput for a file that is no photo, and as the explainers do.
         """
         photo = _Photo(file, square(file, self.asked.input))
         return {name: self._asked(name, [photo])[0][1] for name in self.questions}
 
     def _keep(self, photo: _Photo, results: Mapping[str, Result]) -> None:
-        """Write a photo's files, then its entry: an entry stands for files that are there."""
+        """Write a photo's files, then add its entry: an entry promises that its files exist."""
         file = photo.file
         entry: dict[str, Any] = {"file": shown(file.path), "sha256": file.sha256, "methods": {}}
         for name, result in results.items():
@@ -161,13 +167,13 @@ class Run:
             self.progress.say(f"{entry['file']}{said} -> {shown(self.manifest.folder / file.key)}")
 
     def page(self, photos: Mapping[str, Mapping[str, Result]]) -> dict[str, Any]:
-        """What a page shows of these photos, by their names."""
+        """Return the content of a page. photos: name -> results of the photo."""
         return page.content(self.manifest.head["settings"]["model"], self.asked.weights, photos)
 
     def _rows(self, path: str, results: Sequence[Result]) -> None:
-        """One picture of one method, a row for each class that it was asked for."""
+        """Write one picture of one method, with a row for each class that it explains."""
         first = results[0]
         drawn = [(one.said(), one.square / 255, one.overlays()) for one in results]
-        title = f"{first.flow.method}, each class against the others"
+        title = f"{first.flow.method}, each class contrasted with the others"
         with replacing(self.manifest.folder / path) as partial:
             pictures.rows(partial, drawn, title, first.told())

@@ -1,4 +1,4 @@
-"""What is explained: a network with its weights, its input, its classes, and the question."""
+"""What is explained: a network with its weights, preprocessing and classes, and the score."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from naflow.scores import ChannelContribution, ClassLogit, Score, output_tensor
 
 @dataclass(frozen=True)
 class Subject:
-    """A network on its device, pixels as it wants them, and what is asked of it.
+    """A network on its device, its preprocessing, and what is explained of its output.
 
-    weights  the file's name (None: none given) and the sha256 of its content; without a file, of
-             the numbers that the network has; of published ones also their address and licence
-    classes  class names in order, None where none are known
-    targets  the classes asked for, where they are not one that the score names
+    weights  name of the file (None if none was given) and its sha256, or that of the network's
+             tensors if there is no file; for published weights also their address and licence
+    classes  class names in order, None if unknown
+    targets  the classes to explain, if they are not the one class of the score
     """
 
     network: nn.Module
@@ -45,14 +45,14 @@ class Subject:
     targets: list[Target] = field(default_factory=list)
 
     def images(self, squares: list[np.ndarray]) -> Tensor:
-        """Squares (H, W, 3) uint8 as the network's input (B, 3, H, W), on its device."""
+        """Turn squares (H, W, 3) uint8 into the network's input (B, 3, H, W), on its device."""
         return normalised(squares, self.input.mean, self.input.std).to(self.device)
 
 
 def subject(arguments: Namespace) -> Subject:
-    """What the arguments of `naflow explain` describe.
+    """Return what the arguments of `naflow explain` describe.
 
-    Raises BadInput for whatever of them cannot be used, before any photo is explained.
+    Raises BadInput for arguments that cannot be used, before any photo is explained.
     """
     _check_question(arguments)
     origin, device = source(arguments.model), device_called(arguments.device)
@@ -76,35 +76,35 @@ def subject(arguments: Namespace) -> Subject:
 def _network(
     arguments: Namespace, origin: Origin, classes: int | None
 ) -> tuple[nn.Module, dict[str, str | None]]:
-    """The network, and what the manifest says of its weights. Where they were downloaded now, that
-    is said with hash and licence."""
+    """Return the network, and what the manifest says of its weights. A download is reported with
+    hash and licence."""
     file = arguments.weights
     if file is not None:
-        told = {"file": shown(Path(file.name)), "sha256": sha256(file)}
-        return origin.network(file, classes), told
+        described = {"file": shown(Path(file.name)), "sha256": sha256(file)}
+        return origin.network(file, classes), described
     if origin.published is None or arguments.random_weights:
         network = origin.network(None, classes)
         return network, {"file": None, "sha256": fingerprint(network)}
     if classes is not None and len(origin.classes or ()) != classes:
         raise BadInput(
-            f"--labels has {classes} names, and the published weights of {arguments.model} are of "
+            f"--labels has {classes} names, but the published weights of {arguments.model} have "
             "other classes: give your own --weights, too."
         )
-    network, found = trained(origin)
+    network, fetched = trained(origin)
     if not (origin.published.here or arguments.quiet):
-        sys.stderr.write(f"naflow: {printable(f'{origin.name}: {found}')}\n")
+        sys.stderr.write(f"naflow: {printable(f'{origin.name}: {fetched}')}\n")
     return network, {
-        "file": shown(Path(found.path.name)),
-        "sha256": found.sha256,
-        "address": found.address,
-        "licence": found.licence,
+        "file": shown(Path(fetched.path.name)),
+        "sha256": fetched.sha256,
+        "address": fetched.address,
+        "licence": fetched.licence,
     }
 
 
 def input_of(origin: Origin, arguments: Namespace) -> Input:
-    """The pixels that the network wants, with what the arguments change of them.
+    """Return the network's preprocessing, with the changes that the arguments make.
 
-    Raises BadInput for a deviation that is not positive.
+    Raises BadInput for a standard deviation that is not positive.
     """
     std = tuple(arguments.std or origin.input.std)
     if not all(value > 0 for value in std):
@@ -114,7 +114,7 @@ def input_of(origin: Origin, arguments: Namespace) -> Input:
 
 
 def device_called(name: str) -> torch.device:
-    """The device behind --device. Raises BadInput for a GPU that is not there."""
+    """Return the device that --device names. Raises BadInput if there is no GPU."""
     if name == "cuda" and not torch.cuda.is_available():
         raise BadInput("--device cuda: PyTorch finds no GPU here; use --device cpu.")
     if name == "auto":
@@ -127,7 +127,7 @@ def _check_question(arguments: Namespace) -> None:
         for option in ("target", "labels"):
             if getattr(arguments, option) is not None:
                 raise BadInput(
-                    f"--{option} is of classes, --reference of embeddings: give one of the two."
+                    f"--{option} is for classes, --reference for embeddings: give one of the two."
                 )
         if not arguments.reference.exists():
             raise BadInput(f"--reference {arguments.reference}: there is no such photo.")
@@ -141,7 +141,8 @@ def _check_weights(arguments: Namespace, origin: Origin) -> None:
         if not arguments.weights.is_file():
             raise BadInput(f"--weights {arguments.weights}: there is no such file.")
     elif arguments.random_weights:
-        sys.stderr.write(f"naflow: RANDOM WEIGHTS: maps and classes of {model} mean nothing.\n")
+        said = printable(f"maps and classes of {model} mean nothing")
+        sys.stderr.write(f"naflow: RANDOM WEIGHTS: {said}.\n")
     elif origin.published is None and not is_own(model):
         known = "" if ":" in model else f" (`naflow models {model}` says where there are some)"
         raise BadInput(
@@ -150,27 +151,28 @@ def _check_weights(arguments: Namespace, origin: Origin) -> None:
 
 
 def _probe(reference: Path | None, wanted: Input) -> np.ndarray:
-    """The reference as a square, or a black one: the network's output is of the same shape."""
+    """Return the reference as a square, or a black square, which gives an output of the same
+    shape."""
     if reference is None:
         return np.zeros((wanted.size, wanted.size, 3), np.uint8)
     return photos.square(photos.PhotoFile.read(reference), wanted)
 
 
 def _classes(output: Tensor, origin: Origin, model: str) -> int:
-    """The number of classes. Raises BadInput where the output is no logits (1, classes)."""
+    """Return the number of classes. Raises BadInput if the output is no logits (1, classes)."""
     if origin.embedding:
         raise BadInput(f"{model} gives an embedding, no classes: give --reference PHOTO.")
     if output.ndim != 2:
         raise BadInput(
-            f"The network returns {tuple(output.shape)}, which are no classes: give --reference "
-            "PHOTO if it is an embedding, or use the library, which has scores for more."
+            f"The network returns {tuple(output.shape)}, which are no logits: give --reference "
+            "PHOTO if it is an embedding, or use the library, which has more scores."
         )
     return output.shape[1]
 
 
 def _output(network: nn.Module, images: Tensor) -> Tensor:
-    """The network's answer to one image. Raises BadInput where it has none, or no tensor that is
-    explained, UnsupportedModel for a detector."""
+    """Return the network's output for one image. Raises BadInput if the network cannot run or
+    returns no tensor to explain, UnsupportedModel for a detector."""
     try:
         with preserved(network), torch.no_grad():
             output = network(images)

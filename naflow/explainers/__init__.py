@@ -1,6 +1,6 @@
-"""Every other method behind the same call: (images, score) -> Flow.
+"""The methods other than NAFlow, all called as (images, score) -> Flow.
 
-Those that pytorch-grad-cam computes are in naflow.explainers.library, an extra.
+Methods that pytorch-grad-cam computes are in naflow.explainers.library, which needs an extra.
 """
 
 from naflow.explainers.cam import CAM, GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGradCAM

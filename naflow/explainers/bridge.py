@@ -1,4 +1,4 @@
-"""Between this library and pytorch-grad-cam: what that one is given for a model and a score."""
+"""Adapters between this library and pytorch-grad-cam: what that package gets as model and score."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ Run = Callable[[nn.Module, Tensor], Any]
 
 
 class Outputs(nn.Module):
-    """What the library takes for the model: the output of every image by itself, in a list.
+    """The model as pytorch-grad-cam needs it: it returns a list with the output of every image.
 
-    run  what is run instead of the model, called with cut, a place where a layer can be put
+    run  called in the model's place as run(cut, images); cut is a module that the package may
+         replace
     """
 
     def __init__(self, model: nn.Module, run: Run | None = None) -> None:
@@ -30,7 +31,7 @@ class Outputs(nn.Module):
         self.model, self.run = model, run
 
     def eval(self) -> Self:
-        """Nothing: it is in evaluation mode, and a user's train() may have effects."""
+        """Do nothing: the model is in evaluation mode, and a user's train() may have effects."""
         return self
 
     def forward(self, x: Tensor) -> list[Any]:
@@ -39,10 +40,10 @@ class Outputs(nn.Module):
 
 
 class Target:
-    """A score of a batch, as the library asks it: of one output, for the image of that number.
+    """A score of a batch as pytorch-grad-cam needs it: the score of one image's output.
 
-    The score sees the output once for each image of the batch, as it may hold a class or reference
-    for each.
+    The output is repeated to the batch's size for the score, which may hold a class or reference
+    for each image.
     """
 
     def __init__(self, question: Score, batch: int, number: int) -> None:
@@ -57,7 +58,7 @@ class Target:
 
 
 def of_library(kind: str) -> Any:
-    """A class of the package. Raises BadInput where that is missing."""
+    """Return a class of pytorch-grad-cam. Raises BadInput if the package cannot be imported."""
     try:
         import pytorch_grad_cam
     except ImportError as error:
@@ -70,11 +71,11 @@ def of_library(kind: str) -> Any:
 
 @contextmanager
 def silent(made: object) -> Generator[None]:
-    """Without the library's progress bars, one for every image and layer."""
+    """Switch off the package's progress bars, one for every image and layer."""
     module: Any = sys.modules[type(made).__module__]
-    found = module.tqdm
+    original = module.tqdm
     module.tqdm = SimpleNamespace(tqdm=lambda steps: steps)
     try:
         yield
     finally:
-        module.tqdm = found
+        module.tqdm = original

@@ -1,8 +1,9 @@
 """The Grad-CAM family, for all layers from one forward and one reverse pass.
 
-Each map is raw, (B, h, w), from the activation x (B, C, h, w) of a layer and its importance
-coefficients g = dS/dx; of signals (B, l) from (B, C, l), of volumes (B, d, h, w) likewise. The
-constants 1e-6 and 1e-7 are those of pytorch-grad-cam, against which the maps are tested.
+A map is raw, (B, h, w), computed from the activation x (B, C, h, w) of a layer and its importance
+coefficients g = dS/dx, of the same shape. Signals give (B, l) from (B, C, l), volumes (B, d, h, w)
+from (B, C, d, h, w). The constants 1e-6 and 1e-7 are those of pytorch-grad-cam, against which the
+maps are tested.
 """
 
 from __future__ import annotations
@@ -19,19 +20,20 @@ from naflow.reverse.record import Record
 
 
 def space(x: Tensor) -> tuple[int, ...]:
-    """The axes of (B, C, *size) over space."""
+    """Return the spatial axes of x (B, C, *size)."""
     return tuple(range(2, x.ndim))
 
 
 class CAM(Explainer):
-    """A method that computes a layer's map from its activation and importance alone."""
+    """A method that computes the map of a layer only from its activation and importance."""
 
-    #: Whether a map may be negative where the layer speaks against the score.
+    #: Whether a map may be negative, where the evidence is against the score.
     signed = False
 
     @abstractmethod
     def evidence(self, x: Tensor, g: Tensor) -> Tensor:
-        """What the map (B, *size) is the positive part of, or the map itself if it is signed."""
+        """Return the evidence (B, *size) of activation x and importance g, both (B, C, *size). The
+        map is its positive part, or the evidence itself if the method is signed."""
 
     def explain(self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]) -> Flow:
         order = [name for name in record.layers if layers is None or name in layers]
@@ -39,9 +41,9 @@ class CAM(Explainer):
         for point in record.descend() if order else ():
             for layer in point.maps:
                 if layer.name in order:
-                    found = self.evidence(layer.activation, layer.importance)
-                    record.check_finite(layer.name, found)
-                    maps[layer.name] = found if self.signed else found.relu()
+                    evidence = self.evidence(layer.activation, layer.importance)
+                    record.check_finite(layer.name, evidence)
+                    maps[layer.name] = evidence if self.signed else evidence.relu()
                     if "importance" in keep:
                         importance[layer.name] = layer.importance
             if len(maps) == len(order):

@@ -1,9 +1,10 @@
-"""Contrastive relevance: what speaks for a class less what speaks for the others.
+"""Contrastive relevance: the relevance of a class less that of the other classes.
 
-Relevance is linear in its start, and its sum is kept, so the difference of two relevances of unit
-sum is one relevance, of the difference of the starts. Each method is thus one forward and one
-reverse pass for all layers. (The authors subtract two backward passes, each over its sum: the same
-up to relevance that a rule loses, see RelevanceFlow.conservation. Tested.)
+The relevance of a layer is linear in the initial relevance, and its sum is conserved. So the
+difference of two relevances of unit sum is the relevance of the difference of their initial values,
+and each method takes one forward and one reverse pass for all layers. (The authors subtract two
+backward passes, each divided by its sum: the same up to relevance that a rule loses, see
+RelevanceFlow.conservation. Tested.)
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from naflow.errors import BadInput
+from naflow.errors import BadInput, is_one_of
 from naflow.explainers.lrp import LRP
 from naflow.explainers.rules import Rules
 from naflow.scores import ClassLogit, PixelSet, Score
@@ -23,15 +24,15 @@ from naflow.scores import ClassLogit, PixelSet, Score
 class CLRP(LRP):
     """sum_k max(0, R_k - R_dual,k): Gu, Yang and Tresp, ACCV 2018.
 
-    R and R_dual each have unit sum. variant 1: the dual starts at all other classes, 1 / (N - 1)
-    each (third-party code; the authors' own code takes |z_n| [C]). variant 2: the dual starts at
-    the class with its row of the last layer negated, W_t -> -W_t [C], so at that layer it follows
-    the weights of the other sign; a row without negative weights leaves nothing to subtract.
-    z+ everywhere and z^B at the first layer [C]. Its use in every layer is ours; the paper draws
-    pixels.
+    R and R_dual each have unit sum. variant 1: the initial relevance of the dual is 1 / (N - 1) at
+    each other class (third-party code; the authors' own code takes |z_n| [C]). variant 2: it is 1
+    at the class, whose row of the last layer is negated, W_t -> -W_t [C], so at that layer the dual
+    follows the weights of the other sign; if the row has no negative weights, nothing is
+    subtracted. Rules: z+ at all layers, but z^B at the first [C]. To use it at every layer is ours;
+    the paper shows maps at the input.
 
-    options are those of LRP. Raises BadInput for another variant, and in variant 1 where there is
-    no other class.
+    options are those of LRP. Raises BadInput for another variant, and in variant 1 if there are no
+    other classes.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class CLRP(LRP):
         **options: Any,
     ) -> None:
         super().__init__(model, **options)
-        if variant not in (1, 2):
+        if not is_one_of(variant, (1, 2)):
             raise BadInput(f"CLRP has variants 1 and 2, not {variant!r}.")
         self.variant = variant
 
@@ -69,12 +70,13 @@ class CLRP(LRP):
 
 
 class SGLRP(LRP):
-    """ReLU(sum_k R_k) from the start dp_t/dz: Iwana, Kuroki and Uchida, 2019.
+    """ReLU(sum_k R_k) of the initial relevance dp_t/dz: Iwana, Kuroki and Uchida, 2019.
 
-    The start p_t (1 - p_t) at the class and -p_t p_n at the others [C] is taken over
-    p_t (1 - p_t), which vanishes where p_t -> 1: 1 and -softmax of the others' logits.
+    The initial relevance p_t (1 - p_t) at the class and -p_t p_n at the others [C] is divided by
+    p_t (1 - p_t), which vanishes as p_t -> 1. So it is 1 at the class and minus the softmax over
+    the other logits at the others.
 
-    Raises BadInput where there is no other class.
+    Raises BadInput if there are no other classes.
     """
 
     name = "SGLRP"
@@ -89,7 +91,7 @@ class SGLRP(LRP):
 
 
 def other_classes(logits: Tensor, method: str) -> int:
-    """N - 1. Raises BadInput where it is 0."""
+    """Return the number of other classes, N - 1. Raises BadInput if it is 0."""
     if logits.shape[1] < 2:
         raise BadInput(
             f"{method} contrasts with other classes, and there is none: of a similarity, give "

@@ -1,8 +1,8 @@
-"""Controls: maps that know nothing of the decision, behind the call of every other method.
+"""Controls: baseline maps that ignore the decision, called like every other method.
 
-A method shows something of the decision only where it is ahead of these. Of the layer they see its
-size alone, but for MeanActivation. The score is not asked for anything but whether it can be
-explained, as for every method.
+A method shows something of the decision only if it is better than these. They use only the size of
+a layer, except MeanActivation, which uses its activation. The score does not change their maps; it
+is checked as for every method.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import torch
@@ -26,7 +27,7 @@ Size = tuple[int, ...]
 
 
 class MeanActivation(CAM):
-    """sum_k |x_k|: where the layer is active, whatever for."""
+    """sum_k |x_k|: where the layer is active, for whatever class."""
 
     name = "Mean activation"
 
@@ -35,14 +36,14 @@ class MeanActivation(CAM):
 
 
 class _Drawn(CAM):
-    """A map drawn from the images and the layer's name to the layer's size."""
+    """A control whose map depends only on the images, the layer's name and the layer's size."""
 
     @abstractmethod
     def drawn(self, images: Tensor, layer: str, size: Size) -> Tensor:
-        """The map (B, *size), >= 0."""
+        """Return the map (B, *size), >= 0."""
 
     def evidence(self, x: Tensor, g: Tensor) -> Tensor:
-        return x[:, 0]  # of the layer's size, for `explain` to draw in its place
+        return x[:, 0]  # only its size counts: `explain` replaces it
 
     def explain(self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]) -> Flow:
         images = record.images
@@ -55,7 +56,7 @@ class _Drawn(CAM):
 class CentreGaussian(_Drawn):
     """exp(-r^2 / (2 deviation^2)) around the picture's centre, where photographers put objects.
 
-    deviation  as a share of each side of the picture
+    deviation  the standard deviation, as a share of each side of the picture
 
     Raises BadInput for a deviation that is not positive.
     """
@@ -70,34 +71,37 @@ class CentreGaussian(_Drawn):
         **options: Any,
     ) -> None:
         super().__init__(model, **options)
-        if not deviation > 0:
+        if not isinstance(deviation, (int, float)) or not 0 < deviation < inf:
             raise BadInput(f"deviation={deviation!r}: it is a positive share of the side.")
         self.deviation = deviation
 
     def drawn(self, images: Tensor, layer: str, size: Size) -> Tensor:
-        found = images.new_ones(())
+        gaussian = images.new_ones(())
         for n in size:
             along = ((torch.arange(n).to(images) + 0.5) / n - 0.5) / self.deviation
-            found = found[..., None] * torch.exp(-0.5 * along.square())
-        return found.repeat(len(images), *[1] * len(size))
+            gaussian = gaussian[..., None] * torch.exp(-0.5 * along.square())
+        return gaussian.repeat(len(images), *[1] * len(size))
 
 
 class Edges(_Drawn):
-    """Sobel magnitude of the luminance (BT.601) of the images as the model is given them, averaged
-    over the area of each of the layer's pixels; of images without three channels, of their mean.
+    """Sobel magnitude of the luminance (BT.601) of the images as the model gets them, averaged over
+    the area of each of the layer's pixels. Without three channels, their mean is the luminance.
+
+    Raises BadInput for images that are not (B, C, H, W).
     """
 
     name = "Edges"
 
     def drawn(self, images: Tensor, layer: str, size: Size) -> Tensor:
         if images.ndim != 4:
-            raise BadInput("Edges are those of pictures (B, C, H, W).")
+            raise BadInput("Edges needs pictures of shape (B, C, H, W).")
         return F.adaptive_avg_pool2d(sobel(luminance(images)), (size[0], size[1]))[:, 0]
 
 
 class RandomMap(_Drawn):
-    """Uniform noise in [0, 1), drawn from the seed, the layer's name and the image's own pixels: an
-    image has the same map in every batch and order, and two images different ones."""
+    """Uniform noise in [0, 1). It depends on the seed, the layer's name and the image's pixels, so
+    an image has the same map in every batch, and two images have different ones. Raises BadInput if
+    the seed is no whole number."""
 
     name = "Random"
 
@@ -109,6 +113,8 @@ class RandomMap(_Drawn):
         **options: Any,
     ) -> None:
         super().__init__(model, **options)
+        if not isinstance(seed, int):
+            raise BadInput(f"seed={seed!r}: it is a whole number.")
         self.seed = seed
 
     def drawn(self, images: Tensor, layer: str, size: Size) -> Tensor:
@@ -122,7 +128,7 @@ class RandomMap(_Drawn):
 
 
 def luminance(images: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, 1, H, W)."""
+    """Return the luminance of images: (B, C, H, W) -> (B, 1, H, W)."""
     if images.shape[1] != 3:
         return images.mean(1, keepdim=True)
     weights = images.new_tensor([0.299, 0.587, 0.114])
@@ -130,8 +136,8 @@ def luminance(images: Tensor) -> Tensor:
 
 
 def sobel(values: Tensor) -> Tensor:
-    """(B, 1, H, W) -> the size of its gradient, (B, 1, H, W). Pixels are repeated at the border, so
-    that the picture's frame is no edge."""
+    """Return the magnitude of the Sobel gradient, (B, 1, H, W) -> (B, 1, H, W). Border pixels are
+    repeated, so that the picture's frame is no edge."""
     padded = F.pad(values, (1, 1, 1, 1), mode="replicate")
     across, down = padded[..., 2:] - padded[..., :-2], padded[..., 2:, :] - padded[..., :-2, :]
     return torch.hypot(

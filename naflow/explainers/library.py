@@ -1,11 +1,11 @@
-"""Methods that pytorch-grad-cam computes, behind the same call: the extra `naflow[library]`.
+"""Methods that pytorch-grad-cam computes, called like every other: the extra `naflow[library]`.
 
-Its classes are given what was recorded here, so that they draw every layer, modules or not, of any
-score, and leave the model alone. The maps are theirs before they are scaled and resized: raw, and
-ReLU as they do. The package is imported when a method is made.
+The package's classes get the activations and gradients that were recorded here. So they draw every
+layer, module or not, of any score, and do not change the model. The maps are the package's before
+scaling and resizing: raw, after its ReLU. The package is imported when a method is constructed.
 
 Group-CAM, RISE and LIFT-CAM are not here: neither pytorch-grad-cam (1.5) nor captum has them. RISE
-is an open proposal for captum (its issue 1150); of the others there is no package that is kept up.
+is an open proposal for captum (its issue 1150); for the others there is no maintained package.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from naflow.scores import Score, settled
 class Library(Explainer):
     """A method of pytorch-grad-cam; kind is the name of its class there.
 
-    Raises BadInput where the package is missing, NotFinite where a map is not finite.
+    Raises BadInput if the package is missing, NotFinite if a map is not finite.
     """
 
     kind: str
@@ -46,10 +46,11 @@ class Library(Explainer):
 
     @abstractmethod
     def cam(self, record: Record, layer: Layer, question: Score) -> np.ndarray:
-        """The library's map (B, h, w) of a layer; question: the score, see scores.settled."""
+        """Return the package's map (B, h, w) of a layer. question: the score, fixed by
+        scores.settled."""
 
     def drawn(self, record: Record) -> list[str]:
-        """The layers of the flow, shallow to deep."""
+        """Return the names of the flow's layers, shallow to deep."""
         return record.layers
 
     def explain(self, record: Record, layers: Sequence[str] | None, keep: Sequence[str]) -> Flow:
@@ -74,22 +75,22 @@ class Library(Explainer):
 
     def _map(self, record: Record, layer: Layer, question: Score) -> Tensor:
         try:
-            found = torch.as_tensor(self.cam(record, layer, question)).to(layer.activation)
+            maps = torch.as_tensor(self.cam(record, layer, question)).to(layer.activation)
         except BadInput as error:
             raise BadInput(
-                f"{self.name} at '{layer.name}' asks the score again: {error}"
+                f"{self.name} cannot compute the score again at '{layer.name}': {error}"
             ) from error
-        wrong = not_finite(found)
+        wrong = not_finite(maps)
         if wrong:
             raise NotFinite(f"{self.name} at '{layer.name}' is NaN or infinite for images {wrong}.")
-        return found.relu()
+        return maps.relu()
 
 
 # --- from activation and gradient alone ----------------------------------------------------------
 
 
 class _Local(Library):
-    """A method that needs a layer's activation and gradient, nothing else."""
+    """A method that needs only a layer's activation and gradient."""
 
     def cam(self, record: Record, layer: Layer, question: Score) -> np.ndarray:
         x, g = (v.numpy(force=True) for v in (layer.activation, layer.importance))
@@ -103,24 +104,24 @@ class GradCAMElementWise(_Local):
 
 
 class FEM(_Local):
-    """Channels weighted by the share of their pixels two deviations above the mean: Fuad et al.,
-    IPTA 2020. It does not ask for the score."""
+    """Channels weighted by the share of their pixels two standard deviations above the mean: Fuad
+    et al., IPTA 2020. The map does not depend on the score."""
 
     name, kind = "FEM", "FEM"
 
 
-# --- by asking the model again -------------------------------------------------------------------
+# --- by running the model again ------------------------------------------------------------------
 
 
 class ScoreCAM(Library):
     """Channels weighted by the softmax of the scores of the images that they mask: Wang et al.,
     CVPRW 2020.
 
-    most   only so many channels of a layer, those of the largest deviation; None: all
-    batch  images a forward pass
+    most   use only so many channels of a layer, those of largest standard deviation; None: all
+    batch  images per forward pass
 
-    One forward pass an image and channel: about 4,100 for all layers of ResNet-18. Raises BadInput
-    for numbers below 1, and where the score of a masked image cannot be computed.
+    Costs one forward pass per image and channel: about 4,100 for all layers of ResNet-18. Raises
+    BadInput for numbers below 1, and if the score of a masked image cannot be computed.
     """
 
     kind = "ScoreCAM"
@@ -146,25 +147,25 @@ class ScoreCAM(Library):
         images, x = record.images, layer.activation
         made = self._made(Outputs(self.model), [])
         made.batch_size = self.batch
-        found = []
-        for number in range(len(x)):  # one by one: all masked images of a batch are large
+        maps = []
+        for number in range(len(x)):  # image by image, to save memory
             one = slice(number, number + 1)
             kept = _of_largest_deviation(x[one], self.most).numpy(force=True)
             target = Target(question, len(x), number)
             with silent(made):
-                found.append(made.get_cam_image(images[one], None, [target], kept, None))
-        return np.concatenate(found)
+                maps.append(made.get_cam_image(images[one], None, [target], kept, None))
+        return np.concatenate(maps)
 
 
 class AblationCAM(Library):
     """Channels weighted by the share of the score that is lost without them: Ramaswamy and Desai,
     WACV 2020.
 
-    batch  channels a forward pass
+    batch  channels per forward pass
 
-    A channel without which the model is asked is 0, as in the paper and, at layers that are nowhere
-    negative, in the library, which otherwise writes -1e7. The model runs from the layer on, once an
-    image and channel. Raises BadInput where the score is 0, which the weights are over.
+    A removed channel is set to 0, as in the paper. The package does so, too, at layers without
+    negative values, and otherwise sets it to -1e7. The model runs from the layer on, once per image
+    and channel. Raises BadInput if the score is 0, by which the weights are divided.
     """
 
     name, kind = "Ablation-CAM", "AblationCAM"
@@ -183,9 +184,9 @@ class AblationCAM(Library):
     def cam(self, record: Record, layer: Layer, question: Score) -> np.ndarray:
         zero = (record.score == 0).nonzero()[:, 0].tolist()
         if zero:
-            raise BadInput(f"the score of images {zero} is 0, and shares of it are the weights.")
-        x, images, found = layer.activation, record.images, []
-        for number in range(len(x)):  # one by one: what runs again is as large as what ran
+            raise BadInput(f"the score of images {zero} is 0, and the weights are shares of it.")
+        x, images, maps = layer.activation, record.images, []
+        for number in range(len(x)):  # image by image, to save memory
             one = slice(number, number + 1)
             copies = images[one].expand(self.batch, *images.shape[1:])
             inputs = repeated(record.chain.run.inputs, number, len(x), self.batch)
@@ -204,15 +205,15 @@ class AblationCAM(Library):
             made = self._made(outputs, [], ablation_layer=Ablated(), batch_size=self.batch)
             with silent(made):
                 kept = x[one].numpy(force=True)
-                found.append(made.get_cam_image(images[one], outputs.cut, [target], kept, None))
-        return np.concatenate(found)
+                maps.append(made.get_cam_image(images[one], outputs.cut, [target], kept, None))
+        return np.concatenate(maps)
 
 
 class FullGrad(Library):
     """|input x gradient| and |bias x gradient| of every convolution and batch norm, each channel
-    over its own range, summed: Srinivas and Fleuret, NeurIPS 2019.
+    scaled by its own range, summed: Srinivas and Fleuret, NeurIPS 2019.
 
-    One map for the whole network, at the images' size: the flow has the one layer "input".
+    One map for the whole network, of the images' size: the flow has the single layer "input".
     """
 
     name, kind = "FullGrad", "FullGrad"
@@ -227,13 +228,13 @@ class FullGrad(Library):
 
     def cam(self, record: Record, layer: Layer, question: Score) -> np.ndarray:
         made = self._made(Outputs(self.model), [])
-        made.activations_and_grads.release()  # its hooks pair layers by the order they run in
+        made.activations_and_grads.release()  # its hooks assume that layers run in a fixed order
         biases = dict(zip(made.target_layers, made.bias_data, strict=True))
         outputs: list[tuple[np.ndarray, Tensor]] = []
 
         def keep(module: nn.Module, _: tuple, output: Tensor) -> Tensor:
             outputs.append((biases[module], output))
-            return output.clone()  # what follows may be in place
+            return output.clone()  # the next operation may be in place
 
         hooks = [module.register_forward_hook(keep) for module in biases]
         try:
@@ -255,7 +256,8 @@ class FullGrad(Library):
 
 
 def _of_largest_deviation(x: Tensor, most: int | None) -> Tensor:
-    """The channels of one image (1, C, h, w) that differ most over space, in their order."""
+    """Return the channels of one image (1, C, h, w) with the largest standard deviation, in their
+    original order."""
     if most is None or most >= x.shape[1]:
         return x
     order = x.flatten(2).std(2, unbiased=False).sort(dim=1, descending=True, stable=True).indices

@@ -1,14 +1,14 @@
 """Layer-wise relevance propagation, for all layers from one forward and one reverse pass.
 
-Where relevance starts (research marks: [P] paper, [C] authors' code, [A] assumed here):
+The initial relevance at the output (marks: [P] paper, [C] authors' code, [A] assumed here):
 
-    classes      1 at the explained class and what `contrast` says at the others. The scale of a
-                 start is one number an image, and so is that of its maps; the logit as scale
-                 (Bach et al. 2015) would flip every sign where it is negative
-    segmentation the same at every pixel of the set [A]
-    embeddings   the similarity is read as a last linear layer: its terms c_k (v_k u_k / |v||u| for
-                 a cosine, v_k dS/dv_k in general) over sum_k |c_k|; `others`, other references,
-                 take the part of the other classes [A]
+    classes       1 at the explained class and the values of `contrast` at the others. To scale it
+                  by one number per image scales the maps by the same number; the logit as scale
+                  (Bach et al. 2015) would flip all signs where it is negative
+    segmentation  the same at every pixel of the set [A]
+    embeddings    the similarity is treated as a last linear layer: its terms c_k (v_k u_k / |v||u|
+                  for a cosine, v_k dS/dv_k in general) over sum_k |c_k|; `others`, other
+                  references, take the place of the other classes [A]
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ from naflow.scores import (
     output_tensor,
 )
 
-#: A deviation of conservation from 1 that leaves nothing to be read: relevance was made up, half as
-#: much again as started.
+#: If conservation differs from 1 by more than this, the maps mean nothing: the propagation created
+#: 1.5 times as much relevance as it began with.
 BROKEN = 1.5
 
 
 class NotConserved(UserWarning):
-    """Relevance was made up on its way, so that maps from there on mean nothing. What is lost is
-    told by `RelevanceFlow.conservation` alone."""
+    """Relevance is created on its way down, so the maps below that layer mean nothing. See
+    `RelevanceFlow.conservation`, which also shows lost relevance; that is not warned about."""
 
 
 @dataclass(frozen=True, repr=False)
 class RelevanceFlow(Flow):
     """A flow of relevance; `importance`, with keep=("importance",), is the relevance R itself.
 
-    conservation  layer -> (B,) 1 + (sum R - sum R_start) / sum |R_start|: 1 where every bit of the
-                  start has arrived; the ratio of the sums for a start that is nowhere negative
+    conservation  layer -> (B,) float32, 1 + (sum R - sum R_start) / sum |R_start|: 1 if relevance
+                  is conserved down to this layer; sum R / sum R_start if R_start >= 0
     """
 
     conservation: dict[str, Tensor] = field(default_factory=dict)
@@ -62,13 +62,13 @@ class RelevanceFlow(Flow):
 
 @dataclass
 class RelevanceRecord(Record):
-    """A recorded run whose importance is relevance; start is the relevance at the output."""
+    """A recorded run whose importance is relevance; start: the initial relevance at the output."""
 
     start: Tensor = field(kw_only=True)
 
     def descend(self) -> Iterator[Layer]:
-        """As of any record. Raises BadInput where the start cancels, and rounding is all that
-        arrives."""
+        """As `Record.descend`. Raises BadInput if the relevance cancels before the deepest layer,
+        where only rounding errors arrive."""
         layers = super().descend()
         deepest = next(layers)
         least = 100 * torch.finfo(self.start.dtype).eps * _sum(self.start.abs())
@@ -85,12 +85,12 @@ class RelevanceRecord(Record):
 class LRP(CAM):
     """Raw signed maps sum_k R_k: Bach et al., PLoS ONE 2015. A call returns a RelevanceFlow.
 
-    rules   which rule every layer follows, see Rules
+    rules   the rule of every layer, see Rules
     others  embeddings (M, D) or (M, C, H, W) of other references (other classes' support images,
             other gallery images), for a score that compares with a reference
 
-    Raises BadInput where no relevance starts, or none arrives at the deepest layer. Warns, with
-    NotConserved, where much more arrives than started.
+    Raises BadInput if the initial relevance is 0, or none arrives at the deepest layer. Warns, with
+    NotConserved, if the propagation creates much relevance.
     """
 
     name = "LRP"
@@ -102,9 +102,13 @@ class LRP(CAM):
         *,
         rules: Rules | None = None,
         others: Tensor | None = None,
-        last: str | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(model, last=last)
+        super().__init__(model, **options)
+        if not isinstance(rules, (Rules, type(None))):
+            raise BadInput(f"rules={rules!r}: give Rules, as in rules=Rules(conv='epsilon').")
+        if not isinstance(others, (Tensor, type(None))):
+            raise BadInput(f"others is a {type(others).__name__}: give a tensor of embeddings.")
         self.rules = Rules() if rules is None else rules
         self.others = others
 
@@ -112,16 +116,16 @@ class LRP(CAM):
         return g.sum(1)
 
     def contrast(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Relevance at the start, of the logits' shape (B, N, ...); target is 1 at the explained
-        class and 0 at the others. By default the target itself: the others take no part."""
+        """Return the initial relevance, (B, N, ...), like the logits. target is 1 at the explained
+        class and 0 at the others. Here the target itself: the other classes have no relevance."""
         return target
 
     def terms(self, contributions: Tensor) -> Tensor:
-        """The terms (B, N, D) of a similarity, scaled to shares of it."""
+        """Return the terms (B, N, D) of similarities, each over the sum of their magnitudes."""
         return _of_total(contributions, contributions.abs())
 
     def rules_for(self, score: Score) -> Rules:
-        """The rules of a call, where they depend on what is explained."""
+        """Return the rules of a call; a subclass may choose them by the score."""
         return self.rules
 
     def recorded(
@@ -157,12 +161,12 @@ class LRP(CAM):
         return RelevanceFlow(**kept, conservation=conservation)
 
     def _warn_if_broken(self, conservation: dict[str, Tensor], whole: Iterable[str]) -> None:
-        """Name the deepest layer where relevance is no longer conserved, of those that all of it
-        passes through."""
+        """Warn of the deepest layer where relevance is no longer conserved, among the layers
+        `whole`, through which all relevance passes."""
         layers = [name for name in whole if name in conservation][::-1]
         if not layers:
             return
-        kept = torch.stack([conservation[name] for name in layers])  # off the device at once
+        kept = torch.stack([conservation[name] for name in layers])  # one transfer to the CPU
         worst = kept.gather(1, (kept - 1).abs().argmax(1, keepdim=True))[:, 0].tolist()
         for layer, arrives in zip(layers, worst, strict=True):
             if abs(arrives - 1) > BROKEN:
@@ -186,13 +190,12 @@ class LRP(CAM):
         return self._start_at(score, z, slope)
 
     def _start_at(self, score: Score, z: Tensor, slope: Tensor) -> Tensor:
-        """The relevance at the output z (B, N, ...) of a score that rises there by slope."""
+        """Return the initial relevance at the output z (B, N, ...). slope: dS/dz, like z."""
         if isinstance(score, (ClassLogit, PixelSet)):
             if self.others is not None:
                 raise BadInput("others= is for similarities: a classifier has its other classes.")
-            pixels = slope.sum(
-                1, keepdim=True
-            )  # 1 where a pixel is explained (-1: against its logit)
+            # 1 at explained pixels, or -1 if the score is the negated logit.
+            pixels = slope.sum(1, keepdim=True)
             index = slope.flatten(2).sum(2) if slope.ndim > 2 else slope
             target = torch.zeros_like(z)
             target[torch.arange(len(z)), index.abs().argmax(1)] = 1
@@ -216,7 +219,7 @@ class LRP(CAM):
 
 
 class _Start(torch.autograd.Function):
-    """The score (B,) as a function of the output z; its gradient there is the start's relevance."""
+    """The score (B,) as a function of the output z, with the initial relevance as its gradient."""
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, value: Tensor, start: Tensor) -> Tensor:
@@ -230,7 +233,8 @@ class _Start(torch.autograd.Function):
 
 
 def _contributions(score: Score, z: Tensor, slope: Tensor | None) -> Tensor:
-    """What every entry of the embedding z (B, ...) adds to the score; slope: dS/dz, if known."""
+    """Return the contribution of every entry of the embedding z (B, ...) to the score, like z.
+    slope: dS/dz, if known."""
     if isinstance(score, Similarity) and score.similarity != "dot":
         u = torch.as_tensor(score.reference, device=z.device).detach().to(z.dtype).expand_as(z)
         if score.similarity == "euclidean":
@@ -253,11 +257,11 @@ def _other_scores(score: Score, others: Tensor | None) -> list[Score]:
 
 
 def _of_total(x: Tensor, size: Tensor) -> Tensor:
-    """X over the sum of size along the last axis, and 0 where that is 0."""
+    """Return x over the sum of size along the last axis, or 0 where that sum is 0."""
     total = size.sum(-1, keepdim=True)
     return torch.where(total == 0, 0.0, x / total)
 
 
 def _sum(x: Tensor) -> Tensor:
-    """(B,), in double precision: the sum of millions of relevances is compared with another."""
+    """Return the sum (B,) over each image, in float64: sums of millions of values are compared."""
     return x.double().reshape(len(x), -1).sum(1)

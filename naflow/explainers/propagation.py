@@ -1,15 +1,15 @@
-"""A run whose gradients are relevances: LRP through any CNN, with no code for any model.
+"""A run whose gradients are relevances: LRP through any CNN, without code for single models.
 
-Every operation of the forward pass is replaced by itself with another backward, the rule of its
-kind. Reverse-mode differentiation then carries relevance instead of gradients through skips,
-branches and reused modules, and one reverse pass gives it at every cut point.
+Every operation of the forward pass gets another backward: the relevance rule of its kind. Reverse-
+mode differentiation then propagates relevance instead of gradients, also through skips, branches
+and reused modules, and one reverse pass gives it at every cut point.
 
     convolution, linear        a rule of rules.py
-    batch norm                 passes; its scale joins the layer before it (Rules.batch_norm)
-    other norms, activations   pass R unchanged (that they may: assumed, as everywhere in LRP), and
-                               so does a dropout that is always on
+    batch norm                 passes R; its scale joins the layer before it (Rules.batch_norm)
+    other norms, activations   pass R unchanged (assumed, as everywhere in LRP), and so does a
+                               dropout that is always on
     sums a + b, a - b          a R / (a + b), b R / (a + b), signed and stabilised
-    products a * gate          all of R to a, the gate is a constant (assumed: signal takes all)
+    products a * gate          all of R to a; the gate is a constant (assumed: signal takes all)
     averages, sums over space  in proportion to the inputs, signed and stabilised
     max pool, concatenation, reshaping, padding, interpolation   their own gradient is the rule
 """
@@ -65,7 +65,7 @@ _DROPOUTS = (
 
 @dataclass
 class _Layer:
-    """A layer with weights as its rule sees it, at the time of the reverse pass."""
+    """A layer with weights, as its rule uses it in the reverse pass."""
 
     rule: Rule
     operation: Operation
@@ -73,8 +73,8 @@ class _Layer:
     groups: int = 0  # of a transposed convolution, whose output channels are axis 1
 
     def scale(self, by: Tensor) -> None:
-        """Multiply every output channel, by (channels,). Rules that share among terms of one sign
-        see no more than the scale's sign."""
+        """Multiply every output channel by `by` (channels,). Only its sign matters to rules that
+        distribute among terms of one sign."""
         if self.rule in ("z+", "contrast"):
             if bool((by > 0).all()):
                 return
@@ -90,7 +90,7 @@ class _Layer:
 
 
 class _Rerouted(torch.autograd.Function):
-    """compute(*inputs), and backward the relevances send(r, *inputs)."""
+    """compute(*inputs); backward gives the relevances send(r, *inputs)."""
 
     @staticmethod
     def forward(ctx: Any, compute: Callable[..., Tensor], send: Send, *inputs: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class _Rerouted(torch.autograd.Function):
 
 
 class _Passed(torch.autograd.Function):
-    """compute(x), in place where that is x itself, and backward the relevance as it comes."""
+    """compute(x), which may return x itself; backward passes the relevance on unchanged."""
 
     @staticmethod
     def forward(ctx: Any, compute: Callable[..., Tensor], x: Tensor) -> Tensor:
@@ -120,23 +120,23 @@ class _Passed(torch.autograd.Function):
 
 
 class Relevance:
-    """How each call of a run is made (see naflow.run.tape.Execute), so that gradients of what it
-    returns are relevances, by `rules`.
+    """Makes each call of a run (see naflow.run.tape.Execute) so that the gradients of its result
+    are relevances, by `rules`.
 
-    The reverse pass raises UnsupportedModel, naming it, at an operation without a rule.
+    The reverse pass raises UnsupportedModel at an operation without a rule, naming it.
     """
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self._layers: list[_Layer] = []
-        # By identity; the tensors are kept, so that an identity is never given twice.
+        # By id; the tensors are kept, so that no id is used twice.
         self._made_by: dict[int, tuple[Tensor, _Layer]] = {}
         self._gates: dict[int, Tensor] = {}
         self._data: dict[int, Value] = {}
-        self._was: Tensor | None = None  # what the call overwrites
+        self._was: Tensor | None = None  # the tensor that the call overwrites
 
     def settle(self) -> None:
-        """After the run: give the last layer its own rule."""
+        """After the run, set the rule of the last layer."""
         if self.rules.last is not None and self._layers:
             self._layers[-1].rule = self.rules.last
         self._made_by.clear()
@@ -146,12 +146,13 @@ class Relevance:
     def __call__(
         self, name: str, func: Callable, args: tuple, kwargs: dict, data: dict[int, Value]
     ) -> Any:
-        """What the call returns, its gradient a relevance; data: the values among its arguments."""
+        """Make the call; its result's gradient is a relevance. data: the values among its
+        arguments, by id."""
         self._data = dict(data)
         self._was = next(iter(overwritten(func, args, kwargs)), None)
 
         def prepared(tensor: Tensor) -> Tensor:
-            """Constants carry no relevance, nor does what was not seen."""
+            """Detach constants, which carry no relevance, and refuse opaque results."""
             value = data.get(id(tensor))
             if value is None:
                 return tensor.detach() if tensor.requires_grad else tensor
@@ -167,7 +168,7 @@ class Relevance:
         inputs = [t for t in tensors((args, kwargs)) if self._is_data(t)]
         out = self._apply(name, func, args, kwargs)
         if self._was is not None and isinstance(out, Tensor) and out is not self._was:
-            out = self._was.copy_(out)  # and what reads it from now on sends its relevance there
+            out = self._was.copy_(out)  # later readers send their relevance to the call's result
         derived = name not in _LAYERS + _TRANSPOSED and all(id(t) in self._gates for t in inputs)
         if isinstance(out, Tensor) and (name in _GATES or derived):
             self._gates[id(out)] = out
@@ -244,7 +245,7 @@ class Relevance:
         if not (self._is_data(a) and self._is_data(b)):
             return _passed(func, args, kwargs, 0 if self._is_data(a) else 1)
         if a is self._was:
-            a = a.clone()  # the rule reads it after it is overwritten
+            a = a.clone()  # it is overwritten before the rule reads it
         if name in _SUMS:
             sign = (-1 if name == "sub" else 1) * kwargs.get("alpha", 1)
             return _Rerouted.apply(
@@ -257,7 +258,7 @@ class Relevance:
             return _passed(func, args, kwargs, 0 if a.numel() > b.numel() else 1)
         if first != second:
             return _passed(func, args, kwargs, 1 if first else 0)
-        # Two signals: half each (assumed; any split of a product is a convention).
+        # Two signals get half each (assumed; any split of a product is a convention).
         return _Rerouted.apply(
             lambda a, b: a * b, lambda r, a, b: (_fit(r / 2, a), _fit(r / 2, b)), a, b
         )
@@ -265,7 +266,7 @@ class Relevance:
     def _sum_of_product(
         self, name: str, first: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
     ) -> Tensor:
-        """As the two operations that it is: first + value * tensor1 * tensor2."""
+        """Make the call as two operations, first + value * tensor1 * tensor2."""
         kind, pair = _SUMS_OF_PRODUCTS[name], (tensor1, tensor2)
         product = self._binary(kind, getattr(torch, kind), pair, {})
         known = next((self._data[id(t)] for t in pair if self._is_data(t)), None)
@@ -275,7 +276,8 @@ class Relevance:
 
 
 def _refusing(x: Tensor, name: str) -> Tensor:
-    """x, from an operation without a rule: it may be part of a gate, but no relevance may come."""
+    """Return a copy of x that raises UnsupportedModel if relevance arrives. x comes from an
+    operation without a rule: it may be part of a gate, which gets no relevance."""
 
     def send(r: Tensor, x: Tensor) -> tuple[Tensor, ...]:
         raise _no_rule(name)
@@ -284,7 +286,7 @@ def _refusing(x: Tensor, name: str) -> Tensor:
 
 
 def refuse_opaque(ran: Run, z: Tensor) -> None:
-    """Raise UnsupportedModel where relevance would start behind an operation that was not seen."""
+    """Raise UnsupportedModel if the output z was computed by an opaque operation."""
     for value in ran.behind(z):
         if value.operation is not None and value.operation.opaque:
             raise _no_rule(value.operation.name)
@@ -298,7 +300,7 @@ def _no_rule(name: str) -> UnsupportedModel:
 
 
 def _passed(func: Callable, args: tuple, kwargs: dict, at: int) -> Tensor:
-    """func, all of its relevance handed to argument `at`, the other arguments constants."""
+    """Call func; all relevance goes to argument `at`, the other arguments are constants."""
 
     def compute(x: Tensor) -> Tensor:
         return func(*args[:at], x, *args[at + 1 :], **kwargs)
@@ -307,7 +309,7 @@ def _passed(func: Callable, args: tuple, kwargs: dict, at: int) -> Tensor:
 
 
 def _drops(func: Callable, args: tuple, kwargs: dict) -> bool:
-    """Whether a dropout is on; what it keeps is scaled, its relevance is not."""
+    """Whether a dropout is on. Its scale does not change the relevance."""
     given = named(func, args, kwargs)
     return given.get("training", given.get("train", args[2] if len(args) > 2 else True))
 
@@ -322,12 +324,12 @@ def _split_sum(sign: float, epsilon: float) -> Send:
 
 
 def _fit(r: Tensor, x: Tensor) -> Tensor:
-    """Sum what was broadcast."""
+    """Sum r over the axes along which x was broadcast."""
     return r.sum_to_size(x.shape)
 
 
 def _weighted(args: tuple, kwargs: dict) -> tuple[Tensor, Tensor, Tensor | None, tuple, dict]:
-    """Input, weight, bias and the rest of a convolution's or linear layer's arguments."""
+    """Split the arguments of a convolution or linear layer into input, weight, bias and others."""
     named = dict(kwargs)
     weight = args[1] if len(args) > 1 else named.pop("weight")
     bias = args[2] if len(args) > 2 else named.pop("bias", None)

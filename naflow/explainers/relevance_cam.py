@@ -11,10 +11,10 @@ from naflow.explainers.lrp import LRP
 class RelevanceCAM(LRP):
     """ReLU(sum_k mean_ij(R_k) x_k): Lee et al., CVPR 2021.
 
-    The start is 1 at the class and -1/N at the others, as in the authors' code [C]; the paper has
-    z_t and -z_t / (N - 1) [secondary source]. Rules [C]: z+, z^B at the first layer with each
-    image's own bounds. The authors' code has no ReLU on the map; `LRP` gives signed relevance.
-    Without other classes (an embedding without others=) it is the relevance of the score alone.
+    The initial relevance is 1 at the class and -1/N at the others, as in the authors' code [C]; the
+    paper has z_t and -z_t / (N - 1) [secondary source]. Rules [C]: z+, and z^B at the first layer
+    with the bounds of each image. The authors' code has no ReLU on the map; `LRP` returns signed
+    relevance. Without other classes (an embedding without others=) only the score is propagated.
     """
 
     name = "Relevance-CAM"

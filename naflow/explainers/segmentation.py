@@ -1,10 +1,10 @@
-"""Grad-CAM and its kin for segmentation, at every layer of encoder and decoder.
+"""The Grad-CAM family for segmentation, at every layer of encoder and decoder.
 
-The score is scores.PixelSet: the sum of a class's logits over a set of pixels. Sets are boolean
-masks; scores.PixelSet(c) alone takes the pixels predicted as c, the builders below the others.
+The score is scores.PixelSet: the sum of a class's logits over a set of pixels, a boolean mask.
+scores.PixelSet(c) alone uses the pixels predicted as class c; the functions below make other sets.
 
-The long skips of a U-Net leave few values through which all data flow, so the layers here are the
-modules that return a feature map (naflow.reverse.modules), not the cut points of a chain.
+The long skip connections of a U-Net leave few values through which all data flow. So the layers
+here are the modules that return a feature map (naflow.reverse.modules), not cut points of a chain.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from naflow.errors import BadInput
+from naflow.errors import BadInput, is_one_of
 from naflow.explainers.cam import CAM, GradCAM, HiResCAM
 from naflow.reverse.modules import ModuleRecord
 from naflow.reverse.record import Record
@@ -25,10 +25,10 @@ from naflow.scores import Score, asked
 
 
 class _Segmentation(CAM):
-    """The call of the methods for segmentation; a score must be given.
+    """A method for segmentation; its call needs a score.
 
     Raises BadInput without a score, and as scores.PixelSet does: for a class that is predicted
-    nowhere, an empty set and one of another size.
+    nowhere, and for an empty set or one of the wrong size.
     """
 
     def recorded(
@@ -55,13 +55,14 @@ class SegHiResGradCAM(_Segmentation, HiResCAM):
 
 
 class SegXResCAM(_Segmentation):
-    """ReLU(sum_k up(pool(g_k)) x_k), up to the nearest: Hasany, Petitjean, Meriaudeau, CVPRW 2023.
+    """ReLU(sum_k up(pool(g_k)) x_k), up: nearest neighbour: Hasany, Petitjean, Meriaudeau, CVPRW
+    2023.
 
-    window  the side p of the pooling; 1 is Seg-HiRes-Grad-CAM, the map's size Seg-Grad-CAM (with
-            pool="mean"). A window larger than a map covers it
+    window  side of the pooling window in pixels of the map; 1 gives Seg-HiRes-Grad-CAM, the map's
+            size (with pool="mean") Seg-Grad-CAM. A larger window is cut to the map's size
     pool    "max", the default of the authors' code, or "mean", that of their example
 
-    The windows at the border average what is there; the authors' code pads with zeros.
+    Windows at the border average only the pixels inside; the authors' code pads with zeros.
     """
 
     name = "Seg-XRes-CAM"
@@ -77,7 +78,7 @@ class SegXResCAM(_Segmentation):
         super().__init__(model, **options)
         if not isinstance(window, int) or window < 1:
             raise BadInput(f"window={window!r}: it is a number of pixels, 1 or more.")
-        if pool not in ("max", "mean"):
+        if not is_one_of(pool, ("max", "mean")):
             raise BadInput(f"pool={pool!r}: it is 'max' or 'mean'.")
         self.window, self.pool = window, pool
 
@@ -96,18 +97,18 @@ class SegXResCAM(_Segmentation):
 
 
 def all_pixels(size: tuple[int, int]) -> Tensor:
-    """(H, W), every pixel."""
+    """Return the set of all pixels, boolean (H, W)."""
     return torch.ones(size, dtype=torch.bool)
 
 
 def point(size: tuple[int, int], row: int, column: int) -> Tensor:
-    """(H, W), one pixel. Raises BadInput outside the image."""
+    """Return the set of one pixel, boolean (H, W). Raises BadInput for one outside the image."""
     return box(size, row, column, row + 1, column + 1)
 
 
 def box(size: tuple[int, int], top: int, left: int, bottom: int, right: int) -> Tensor:
-    """(H, W), rows top to bottom - 1, columns left to right - 1. Raises BadInput for a box that is
-    empty or leaves the image."""
+    """Return rows top to bottom - 1 and columns left to right - 1 as boolean (H, W). Raises
+    BadInput for a box that is empty or leaves the image."""
     if not (0 <= top < bottom <= size[0] and 0 <= left < right <= size[1]):
         raise BadInput(
             f"The box of rows {top} to {bottom} and columns {left} to {right} is empty or leaves "
@@ -119,10 +120,10 @@ def box(size: tuple[int, int], top: int, left: int, bottom: int, right: int) -> 
 
 
 def component(pixels: Tensor, which: Literal["largest", "smallest"] = "largest") -> Tensor:
-    """The largest or smallest 4-connected component of every mask, of the shape of pixels,
-    (H, W) or (B, H, W); of an empty mask the empty set.
+    """Return the largest or smallest 4-connected component of every mask, in the shape of pixels,
+    (H, W) or (B, H, W); an empty mask stays empty.
 
-    Raises BadInput for another shape or kind.
+    Raises BadInput for another shape or another value of `which`.
     """
     if pixels.ndim not in (2, 3) or which not in ("largest", "smallest"):
         raise BadInput(
@@ -132,17 +133,17 @@ def component(pixels: Tensor, which: Literal["largest", "smallest"] = "largest")
     masks = pixels.bool().view(-1, *pixels.shape[-2:])
     labels = _components(masks)
     chosen = torch.zeros_like(masks)
-    for mask, label, found in zip(masks, labels, chosen, strict=True):
+    for mask, label, result in zip(masks, labels, chosen, strict=True):
         if mask.any():
             values, sizes = label[mask].unique(return_counts=True)
             index = sizes.argmax() if which == "largest" else sizes.argmin()
-            found |= mask & (label == values[index])
+            result |= mask & (label == values[index])
     return chosen.view_as(pixels)
 
 
 def _components(masks: Tensor) -> Tensor:
-    """A number for every pixel of (B, H, W), the same within a component: each starts with its
-    own and takes the largest of its neighbours', until nothing changes."""
+    """Label the pixels of masks (B, H, W), with one number for each component. Each pixel starts
+    with its own number and takes the largest of its neighbours', until nothing changes."""
     numbers = torch.arange(1, masks[0].numel() + 1, device=masks.device, dtype=torch.float64)
     label = numbers.view(1, *masks.shape[1:]) * masks
     while True:

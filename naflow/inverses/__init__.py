@@ -1,4 +1,4 @@
-"""The registry of inverse rules: the first whose family matches a unit wins."""
+"""The registry of inverse rules: the first rule that matches a unit inverts it."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ RULES: list[Inverse] = [
 
 
 def rule_for(unit: Unit, rules: Sequence[Inverse] = ()) -> Inverse:
-    """The rule of a unit: the first match among the user's rules, then among RULES.
+    """Return the first rule that matches a unit: among the user's `rules`, then among RULES.
 
-    Raises UnsupportedModel, naming the layer, where none matches.
+    Raises UnsupportedModel, naming the layer, if none matches.
     """
     for rule in (*rules, *RULES):
         if rule.matches(unit):

@@ -1,4 +1,4 @@
-"""Inverses of element-wise activations (Eqs 12, 13), and of layers that change nothing."""
+"""Inverses of element-wise activations (Eqs 12, 13), and of layers that only move values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from naflow.run.cut import Unit
 
 
 class Identity(Inverse):
-    """What only gives the same numbers another shape: passes through."""
+    """Operations that only change the shape: the values pass through."""
 
     families = (
         "flatten", "unflatten", "view", "reshape", "view_as", "reshape_as", "squeeze", "unsqueeze",
@@ -29,7 +29,7 @@ class Identity(Inverse):
 
 
 class Rearrangement(Inverse):
-    """What moves every number to one other place: moved back, by the transposed Jacobian."""
+    """Permutations of the values: moved back, by the transposed Jacobian."""
 
     families = (
         "permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "flip", "roll",
@@ -44,8 +44,8 @@ class Rearrangement(Inverse):
 
 
 class Rectifier(Inverse):
-    """ReLU and its clipped kin (Eq. 12): x = y where the forward input lay in the open linear
-    piece, else abandoned (0)."""
+    """ReLU and clipping (Eq. 12): x = y where the forward input lay in the linear piece, else the
+    neuron is abandoned (0)."""
 
     families = ("relu", "relu6", "hardtanh", "clamp")
     description = "y where it was open, else abandoned"
@@ -57,6 +57,7 @@ class Rectifier(Inverse):
 
 
 def _open_piece(unit: ForwardUnit) -> tuple[Any, Any]:
+    """Return the bounds of the linear piece."""
     given = unit.arguments
     if unit.name == "relu":
         return 0.0, math.inf
@@ -69,8 +70,8 @@ def _open_piece(unit: ForwardUnit) -> tuple[Any, Any]:
 
 
 class Leaky(Inverse):
-    """LeakyReLU, PReLU, RReLU (Eq. 13): x = y where the input was positive, else y / slope.
-    Nothing is abandoned, but where the slope is 0."""
+    """LeakyReLU, PReLU, RReLU (Eq. 13): x = y where the input was positive, else y / slope. A
+    neuron is abandoned only if its slope is 0."""
 
     families = ("leaky_relu", "prelu", "rrelu")
     description = "y, or y / slope"
@@ -81,12 +82,12 @@ class Leaky(Inverse):
 
 
 class Smooth(Inverse):
-    """Other activations: the exact inverse where one exists and z~ lies in its range, else the
-    local slope.
+    """Other activations: the exact inverse if one exists and z~ lies in its range, else the local
+    slope.
 
-    With the local slope d = phi'(x) the neuron is an affine unit of its own, and the same problem
-    as for a convolution has the closed form x~ = a + d (z~ - c - d a) / (d^2 + damping^2 s^2), s
-    the sample's largest |d|. Undamped, a slope below RCOND s lets nothing pass: x~ = a.
+    With the local slope d = phi'(x) each neuron is an affine unit, and the least-squares problem of
+    InverseConfig has the closed form x~ = a + d (z~ - c - d a) / (d^2 + damping^2 s^2), s the
+    sample's largest |d|. Where |d| <= RCOND s, x~ = a.
     """
 
     families = (
@@ -120,21 +121,22 @@ class Smooth(Inverse):
 
 
 def _slope(unit: ForwardUnit) -> Tensor:
-    """phi'(x), element by element."""
+    """Return phi'(x) of each element."""
     with torch.enable_grad():
         x = unit.input.detach().requires_grad_()
         return torch.autograd.grad(unit(x).sum(), x)[0]
 
 
 def _elu(alpha: float, scale: float = 1.0) -> Callable[[Tensor], Tensor]:
-    """Inverse of scale * (y > 0 ? x : alpha (e^x - 1)); NaN or infinite outside the range."""
+    """Return the inverse of scale * (x if x > 0 else alpha (e^x - 1)); outside the range it gives
+    NaN or infinity."""
     return lambda y: torch.where(y > 0, y / scale, torch.log1p(y / (scale * alpha)))
 
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
-#: The inverse of a monotone activation from its arguments and y; values outside its range come back
-#: NaN or infinite.
+#: Monotone activation -> its inverse, from its arguments and y; outside the range it gives NaN or
+#: infinity.
 _EXACT: dict[str, Callable[[dict[str, Any], Tensor], Tensor]] = {
     "sigmoid": lambda a, y: torch.logit(y),
     "tanh": lambda a, y: torch.atanh(y),

@@ -17,7 +17,7 @@ from naflow.run.cut import Unit
 
 
 class Conv(Inverse):
-    """A convolution of any stride, padding, dilation and groups: J is the convolution itself."""
+    """A convolution with any stride, padding, dilation and groups: J is the convolution itself."""
 
     families = ("conv1d", "conv2d", "conv3d")
     description = "least squares (convolution)"
@@ -36,10 +36,10 @@ class Conv(Inverse):
 
 
 class Affine(Inverse):
-    """Any other unit, by its local affine map: exact within one linear region of a ReLU net.
+    """Any other unit, by its local affine map: exact within one linear region of a ReLU network.
 
-    J v and J^T u are products at the forward input (UnitJacobian); nothing is formed. Raises
-    UnsupportedModel where the unit does not give its recorded output again.
+    J v and J^T u are taken at the forward input (UnitJacobian); J is not formed. Raises
+    UnsupportedModel if the unit, run again, does not give its recorded output.
     """
 
     description = "least squares (local affine map)"
@@ -51,7 +51,7 @@ class Affine(Inverse):
     def __call__(self, unit: ForwardUnit, target: Tensor, config: InverseConfig) -> Solution:
         x = unit.input
         operator = UnitJacobian(unit.unit, x)
-        if not config.in_place:  # which changes what was recorded
+        if not config.in_place:  # in_place changes the recorded activations
             _check_same(unit, operator.value)
         if config.offset == "zero":
             with torch.no_grad():
@@ -75,11 +75,11 @@ def _check_same(unit: ForwardUnit, value: Tensor) -> None:
 def least_squares(
     operator: LinearOperator, unit: ForwardUnit, target: Tensor, config: InverseConfig
 ) -> Solution:
-    """argmin_x || P (J x - t) ||^2 + damping^2 s^2 || x - a ||^2, with t = z~ - c given as target.
+    """Solve argmin_x || P (J x - t) ||^2 + damping^2 s^2 || x - a ||^2, with target t = z~ - c.
 
-    P keeps the equations that `config` keeps; s is the largest singular value of P J, as far as
-    six steps of bidiagonalisation from t see it (a lower bound, sample by sample). The damping is
-    finite: see Anchored.
+    P selects the equations that `config` keeps. s is the largest singular value of P J, estimated
+    for each sample by six steps of bidiagonalisation from t (a lower bound). The damping must be
+    finite; for infinite damping see Anchored.
     """
     start = unit.input if config.anchor == "forward" else None
     first = _first_equations(unit) if config.truncate else None
@@ -89,8 +89,8 @@ def least_squares(
     wanted = target
     if kept is not None:
         operator, wanted = RowSelection(operator, kept), target.masked_fill(~kept, 0)
-        # The authors' dropped equations keep their right-hand side: a constant that no x changes,
-        # but by which their solver judges when to stop.
+        # In the authors' code, dropped equations keep their right-hand side: a constant that no x
+        # changes, but that counts in their solver's stopping rule.
         target = target if config.in_place else wanted
     solution = lsmr(
         operator,
@@ -107,7 +107,8 @@ def least_squares(
 
 
 def _first_equations(unit: ForwardUnit) -> Tensor | None:
-    """As many outputs as there are inputs, the first in (C, H, W) order; None where all are."""
+    """Return a mask of the first n outputs in (C, H, W) order, n the number of inputs; None if
+    there are at most n."""
     inputs, outputs = unit.input[0].numel(), unit.output[0].numel()
     if outputs <= inputs:
         return None

@@ -1,4 +1,4 @@
-"""What infinite damping leaves of a least-squares inverse: its anchor, and nothing to solve."""
+"""The least-squares inverse under infinite damping: it is the anchor, and nothing is solved."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from naflow.presets import InverseConfig
 
 
 class Anchored(Inverse):
-    """x~ = a, whatever z~ is: nothing is solved, and no residual is told."""
+    """x~ = a, whatever z~ is: nothing is solved, and the residual is given as 0."""
 
     def __init__(self, description: str) -> None:
         self.description = description
@@ -28,10 +28,10 @@ _ANCHORS = {
 
 
 def under(rule: Inverse, config: InverseConfig) -> Inverse:
-    """The rule itself, or its anchor where the damping is infinite.
+    """Return the rule itself, or the rule x~ = a if the damping is infinite.
 
-    A closed form is kept at the anchor "zero", and gives way to the anchor "forward": of neurons
-    that are not abandoned it would return the forward activation, too.
+    A closed form is kept with anchor "zero". With anchor "forward" it is replaced: for neurons that
+    are not abandoned it would return the forward activation, too.
     """
     if config.damping < math.inf or not (rule.iterative or config.anchor == "forward"):
         return rule

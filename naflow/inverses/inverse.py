@@ -1,4 +1,4 @@
-"""What an inverse rule is, and the unit it inverts."""
+"""The base class of inverse rules, and the unit that a rule inverts."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ from naflow.run.cut import Unit
 
 @dataclass(frozen=True)
 class ForwardUnit:
-    """One unit y = f(x) at the point where the forward pass left it.
+    """One unit y = f(x) with its input and output in the forward pass.
 
-    input, output: x and y, (B, ...). kept: the output neurons that were not abandoned, boolean
-    like output; None where all count. Calling it computes f at another x.
+    input   x, (B, *in)
+    output  y, (B, *out)
+    kept    the output neurons that were not abandoned, boolean (B, *out); None: all of them
+
+    Calling it computes f at another x.
     """
 
     unit: Unit
@@ -29,12 +32,12 @@ class ForwardUnit:
 
     @property
     def name(self) -> str:
-        """What the unit does, if it is one operation: "conv2d", "relu"."""
+        """The name of the unit's operation, as in "conv2d" or "relu", if it has only one."""
         return self.unit.kind
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The arguments of the unit's one operation, as torch.nn.functional names them."""
+        """The arguments of the unit's only operation, as torch.nn.functional names them."""
         assert self.unit.operation is not None
         return self.unit.operation.arguments
 
@@ -45,36 +48,40 @@ class ForwardUnit:
 class Inverse(ABC):
     """The inverse rule of one family of operations.
 
-    A subclass names its `families`, as in ("relu", "hardtanh"): functions, methods, operators and
-    modules that compute the same are one operation. It says what it does in `description` (shown in
-    the plan), and computes the back-propagated feature map. Prove it with
-    `naflow.testing.check_inverse`.
+    A subclass sets `families`, the names of its operations, as in ("relu", "hardtanh"); a function,
+    method, operator or module that computes the same is the same operation. It sets `description`,
+    which the plan shows, and computes the back-propagated feature map (BPFM) in `__call__`. Test it
+    with `naflow.testing.check_inverse`.
     """
 
     families: tuple[str, ...] = ()
     description: str = ""
-    #: Whether a solver runs, and not a formula.
+    #: Whether the rule runs a solver, and not a formula.
     iterative: bool = False
 
     def matches(self, unit: Unit) -> bool:
-        """Whether this rule inverts the unit: one operation of its families, of one input."""
+        """Whether this rule inverts the unit: by default, a single operation of `families` with one
+        input."""
         only = unit.operation
         return only is not None and only.name in self.families and len(only.inputs) == 1
 
     @abstractmethod
     def __call__(self, unit: ForwardUnit, target: Tensor, config: InverseConfig) -> Solution:
-        """x~ from target = z~, the BPFM of the unit's output, (B, *out) -> (B, *in)."""
+        """Return x~, (B, *in), from target = z~, (B, *out), the BPFM of the unit's output."""
 
     def describe(self, unit: Unit) -> str:
-        """The rule's line in the plan, for this very unit."""
+        """Return what the plan shows for this unit."""
         return self.description
 
 
 def closed_form(
     value: Tensor, left: Tensor | None = None, target: Tensor | None = None
 ) -> Solution:
-    """A Solution of a formula. left: what of the equations stays unsolved, (B, *out), relative to
-    target; None where they are solved exactly."""
+    """Return a Solution whose value (B, *in) comes from a formula.
+
+    left    what remains of the equations, (B, *out); None: they are solved exactly
+    target  what `left` is relative to, (B, *out)
+    """
     batch = len(value)
     exact = left is None or target is None
     return Solution(
@@ -87,6 +94,6 @@ def closed_form(
 
 
 def relative(left: Tensor, target: Tensor) -> Tensor:
-    """||left|| / ||target|| of each sample, (B, ...) -> (B,); 0 where the target is 0."""
+    """Return ||left|| / ||target|| of each sample, (B, ...) -> (B,); 0 where the target is 0."""
     norm = target.flatten(1).norm(dim=1)
     return torch.where(norm > 0, left.flatten(1).norm(dim=1) / norm, 0.0)

@@ -1,9 +1,9 @@
 """The Jacobian of a unit: J v operation by operation, J^T u by reverse-mode differentiation.
 
-Forward-mode differentiation would repeat the unit's forward pass in every product, and the
-double-vjp trick its weight gradients. The operations of a unit are known, so its tangent is written
-once, one by one, from the forward values: a product costs one pass over the unit's linear
-operations, about one forward pass (measured 3.5 times less than the double-vjp trick).
+PyTorch's forward mode would repeat the unit's forward pass in every product, and the double-vjp
+trick would compute weight gradients, too. As the operations of a unit are known, each is linearised
+once at its forward values. A product then costs one pass over the linearised operations, about one
+forward pass (measured 3.5 times less than the double-vjp trick).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from naflow.linalg import LinearOperator
 from naflow.run.cut import Unit
 from naflow.run.operation import Operation, Value
 
-#: From the tangents of an operation's inputs to those of its results.
+#: Maps the tangents of an operation's inputs to those of its results.
 Tangent = Callable[[Sequence[Tensor]], Sequence[Tensor]]
 
 _ELEMENTWISE = frozenset({*Rectifier.families, *Leaky.families, *Smooth.families})
@@ -43,20 +43,20 @@ _LINEAR_IN_ALL = frozenset({"add", "sub", "cat", "stack"})
 class UnitJacobian(LinearOperator):
     """J = df/dx at x for a unit f; x and f(x) are (B, ...).
 
-    value: f(x), detached. The unit runs once more, here. Raises UnsupportedModel for code that is
-    not seen and whose gradient cannot be differentiated.
+    value: f(x), detached. The unit is run once more, here. Raises UnsupportedModel for an opaque
+    operation whose gradient cannot be differentiated.
     """
 
     def __init__(self, unit: Unit, x: Tensor) -> None:
         self._steps: list[tuple[Operation, Tangent]] = []
         with torch.enable_grad():
             self._x = x.detach().requires_grad_()
-            found: dict[Value, Tensor] = {unit.source: self._x}
+            tensors: dict[Value, Tensor] = {unit.source: self._x}
             for operation in unit.operations:
-                made, tangent = _linearised(operation, [found[v] for v in operation.inputs])
+                results, tangent = _linearised(operation, [tensors[v] for v in operation.inputs])
                 self._steps.append((operation, tangent))
-                found |= dict(zip(operation.results, made, strict=True))
-            self._y = found[unit.result]
+                tensors |= dict(zip(operation.results, results, strict=True))
+            self._y = tensors[unit.result]
         self._source, self._result = unit.source, unit.result
         self.value = self._y.detach()
         super().__init__(x.shape, self.value.shape, x.dtype, x.device)
@@ -65,7 +65,7 @@ class UnitJacobian(LinearOperator):
         return self.inside(v)[self._result]
 
     def inside(self, v: Tensor) -> dict[Value, Tensor]:
-        """J_w v for every value w of the unit."""
+        """Return J_w v for every value w inside the unit, J_w = dw/dx."""
         tangents = {self._source: v}
         with torch.no_grad():
             for operation, tangent in self._steps:
@@ -82,9 +82,9 @@ class UnitJacobian(LinearOperator):
 
 
 def _linearised(operation: Operation, inputs: list[Tensor]) -> tuple[Sequence[Tensor], Tangent]:
-    """An operation's results at these inputs, and its tangent there.
+    """Return an operation's results at these inputs, and its tangent there.
 
-    The tangent holds on to what it needs alone, and not to every value of the unit.
+    The tangent keeps only the tensors that it needs.
     """
     if operation.opaque:
         return _opaque(operation, inputs)
@@ -108,7 +108,7 @@ def _linearised(operation: Operation, inputs: list[Tensor]) -> tuple[Sequence[Te
     def function(*values: Tensor) -> tuple[Tensor, ...]:
         return tuple(_apply(operation, values))
 
-    # PyTorch's fused attention has no forward-mode derivative; the same, spelt out, has one.
+    # PyTorch's fused attention has no forward-mode derivative; its plain implementation has one.
     spelt_out = name.endswith(("scaled_dot_product_attention", "multi_head_attention_forward"))
 
     def tangent(t: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -142,7 +142,7 @@ def _convolution(operation: Operation) -> Tangent:
 
 
 def _batch_norm(operation: Operation, x: Tensor) -> tuple[list[Tensor], Tangent]:
-    """As a product, whose transpose costs a third."""
+    """Linearise a batch norm as one multiplication: its transpose costs a third of autograd's."""
     norm = operation.arguments
     shape = (1, -1, *[1] * (x.ndim - 2))
     scale = (norm["running_var"] + norm["eps"]).rsqrt()
@@ -154,16 +154,16 @@ def _batch_norm(operation: Operation, x: Tensor) -> tuple[list[Tensor], Tangent]
 
 
 def _all_values(operation: Operation) -> bool:
-    """Whether all that is added up or joined are values, and none a constant."""
+    """Whether all operands of a sum or concatenation are values, none a constant."""
     operands = operation.args[:2] if operation.name in ("add", "sub") else operation.args[0]
     return all(isinstance(operand, Value) for operand in operands)
 
 
-# --- code that is not seen -----------------------------------------------------------------------
+# --- opaque operations: the model's own code, not seen by the recording --------------------------
 
 
 class _Recorded(torch.autograd.Function):
-    """What an opaque operation gave; backward is the model's own."""
+    """The recorded result of an opaque operation, with the model's own backward."""
 
     @staticmethod
     def forward(ctx: Any, operation: Operation, *inputs: Tensor) -> Tensor:
@@ -176,7 +176,8 @@ class _Recorded(torch.autograd.Function):
 
 
 def _opaque(operation: Operation, inputs: list[Tensor]) -> tuple[list[Tensor], Tangent]:
-    """The recorded result, and the transpose of its gradient's gradient (the double-vjp trick)."""
+    """Return the recorded result, and the tangent by differentiating the gradient (the double-vjp
+    trick)."""
     result = _Recorded.apply(operation, *inputs)
     u = torch.zeros_like(result).detach().requires_grad_()
     try:
@@ -200,8 +201,8 @@ def _opaque(operation: Operation, inputs: list[Tensor]) -> tuple[list[Tensor], T
 
 
 def _pulled(operation: Operation, u: Tensor, *, create_graph: bool) -> tuple[Tensor | None, ...]:
-    """J^T u of the operation alone, for each of its inputs: where one was made from another, as in
-    f(x, g(x)), what comes back through g is no part of it."""
+    """Return J^T u for each input of this operation alone: in f(x, g(x)), the gradient through g
+    does not count for x."""
     (result,) = operation.results
     with ExitStack() as stack:
         for value in operation.inputs:
@@ -218,5 +219,5 @@ def _pulled(operation: Operation, u: Tensor, *, create_graph: bool) -> tuple[Ten
 
 
 def _stopped(number: int, gradients: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
-    """The gradients that arrive at a node, but for one, which goes no further."""
+    """Return the gradients that arrive at a node, with the given one removed."""
     return tuple(None if i == number else g for i, g in enumerate(gradients))

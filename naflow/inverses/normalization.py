@@ -13,14 +13,14 @@ from naflow.run.operation import Operation
 
 
 class BatchNorm(Inverse):
-    """x = (y - b) / g * sqrt(var + eps) + mean. Channels with g = 0 carry nothing: abandoned."""
+    """x = (y - b) / g * sqrt(var + eps) + mean. Channels with g = 0 are abandoned (0)."""
 
     families = ("batch_norm",)
     description = "exact, channel by channel"
 
     def matches(self, unit: Unit) -> bool:
-        """With the batch's own statistics samples hang together: such a layer is no function of one
-        image, and no rule matches it."""
+        """Whether it is a batch norm with running statistics. With those of the batch, the output
+        depends on the other images, and no rule matches."""
         only = unit.operation
         return super().matches(unit) and only is not None and not mixes_samples(only)
 
@@ -47,7 +47,7 @@ class BatchNorm(Inverse):
 
 
 def mixes_samples(operation: Operation) -> bool:
-    """Whether it is a batch norm by the statistics of the batch."""
+    """Whether the operation is a batch norm that uses the statistics of the batch."""
     return operation.name == "batch_norm" and (
         operation.arguments["training"] or operation.arguments["running_mean"] is None
     )

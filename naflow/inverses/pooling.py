@@ -15,10 +15,10 @@ _ADAPTIVE = {f"adaptive_{name}": getattr(F, f"adaptive_{name}") for name in _POO
 
 
 class MaxPool(Inverse):
-    """y back at the recorded argmax positions, all other neurons abandoned (0).
+    """Put y back at the recorded argmax positions; all other neurons are abandoned (0).
 
-    Overlapping windows may pick one neuron twice: it gets the value of the last window in
-    row-major order that was not abandoned, once, never a sum.
+    If several windows pick the same neuron, it gets the value of the last one, in row-major order,
+    that was not abandoned; values are never added.
     """
 
     families = (*_POOLS, *_ADAPTIVE)

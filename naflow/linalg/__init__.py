@@ -1,4 +1,4 @@
-"""Batched, matrix-free linear algebra: every sample its own problem."""
+"""Batched, matrix-free linear algebra: every sample is a problem of its own."""
 
 from .bidiagonal import Bidiagonalisation
 from .lsmr import attainable, lsmr

@@ -1,4 +1,4 @@
-"""Golub-Kahan bidiagonalisation: the two products a step on which LSMR and the spectrum stand."""
+"""Golub-Kahan bidiagonalisation, two products a step: the basis of LSMR and of the spectrum."""
 
 from collections import deque
 
@@ -15,7 +15,7 @@ def norm(v: Tensor) -> Tensor:
 
 
 def across(scalar: Tensor, v: Tensor) -> Tensor:
-    """One number per sample, (B,), shaped to multiply v, (B, *)."""
+    """Reshape one number per sample, (B,), so that it multiplies v, (B, *)."""
     return scalar.view(-1, *[1] * (v.ndim - 1))
 
 
@@ -25,7 +25,7 @@ def plus(a: Tensor, scalar: Tensor, b: Tensor, out: Tensor | None = None) -> Ten
 
 
 def unit(v: Tensor, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Split each sample v into v / ||v|| and ||v||; a zero sample stays zero; out may be v."""
+    """Return v / ||v|| and ||v|| of each sample; a zero sample stays zero; out may be v."""
     length = norm(v)
     return torch.div(v, across(length.masked_fill(length == 0, 1), v), out=out), length
 
@@ -34,25 +34,25 @@ class Bidiagonalisation:
     """A V_k = U_{k+1} B_k with orthonormal U, V and lower bidiagonal B_k, for each sample.
 
     After k steps `alpha` (B,) is B[k+1, k+1], `beta` (B,) is B[k+1, k] (before the first step the
-    norm of the starting vector), and `v` (B, *in) is the newest basis vector. Only the newest are
-    kept, but for the steps that `look_ahead` took. Golub & Kahan 1965; Fong & Saunders 2011,
-    section 2.1.
+    norm of the starting vector), and `v` (B, *in) is the newest basis vector. Older vectors are not
+    kept, except those that `look_ahead` computed in advance. Golub & Kahan 1965; Fong & Saunders
+    2011, section 2.1.
     """
 
     def __init__(self, operator: LinearOperator, start: Tensor) -> None:
         self.operator = operator
         self._u, self.beta = unit(start)
         self.v, self.alpha = unit(operator.rmv(self._u))
-        self._last = (self.v, self.alpha)  # of the process itself, which may be ahead
+        self._last = (self.v, self.alpha)  # of the newest step computed, which may be ahead
         self._ahead: deque[tuple[Tensor, Tensor, Tensor]] = deque()
 
     def step(self) -> None:
-        """One more column of B: a product with A and one with A^T, or a step taken before."""
+        """Add a column of B: one product with A and one with A^T, unless computed in advance."""
         self.v, self.alpha, self.beta = self._ahead.popleft() if self._ahead else self._advance()
 
     def look_ahead(self, steps: int) -> Tensor:
-        """B[1 .. steps + 1, 1 .. steps + 1], (B, steps + 1, steps + 1), before any step is taken;
-        the steps that follow cost nothing until these are used up."""
+        """Return B[1 .. steps + 1, 1 .. steps + 1], (B, steps + 1, steps + 1). Call it before the
+        first step. The next `steps` steps then cost nothing."""
         small = self.beta.new_zeros(self.beta.shape[0], steps + 1, steps + 1)
         small[:, 0, 0] = self.alpha
         for k in range(1, steps + 1):

@@ -1,4 +1,4 @@
-"""LSMR for a batch: least squares by products with A and A^T alone, each sample on its own.
+"""LSMR for a batch: least squares by products with A and A^T only, sample by sample.
 
 Fong & Saunders, "LSMR: an iterative algorithm for sparse least-squares problems", SIAM J. Sci.
 Comput. 33(5), 2011 (arXiv 1006.0758). Written from the paper; symbols are the paper's.
@@ -16,10 +16,10 @@ from .spectrum import largest_singular_value
 
 
 def attainable(tol: float, dtype: torch.dtype) -> float:
-    """The tolerance, raised to what the dtype can reach: four units of its rounding.
+    """Return the tolerance, but at least four times the rounding unit of the dtype.
 
-    Below that the recurrences go on reporting progress that rounding has long undone.
-    About 4.8e-7 in float32, 8.9e-16 in float64.
+    That is about 4.8e-7 in float32 and 8.9e-16 in float64. Below it the recurrences report progress
+    that rounding has undone.
     """
     return max(tol, 4 * torch.finfo(dtype).eps)
 
@@ -40,12 +40,10 @@ def lsmr(
     """Solve argmin_x ||A x - b||^2 + damping^2 ||x - start||^2 for each sample.
 
     Of several solutions it finds the one nearest to `start`. A sample that has stopped is frozen,
-    and no sample changes another. The host looks at the device once every `check_every`
-    iterations, so up to check_every - 1 of them may run in vain: 1 on the CPU, where a look is
-    free, and 8 elsewhere, unless given.
+    and no sample changes another.
 
-    Raises ValueError or TypeError where shapes, dtypes or settings do not fit. Numbers that are
-    not finite do not raise: their sample stops as `Stop.NOT_FINITE`.
+    Raises ValueError or TypeError if shapes, dtypes or settings do not fit. Numbers that are not
+    finite do not raise: their sample stops as `Stop.NOT_FINITE`.
 
     Parameters
     ----------
@@ -58,17 +56,18 @@ def lsmr(
     damping
         >= 0, in the units of A's singular values; one number or (B,).
     relative_damping
-        >= 0, added to damping, in units of ||A||_2 as `largest_singular_value` sees it from
-        b - A start (a close lower bound; its steps are not lost).
+        >= 0, added to damping, in units of ||A||_2 as `largest_singular_value` estimates it from
+        b - A start (a close lower bound; the solver goes on from its steps).
     tol
         Relative; of the residual ||r|| and of the gradient ||A^T r|| (the paper's BTOL and ATOL),
         raised to `attainable(tol, dtype)`.
     condition_limit
-        Stop where the condition estimate passes it (CONLIM); at most 1 / eps.
+        Stop when the condition estimate exceeds it (CONLIM); at most 1 / eps.
     max_iterations
         None is min(m, n), the smaller side of A.
     check_every
-        Iterations from one look at the device to the next.
+        The host asks the device only every so many iterations whether all samples have stopped, so
+        up to check_every - 1 iterations may be wasted. None is 1 on the CPU, 8 elsewhere.
 
     """
     if check_every is None:
@@ -81,7 +80,7 @@ def lsmr(
         sides = math.prod(operator.input_shape[1:]), math.prod(operator.output_shape[1:])
         max_iterations = min(sides)
 
-    # Half-precision products would part A from its transpose.
+    # In half precision, rmv would no longer be the transpose of mv.
     with torch.autocast(operator.device.type, enabled=False):
         first = target.new_zeros(()).expand(operator.input_shape) if start is None else start
         x = first
@@ -96,7 +95,7 @@ def lsmr(
         if relative_damping:
             lam = lam + relative_damping * largest_singular_value(process)
 
-        # Every sample still at ITERATION_LIMIT is running.
+        # A sample whose code is ITERATION_LIMIT is still running.
         stop = torch.full_like(beta, Stop.ITERATION_LIMIT, dtype=torch.int64)
         stop = stop.masked_fill(alpha == 0, Stop.ZERO)  # A^T r = 0
         stop = stop.masked_fill(~(alpha + beta).isfinite(), Stop.NOT_FINITE)
@@ -104,7 +103,7 @@ def lsmr(
         condition = one
 
         # The recurrences at k = 0.
-        h = h_bar = process.v  # of h_bar there is nothing yet: it first counts with weight 0
+        h = h_bar = process.v  # h_bar is 0 at first: any tensor will do, as its first weight is 0
         alpha_bar, zeta_bar = alpha, alpha * beta
         rho, rho_bar, c_bar, s_bar, zeta = one, one, one, zero, zero
         beta_dd, beta_d, rho_d, tau_tilde, theta_tilde, squares = beta, zero, one, zero, zero, zero
@@ -127,8 +126,8 @@ def lsmr(
             c_bar, s_bar, rho_bar = _rotation(rho_left, theta)
             zeta, zeta_bar = c_bar * zeta_bar, -s_bar * zeta_bar
 
-            # h_bar, x, h (section 2.8), in place once they are vectors of their own: h is from the
-            # start, as the process has used its first v by now.
+            # h_bar, x, h (section 2.8), in place where that overwrites nobody's vector: h always,
+            # as the process no longer needs its first v; the others from the second step on.
             weight = -theta_bar * rho / (rho_old * rho_bar_old)
             h_bar = plus(h, weight, h_bar, out=h_bar if k else None)
             x_new = plus(x, zeta / (rho * rho_bar), h_bar, out=spare)
@@ -157,7 +156,7 @@ def lsmr(
 
             gradient, x_norm = zeta_bar.abs(), norm(x_new)
 
-            # The stopping rules (section 3.2), free of divisions; of several the last one counts.
+            # The stopping rules (section 3.2), without divisions; if several hold, the last counts.
             accuracy = tol * (b_norm + a_norm * x_norm)
             finite = (r_norm + gradient + a_norm + x_norm).isfinite()
             for rule, code in (
@@ -170,7 +169,7 @@ def lsmr(
             iterations = iterations + running
             sound = running & finite
             torch.where(across(sound, x), x_new, x, out=x_new)
-            x, spare = x_new, x if k else None  # the first x is the caller's, or one number
+            x, spare = x_new, x if k else None  # the first x is the caller's, or an expanded zero
             condition = torch.where(sound, spread, condition)
 
         residual = norm(operator.mv(x) - target) / b_norm
@@ -179,7 +178,7 @@ def lsmr(
 
 
 def _rotation(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """c, s, r with c a + s b = r = ||(a, b)|| and c b = s a."""
+    """Return c, s, r with c a + s b = r = ||(a, b)|| and c b = s a."""
     r = torch.hypot(a, b)
     return a / r, b / r, r
 

@@ -1,4 +1,4 @@
-"""Linear maps that are known by their products: J v, and J^T u. No matrix is formed.
+"""Linear operators given by their products J v and J^T u. No matrix is formed.
 
 Every operator holds one independent map per sample of a batch. Shapes include the batch:
 v is (B, *in), u is (B, *out). Inner products and norms are taken sample by sample.
@@ -46,9 +46,9 @@ class LinearOperator(ABC):
         """J^T u: (B, *out) -> (B, *in)."""
 
     def as_matrix(self, limit: int = 2**24) -> Tensor:
-        """J as a dense (B, m, n) tensor, m = prod(out), n = prod(in): the oracle of the tests.
+        """Return J as a dense (B, m, n) tensor, m = prod(out), n = prod(in), for tests.
 
-        Costs n products. Raises ValueError where it would hold more than `limit` numbers.
+        Costs n products. Raises ValueError if it would hold more than `limit` numbers.
         """
         batch, n = self.input_shape[0], math.prod(self.input_shape[1:])
         m = math.prod(self.output_shape[1:])
@@ -90,7 +90,7 @@ class Matrix(LinearOperator):
 class RowSelection(LinearOperator):
     """P J: only the rows (outputs) where `rows`, a boolean (B, *out), is True; the rest are zero.
 
-    The target of a solve must be zero outside `rows` too, or its residual never can be.
+    The target of a solve must be zero outside `rows`, too, or the residual cannot vanish.
     """
 
     def __init__(self, operator: LinearOperator, rows: Tensor) -> None:
@@ -103,7 +103,7 @@ class RowSelection(LinearOperator):
             operator.input_shape, operator.output_shape, operator.dtype, operator.device
         )
         self.operator = operator
-        # (B, *out), 0 or 1, exact in two bytes: a product is faster than a choice.
+        # (B, *out), 0 or 1, exact in two bytes: multiplying is faster than masking.
         self.rows = rows.to(torch.bfloat16)
 
     def mv(self, v: Tensor) -> Tensor:
@@ -111,19 +111,19 @@ class RowSelection(LinearOperator):
         return self.operator.mv(v) * self.rows
 
     def rmv(self, u: Tensor) -> Tensor:
-        """J^T P u: what u holds in the dropped rows is ignored, if it is finite."""
+        """J^T P u: finite values of u in the dropped rows are ignored."""
         return self.operator.rmv(u * self.rows)
 
 
 class Jacobian(LinearOperator):
     """The Jacobian J = df/dx at x of any f: (B, *in) -> (B, *out) whose samples are independent.
 
-    f runs once, here. J^T u is its vector-Jacobian product g(u), and as g is linear in u, J v is
-    the product of v with dg/du (the double-vjp trick). They cost about one and two forwards of f,
-    whose graph lives as long as this object. f may not couple the samples (batch norm must be in
-    eval mode) and must be twice differentiable by autograd, or `mv` raises its RuntimeError.
-    No `.grad` is written; parameters may be frozen. Where f does not depend on x, both products
-    are zero. f sees a copy of x, in x's dtype, outside autocast.
+    f runs once, here. J^T u is its vector-Jacobian product g(u). As g is linear in u, J v is the
+    product of v with dg/du (the double-vjp trick). They cost about one and two forward passes of f,
+    whose graph lives as long as this object. f must not couple the samples (batch norm must be in
+    eval mode) and must be twice differentiable by autograd, or `mv` raises autograd's RuntimeError.
+    No `.grad` is written; parameters may be frozen. If f does not depend on x, both products are
+    zero. f is given a copy of x, in x's dtype, outside autocast.
 
     Attributes
     ----------
@@ -148,14 +148,14 @@ class Jacobian(LinearOperator):
         self.value = self._y.detach()
 
     def mv(self, v: Tensor) -> Tensor:
-        """J v by differentiating g."""
+        """J v, by differentiating g."""
         if not self._g.requires_grad:
             return torch.zeros_like(self._u, requires_grad=False)
         (jv,) = torch.autograd.grad(self._g, self._u, v, retain_graph=True, materialize_grads=True)
         return jv
 
     def rmv(self, u: Tensor) -> Tensor:
-        """J^T u by differentiating f."""
+        """J^T u, by differentiating f."""
         return self._transposed(u)
 
     def _transposed(self, u: Tensor, create_graph: bool = False) -> Tensor:
@@ -191,7 +191,7 @@ class Convolution(LinearOperator):
 
     weight is (C_out, C_in / groups, *kernel), input_shape (B, C_in, *size). stride, padding and
     dilation are one int or one per dimension; padding may be "valid" or "same" as in
-    `torch.nn.Conv2d`. Raises ValueError where they do not fit together.
+    `torch.nn.Conv2d`. Raises ValueError if they do not fit together.
     """
 
     def __init__(
@@ -237,7 +237,7 @@ class Convolution(LinearOperator):
         ]
         if min(room) < 1:
             raise ValueError(f"A kernel of {tuple(weight.shape[2:])} does not fit into {size}.")
-        # The stride may leave the last inputs unread: the adjoint gives them zeros.
+        # A stride may skip the last inputs: the adjoint gives them zeros.
         self.unread = tuple((r - 1) % s for r, s in zip(room, self.stride, strict=True))
         out = [(r - 1) // s + 1 for r, s in zip(room, self.stride, strict=True)]
         super().__init__(input_shape, (batch, weight.shape[0], *out), weight.dtype, weight.device)
@@ -250,8 +250,8 @@ class Convolution(LinearOperator):
         )
 
     def rmv(self, u: Tensor) -> Tensor:
-        """Convolve u by the transposed kernel: the exact adjoint."""
-        # On CPU as fast as torch.nn.grad.conv2d_input, and 1.6 times faster where strided.
+        """Apply the transposed convolution to u: the exact adjoint."""
+        # On a CPU as fast as torch.nn.grad.conv2d_input, with strides 1.6 times faster.
         wide = self._conv_transpose(
             u,
             self.weight,

@@ -1,4 +1,4 @@
-"""What a solve returns: the answer, and how far it can be trusted."""
+"""The result of a solve: the solution, and the statistics that say how far to trust it."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Stop(IntEnum):
-    """Why a sample's solve stopped; `Stop(code).sentence` says it for people."""
+    """Why a sample's solve stopped; `Stop(code).sentence` says it in words."""
 
     sentence: str
 
@@ -33,12 +33,12 @@ class Solution:
     """A batch of solutions, every field on the operator's device.
 
     value       (B, *in), x
-    iterations  (B,) int64, the sample's own count
+    iterations  (B,) int64, of each sample
     residual    (B,), ||A x - b|| / ||b|| without the damping term, computed and not estimated; 0
                 where b = 0
     stop        (B,) int64, `Stop` codes
-    condition   (B,), estimated condition number of the (damped) operator, as far as the iterations
-                saw it: 1 where there were none
+    condition   (B,), condition number of the (damped) operator, estimated from the iterations; 1 if
+                there were none
     """
 
     value: Tensor

@@ -1,9 +1,8 @@
-"""Numbers of attention maps: where they lie against an object, how they are spread, how they flow,
-and what they depend on.
+"""Validation metrics of attention maps: localisation, shape, change from layer to layer,
+faithfulness, sanity checks, and statistics over pictures.
 
-The functions of maps take a batch of raw ones and give one number an image; those of sanity ask an
-explainer. Compare methods at the same layer only: the resolution of a map decides how sharp it can
-be.
+Functions of maps take a batch of raw maps and give one number per image; those of sanity.py call an
+explainer. Compare methods at the same layer only: a map's resolution limits how sharp it can be.
 """
 
 from naflow.metrics.answers import Answers, ClassProbability

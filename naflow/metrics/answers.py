@@ -1,4 +1,4 @@
-"""What a model answers to changed pictures: one number a picture, for a whole curve of changes."""
+"""Scores of perturbed pictures: one number per picture, for every step of a curve."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Answer = Callable[[Tensor], Tensor]
 class ClassProbability:
     """The softmax probability of a class, as a score of the model's output (B, classes).
 
-    index: one class for all pictures, or one a picture. It is fixed: whatever else a changed
-    picture looks like, the question stays the same. Raises BadInput as ClassLogit does.
+    index: one class for all pictures, or one per picture. It stays the same for perturbed pictures.
+    Raises BadInput as ClassLogit does.
     """
 
     index: int | Sequence[int] | Tensor
@@ -35,12 +35,12 @@ class ClassProbability:
 
 @dataclass(frozen=True)
 class Answers:
-    """Images (n B, C, H, W) -> (n B,) the score of the model's output, no gradient tracked.
+    """A callable: images (n B, C, H, W) -> (n B,) their scores, without gradients.
 
     model     in any mode; left exactly as it was
     score     see naflow.scores, and ClassProbability
-    pictures  B. The images are n changes of the same B pictures, each time in their order. The
-              score sees B rows at a time: a class or reference a picture stays with its picture
+    pictures  B. The images are n versions of the same B pictures, always in the same order. The
+              score is called with B rows at a time, as it may hold a class or reference for each
     """
 
     model: nn.Module
@@ -55,23 +55,23 @@ class Answers:
 
 
 def ask(answer: Answer, changes: Iterable[Tensor], pictures: int, batch: int) -> Tensor:
-    """(B, steps) the answers, float64, to every change (B, C, H, W) of B pictures.
+    """Return the scores (B, steps), float64, of every version (B, C, H, W) of B pictures.
 
-    At most `batch` images go through the model at once, and at least B; only these are in memory.
-    Raises BadInput where the answer is not one number an image, NotFinite where it is not finite.
+    At most `batch` images, but at least B, go through the model and are in memory at once. Raises
+    BadInput if `answer` does not give one number per image, NotFinite if one is not finite.
     """
     if batch < 1:
         raise BadInput(f"batch={batch}: it is the number of images in a forward pass, 1 or more.")
-    remaining, found = iter(changes), []
+    remaining, scores = iter(changes), []
     while part := list(islice(remaining, max(1, batch // pictures))):
         with torch.no_grad():
             values = checked(answer(torch.cat(part)), pictures * len(part))
-        found.append(values.view(len(part), pictures))
-    return torch.cat(found).mT
+        scores.append(values.view(len(part), pictures))
+    return torch.cat(scores).mT
 
 
 def checked(values: object, images: int) -> Tensor:
-    """The scores of so many images as (images,), float64. Raises as `ask` does."""
+    """Return the scores of so many images as (images,), float64. Raises as `ask` does."""
     if not isinstance(values, Tensor) or values.shape != (images,):
         shape = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
         raise BadInput(f"The score has shape {shape}: one number an image, ({images},), is needed.")

@@ -1,4 +1,4 @@
-"""How far a mean over pictures can be trusted: percentile intervals by resampling the pictures."""
+"""Confidence intervals of means over pictures, by resampling the pictures (bootstrap)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from naflow.errors import BadInput
 
 
 class Estimate(NamedTuple):
-    """Means and the ends of their intervals, (k,) each; NaN where nothing was defined."""
+    """Means and the ends of their intervals, (k,) each; NaN for a column without any number."""
 
     mean: np.ndarray
     low: np.ndarray
@@ -20,7 +20,7 @@ class Estimate(NamedTuple):
 def bootstrap(
     values: np.ndarray, resamples: int = 2000, confidence: float = 0.95, seed: int = 0
 ) -> Estimate:
-    """Mean over the rows of values (n, k), NaN where undefined, and its percentile interval.
+    """Return the mean over the rows of values (n, k), without NaN, and its percentile interval.
 
     The rows are the independent units (pictures); all columns are resampled together. Efron and
     Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13. The same seed gives the same
@@ -38,7 +38,7 @@ def bootstrap(
     draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
     defined = ~np.isnan(values)
     filled = np.where(defined, values, 0.0)
-    with np.errstate(invalid="ignore"):  # a draw without any defined row has no mean
+    with np.errstate(invalid="ignore"):  # a resample without any defined row has no mean
         means = (draws @ filled) / (draws @ defined)
         mean = filled.sum(0) / defined.sum(0)
     ends = np.full((2, values.shape[1]), np.nan)

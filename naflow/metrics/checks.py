@@ -1,4 +1,4 @@
-"""What the metrics can measure: maps that are not negative, objects with something around them."""
+"""Checks of the input of the metrics: maps and masks."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def check_maps(maps: Tensor) -> None:
     images = (maps < 0).flatten(1).any(1).nonzero()[:, 0].tolist()
     if images:
         raise BadInput(
-            f"The maps of images {images} are negative somewhere, and shares need numbers >= 0: "
-            "measure the positive part, maps.clamp(min=0)."
+            f"The maps of images {images} are negative somewhere, and the metric needs numbers "
+            ">= 0: measure the positive part, maps.clamp(min=0)."
         )
 
 

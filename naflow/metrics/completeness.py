@@ -1,13 +1,13 @@
-"""Where a score comes from, at every layer: what passes the layer, and what is added behind it.
+"""Completeness: at every layer, the score is what passes the layer plus what is added behind it.
 
-For a piecewise linear model and a score linear in its output,
+For a piecewise linear model and a score linear in its output, exactly
 
     S = sum g_l * x_l  +  sum over the operations m behind layer l of  sum g_m * b_m
 
-exactly: g the gradients, b_m the constant that an operation adds to its output, which is a bias, of
-a batch norm the shift b - g mean / sqrt(var + eps), of a clamp the bounds that it puts in place.
+with g the gradients and b_m the constant that an operation adds to its output: a bias, of a batch
+norm the shift b - g mean / sqrt(var + eps), of a clamp the bounds where it clips.
 Srinivas and Fleuret, Full-gradient representation for neural network visualization, NeurIPS 2019.
-The identity tests gradients and cut points; where it fails, something is not piecewise linear.
+The identity tests gradients and cut points. If it fails, something is not piecewise linear.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _CLAMPS = ("relu6", "hardtanh", "clamp")
 
 
 class Balance(NamedTuple):
-    """One layer's sides of the identity, (B,) float64 each: score = signal + shifts."""
+    """The terms of the identity at one layer, (B,) float64 each: score = signal + shifts."""
 
     score: Tensor
     signal: Tensor
@@ -42,7 +42,7 @@ class Balance(NamedTuple):
 
     @property
     def error(self) -> Tensor:
-        """(B,) |score - signal - shifts| over the largest of the three."""
+        """(B,) |score - signal - shifts| over the largest magnitude of the three."""
         largest = torch.stack(self).abs().amax(0)
         missing = (self.score - self.signal - self.shifts).abs()
         return missing / largest.where(largest > 0, 1)
@@ -51,11 +51,12 @@ class Balance(NamedTuple):
 def completeness(
     model: nn.Module, images: Tensor, score: Score, *, inputs: Inputs = ()
 ) -> dict[str, Balance]:
-    """The balance of the input and every cut point, shallow to deep; one forward and reverse pass.
+    """Return the balance at the input and every cut point, shallow to deep, by one forward and one
+    reverse pass.
 
     Rounding leaves an error of about 1e-6 in float32, 1e-14 in float64. Raises BadInput for a score
-    that is not (B,) or does not depend on the images, UnsupportedModel for a model through which no
-    gradient comes back to them.
+    that is not (B,) or does not depend on the images, UnsupportedModel for a model that gives no
+    gradient with respect to them.
     """
     with torch.inference_mode(False), preserved(model):
         ran = run(model, images, inputs)
@@ -65,19 +66,19 @@ def completeness(
         total = checked(value, len(images)).detach()
         chain = cut(ran, ran.behind(value))
         points = {"input": ran.images} | {unit.name: unit.result for unit in chain.units}
-        written = [
+        shifts = [
             (operation, shift)
             for operation in upstream(ran, ran.behind(value))
             if (shift := _shift(operation)) is not None
         ]
-        places = [*points.values(), *(operation.results[0] for operation, _ in written)]
-        found = gradients(value, places, torch.ones_like(value))
+        places = [*points.values(), *(operation.results[0] for operation, _ in shifts)]
+        grads = gradients(value, places, torch.ones_like(value))
     added = [
         (operation.results[0].number, _sum(g * shift))
-        for (operation, shift), g in zip(written, found[len(points) :], strict=True)
+        for (operation, shift), g in zip(shifts, grads[len(points) :], strict=True)
     ]
     balances = {}
-    for (name, point), g in zip(points.items(), found, strict=False):
+    for (name, point), g in zip(points.items(), grads, strict=False):
         behind = sum(
             (term for place, term in added if place > point.number), torch.zeros_like(total)
         )
@@ -87,8 +88,8 @@ def completeness(
 
 @torch.no_grad()
 def _shift(operation: Operation) -> Tensor | None:
-    """The constant part of an operation: what an affine one gives for zeros, and what a clamp gives
-    beside slope * input. The slope is autograd's, also where the input is at a bound."""
+    """Return the constant part of an operation: of an affine one its output for zeros, of a clamp
+    its output minus slope * input, with autograd's slope, also at a bound. None for others."""
     if operation.name in _AFFINE:
         return operation.again(_zero)[0]
     if operation.name in _CLAMPS and len(operation.inputs) == 1:
@@ -100,7 +101,7 @@ def _shift(operation: Operation) -> Tensor | None:
 
 
 def _zero(value: Value) -> Tensor:
-    """Data at zero, one row of it: the rows of a batch have the same constant."""
+    """Return zeros in the shape of a value, with one row: all images have the same constant."""
     return torch.zeros(1, *value.shape[1:], dtype=value.dtype, device=value.device)
 
 

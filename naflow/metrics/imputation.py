@@ -1,10 +1,10 @@
-"""Missing pixels filled from what surrounds them: the linear imputation of ROAD, without noise.
+"""Fill missing pixels from their neighbours: the linear imputation of ROAD, without noise.
 
-Rong et al., ICML 2022: a missing pixel is the weighted mean of its eight neighbours, missing ones
-among them. That is one sparse, symmetric positive definite system a channel, solved here without a
-matrix by conjugate gradients, all channels of all images at once. Wide holes would take as many
-iterations as they are wide: coarser grids inside them precondition the system (Bramble, Pasciak,
-Xu, Parallel multilevel preconditioners, Math. Comp. 55, 1990), after which some 30 are enough.
+Rong et al., ICML 2022: a missing pixel is the weighted mean of its eight neighbours, which may be
+missing, too. This is one sparse, symmetric positive definite system per channel. It is solved by
+conjugate gradients without a matrix, all channels of all images at once. A hole would need as many
+iterations as it is wide, so coarser grids precondition the system (Bramble, Pasciak, Xu, Parallel
+multilevel preconditioners, Math. Comp. 55, 1990); then about 30 iterations are enough.
 """
 
 from __future__ import annotations
@@ -31,12 +31,16 @@ def imputed(
     tol: float = 1e-5,
     max_iterations: int = 1000,
 ) -> Tensor:
-    """Images (B, C, H, W) with every missing pixel, boolean (B, H, W), the mean of its neighbours:
-    weights 1/6 beside and 1/12 across, scaled to sum to 1 where the border cuts some off.
+    """Return images (B, C, H, W) in which every missing pixel is the mean of its eight neighbours,
+    with weights 1/6 (beside) and 1/12 (diagonal), scaled to sum to 1 at the border.
 
-    start: where the iterations begin, by default the images. A channel is done when every equation
-    of it holds to `tol` of the image's largest value. Raises BadInput where nothing is known of an
-    image, NotFinite where a channel does not get that far in so many iterations.
+    missing         boolean (B, H, W)
+    start           first iterate, (B, C, H, W); by default the images
+    tol             a channel is done if its equations hold to tol times the image's largest value
+    max_iterations  of the solver
+
+    Raises BadInput if all pixels of an image are missing, NotFinite if a channel is not done after
+    max_iterations.
     """
     everything = missing.flatten(1).all(1).nonzero()[:, 0].tolist()
     if everything:
@@ -72,11 +76,11 @@ def imputed(
 
 
 class _Holes:
-    """Residuals -> their sum over grids, each half as fine as the last: a symmetric preconditioner.
+    """A symmetric preconditioner: the sum of a residual over grids, each half as fine as the last.
 
-    A point of a coarser grid counts where all that is interpolated from it is missing; next to what
-    is known, only the finer grids do. The bilinear hats of all grids have about the same energy in
-    the system, so they need no weights. here: 1 where a pixel is missing, (1, B C, H, W).
+    A point of a coarser grid is used only if all pixels that are interpolated from it are missing.
+    The bilinear basis functions of all grids have about the same energy in the system, so they need
+    no weights. here: 1 where a pixel is missing, (1, B C, H, W).
     """
 
     def __init__(self, here: Tensor) -> None:
@@ -100,7 +104,7 @@ class _Holes:
 
 
 def _planes(images: Tensor) -> Tensor:
-    """(B, C, H, W) -> (1, B C, H, W): convolved channel by channel, several times as fast."""
+    """Reshape (B, C, H, W) to (1, B C, H, W): convolving these channels is several times faster."""
     return images.reshape(1, -1, *images.shape[2:])
 
 
@@ -110,7 +114,7 @@ def _each(
     convolve: Callable[..., Tensor] = conv2d,
     **settings: Any,
 ) -> Tensor:
-    """Every channel of x (1, n, H, W) with the same kernel, zeros beyond the border."""
+    """Convolve every channel of x (1, n, H, W) with the same kernel, zeros beyond the border."""
     channels = x.shape[1]
     weight = torch.tensor(kernel).to(x).expand(channels, 1, -1, -1)
     return convolve(x, weight, padding=1, groups=channels, **settings)

@@ -1,9 +1,9 @@
-"""Deletion of a layer's own neurons: set to a neutral value, and the model runs on from there.
+"""Deletion of a layer's own neurons: they are set to a neutral value, and the model runs on.
 
-Nothing is upsampled, and no picture leaves the data's distribution before the layer: what is tested
-is what a method says of the neurons. contributions (B, C, h, w), of either sign, are what a method
-adds up to its map: importance * activation for HiResCAM, mean(importance) * activation for
-Grad-CAM, importance * bpfm for NAFlow. After pixel flipping, Samek et al., IEEE TNNLS 28(11), 2017.
+No map is upsampled and no picture is changed, so this tests what a method says of the neurons.
+contributions (B, C, h, w), of either sign, are the terms that a method sums over channels: for
+HiResCAM importance * activation, for Grad-CAM mean(importance) * activation, for NAFlow importance
+* bpfm. After pixel flipping, Samek et al., IEEE TNNLS 28(11), 2017.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ SHARES = tuple(k / 20 for k in range(21))
 
 
 class Rest:
-    """The model from a layer on: removed neurons, boolean (B, C, h, w) -> the score (B,), float64.
+    """The model from a layer on, a callable: removed neurons, boolean (B, C, h, w) -> the score
+    (B,), float64.
 
     record   of one run over the images, naflow.reverse.record.record(model, images, score), made
-             inside preserved(model); it is used up
+             inside preserved(model); it is consumed
     layer    a feature map of the record
-    score    of the model's output; by default the recorded one, its class kept
-    neutral  what a removed neuron is set to, a number or (C, 1, 1); by default the running mean
-             where only a batch norm reads the layer, as 0 means nothing there, else 0
+    score    of the model's output; by default the recorded one, with its class fixed
+    neutral  value of a removed neuron, a number or (C, 1, 1); by default the running mean if only a
+             batch norm reads the layer (0 has no meaning there), else 0
 
     Raises BadInput for an unknown layer or a neutral value that does not fit it.
     """
@@ -48,8 +49,8 @@ class Rest:
     ) -> None:
         record.check([layer])
         self._onward = Onward(record.chain, layer)
-        found = record.at(layer)
-        self.activation, self.importance = found.activation, found.importance
+        point = record.at(layer)
+        self.activation, self.importance = point.activation, point.importance
         self._score = settled(record.question, record.output) if score is None else score
         value = _mean_before_norm(self._onward) if neutral is None else neutral
         self.neutral = torch.as_tensor(value).to(self.activation)
@@ -65,7 +66,11 @@ class Rest:
 
 
 class Causal(NamedTuple):
-    """Relative changes |f' - f| / |f| of the score, (B,); NaN where no neuron is abandoned."""
+    """Relative changes |f' - f| / |f| of the score f, (B,) each; NaN if no neuron is abandoned.
+
+    abandoned  after removing all abandoned neurons
+    used       after removing as many used neurons
+    """
 
     abandoned: Tensor
     used: Tensor
@@ -74,11 +79,11 @@ class Causal(NamedTuple):
 def in_layer_deletion(
     rest: Rest, contributions: Tensor, *, shares: Sequence[float] = SHARES, seed: int = 0
 ) -> Tensor:
-    """(B, shares) the score, float64, when these shares of the neurons are removed, those of the
-    largest |contribution| first, ties at random from the seed. Its `area_under` is better small.
+    """Return the scores (B, shares), float64, after removing these shares of the neurons, those of
+    largest |contribution| first, ties at random by the seed. A smaller `area_under` is better.
 
-    A row is NaN where all contributions are zero. Raises BadInput for contributions that do not fit
-    the layer, and shares outside [0, 1].
+    A row is NaN if all its contributions are zero. Raises BadInput for contributions that do not
+    fit the layer, and shares outside [0, 1].
     """
     if contributions.shape != rest.activation.shape:
         raise BadInput(
@@ -95,9 +100,9 @@ def in_layer_deletion(
 
 
 def abandoned_mass(contributions: Tensor, importance: Tensor) -> Tensor:
-    """(B,) the share of sum |contribution| on neurons that the decision did not use, importance 0.
+    """Return the share (B,) of sum |contribution| on neurons of importance 0.
 
-    0 for a method that abandons them; NaN where all contributions are zero.
+    0 for a method that abandons them; NaN if all contributions are zero.
     """
     if contributions.shape != importance.shape:
         raise BadInput(
@@ -109,10 +114,10 @@ def abandoned_mass(contributions: Tensor, importance: Tensor) -> Tensor:
 
 
 def causal_check(rest: Rest, *, seed: int = 0) -> Causal:
-    """How far the score moves when all abandoned neurons (importance 0) are removed, and when as
-    many used ones are, drawn from the seed (all of them, where fewer are used).
+    """Compare how the score changes when all abandoned neurons (importance 0) are removed, and when
+    as many used neurons are, drawn by the seed (all of them, if there are fewer).
 
-    Raises BadInput where the score is 0, which the changes are shares of.
+    Raises BadInput if the score is 0: the changes are shares of it.
     """
     used = rest.importance != 0
     count = (~used).flatten(1).sum(1, keepdim=True)
@@ -121,12 +126,12 @@ def causal_check(rest: Rest, *, seed: int = 0) -> Causal:
     zero = (full == 0).nonzero()[:, 0].tolist()
     if zero:
         raise BadInput(f"The score of images {zero} is 0: no change is a share of it.")
-    found = ((score - full).abs() / full.abs() for score in changed)
-    return Causal(*(change.masked_fill(count[:, 0] == 0, torch.nan) for change in found))
+    relative = ((score - full).abs() / full.abs() for score in changed)
+    return Causal(*(change.masked_fill(count[:, 0] == 0, torch.nan) for change in relative))
 
 
 def _strength(contributions: Tensor) -> Tensor:
-    """(B, n) |contribution|, float64. Raises BadInput where it is not finite."""
+    """Return |contribution| as (B, n), float64. Raises BadInput if it is not finite."""
     wrong = not_finite(contributions)
     if wrong:
         raise BadInput(f"The contributions of images {wrong} hold NaN or infinity.")
@@ -134,7 +139,7 @@ def _strength(contributions: Tensor) -> Tensor:
 
 
 def _mean_before_norm(onward: Onward) -> Tensor | float:
-    """The running mean (C, 1, 1) of the batch norm that alone reads the layer, or 0."""
+    """Return the running mean (C, 1, 1) of a batch norm if nothing else reads the layer, else 0."""
     readers = onward.readers
     if len(readers) == 1 and readers[0].name == "batch_norm":
         mean = readers[0].arguments["running_mean"]

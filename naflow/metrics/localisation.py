@@ -1,16 +1,16 @@
-"""How much of an attention map lies on the object.
+"""Localisation: how much of an attention map lies on the object.
 
 maps (B, h, w), raw and >= 0; masks (B, H, W), True inside the object. Every function returns (B,),
-float64. A map and its mask seldom have one size; grid says which of the two gives way:
+float64. A map and its mask often differ in size; grid says which of the two is resized:
 
     "picture"  the map: resized bilinearly to (H, W), as Flow.stack does; what a reader sees
-    "layer"    the mask: averaged over the area of each of the map's pixels, a share in [0, 1]. The
-               numbers are those of the map drawn in blocks: no resizing spreads a coarse map.
-               Where (h, w) does not divide (H, W), neighbouring areas overlap by a pixel
+    "layer"    the mask: averaged over the area of each of the map's pixels, a share in [0, 1]. A
+               coarse map is then not spread by resizing. If (h, w) does not divide (H, W),
+               neighbouring areas overlap by a pixel
 
-A map that is zero everywhere points nowhere. It scores as the uniform map does, which is chance:
-energy ratio and interference 1, background share that of the background, and the object's area for
-all others. `empty` tells which maps these are: count them, and leave them out of a mean.
+A map of zeros scores as the uniform map does, which is chance: energy ratio and interference are 1,
+the background share is that of the background, and all others are the object's area. `empty` finds
+such maps: count them, and leave them out of a mean.
 
 Raises BadInput for maps that are negative or not finite, masks without an object, another grid.
 """
@@ -30,13 +30,13 @@ Grid = Literal["picture", "layer"]
 
 
 def empty(maps: Tensor) -> Tensor:
-    """Boolean (B,): whether a map is zero everywhere."""
+    """Return boolean (B,): whether each map is zero everywhere."""
     check_maps(maps)
     return (maps == 0).flatten(1).all(1)
 
 
 def area(masks: Tensor) -> Tensor:
-    """The object's share of the picture: the energy share of a uniform map."""
+    """The object's share of the picture, which is the energy share of a uniform map."""
     check_masks(masks, len(masks))
     return masks.double().mean((1, 2))
 
@@ -62,9 +62,10 @@ def background_share(maps: Tensor, masks: Tensor, grid: Grid = "picture") -> Ten
 
 
 def interference(maps: Tensor, masks: Tensor, grid: Grid = "picture") -> Tensor:
-    """Background share over the background's area: 0 is a map on the object alone, 1 is chance.
+    """Background share over the background's area: 0 if the map lies on the object only, 1 is
+    chance.
 
-    Raises BadInput, too, where an object fills the picture: there is no background.
+    Raises BadInput, too, if an object fills the picture: there is no background.
     """
     maps, cover = _on_one_grid(maps, masks, grid)
     full = masks.flatten(1).all(1).nonzero()[:, 0].tolist()
@@ -76,11 +77,11 @@ def interference(maps: Tensor, masks: Tensor, grid: Grid = "picture") -> Tensor:
 def pointing_game(
     maps: Tensor, masks: Tensor, tolerance: int = 0, grid: Grid = "picture"
 ) -> Tensor:
-    """1 where the map's maximum lies on the object, at most `tolerance` of the mask's pixels beside
-    it, else 0; the mean where several pixels share the maximum.
+    """1 if the map's maximum lies on the object or at most `tolerance` pixels of the mask away from
+    it, else 0; the mean over all pixels that share the maximum.
 
-    Zhang et al., Top-down neural attention by excitation backprop, ECCV 2016, whose tolerance is
-    15 pixels of a picture 224 wide.
+    Zhang et al., Top-down neural attention by excitation backprop, ECCV 2016; their tolerance is 15
+    pixels for a picture 224 wide.
     """
     maps, cover = _on_one_grid(maps, masks, grid, tolerance)
     top = maps == maps.amax((1, 2), keepdim=True)
@@ -88,9 +89,9 @@ def pointing_game(
 
 
 def rank_accuracy(maps: Tensor, masks: Tensor, grid: Grid = "picture") -> Tensor:
-    """Share of the highest pixels, as many as the object has, that lie on the object.
+    """Share of the n highest pixels that lie on the object, n the number of its pixels.
 
-    Pixels that tie for the last places share them. Relevance rank accuracy, Arras et al.,
+    Pixels that tie for the last places share them. Called relevance rank accuracy by Arras et al.,
     Information Fusion 81, 2022.
     """
     values, cover = (x.flatten(1) for x in _on_one_grid(maps, masks, grid))
@@ -103,8 +104,8 @@ def rank_accuracy(maps: Tensor, masks: Tensor, grid: Grid = "picture") -> Tensor
 
 
 def iou(maps: Tensor, masks: Tensor, grid: Grid = "picture") -> Tensor:
-    """Intersection over union of the object and the pixels at or above mean + deviation of the map,
-    or at its maximum where that is lower (a map that is the same on over half of the picture).
+    """Intersection over union of the object and the map's pixels at or above a threshold: the map's
+    mean + standard deviation, or its maximum if that is lower.
 
     The threshold is that of the code of Relevance-CAM, Lee et al., CVPR 2021.
     """
@@ -116,21 +117,21 @@ def iou(maps: Tensor, masks: Tensor, grid: Grid = "picture") -> Tensor:
 
 
 def best_iou(maps: Tensor, masks: Tensor, grid: Grid = "picture") -> Tensor:
-    """The largest intersection over union of the object and the pixels at or above a threshold,
-    over all thresholds: how well the map's order of pixels fits, whatever its scale."""
+    """The largest intersection over union of the object and the map's pixels at or above a
+    threshold, over all thresholds. It depends only on the order of the pixels."""
     values, cover = (x.flatten(1) for x in _on_one_grid(maps, masks, grid))
     values, order = values.sort(1, descending=True)
     both = cover.gather(1, order).cumsum(1)
     chosen = torch.arange(1, values.shape[1] + 1, device=values.device)
-    found = both / (chosen + cover.sum(1, keepdim=True) - both)
-    tied = values[:, :-1] == values[:, 1:]  # no threshold parts pixels of one value
-    found[:, :-1].masked_fill_(tied, 0)
-    return found.amax(1)
+    ious = both / (chosen + cover.sum(1, keepdim=True) - both)
+    tied = values[:, :-1] == values[:, 1:]  # no threshold separates equal pixels
+    ious[:, :-1].masked_fill_(tied, 0)
+    return ious.amax(1)
 
 
 def inside(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Boxes (B, 4) as x0, y0, x1, y1 in pixels -> masks (B, *size): the pixels whose centre lies in
-    the box. A box of NaN gives no pixel."""
+    """Return masks (B, *size) of boxes (B, 4), given as x0, y0, x1, y1 in pixels: the pixels whose
+    centre lies in the box. A box of NaN gives an empty mask."""
     y, x = (torch.arange(n, device=boxes.device) + 0.5 for n in size)
     x0, y0, x1, y1 = boxes[:, :, None].unbind(1)
     columns, rows = (x >= x0) & (x < x1), (y >= y0) & (y < y1)
@@ -144,8 +145,8 @@ def _energy_share(maps: Tensor, cover: Tensor) -> Tensor:
 def _on_one_grid(
     maps: Tensor, masks: Tensor, grid: Grid, tolerance: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """The maps, ones where one is the same everywhere, and the share of each pixel that the object,
-    grown by tolerance, covers: both of one size, float64."""
+    """Return maps and cover at the same size, float64. Constant maps become ones. cover: the share
+    of each pixel that the object, grown by `tolerance` pixels, covers."""
     if grid not in get_args(Grid):
         raise BadInput(f"There is no grid {grid!r}.{near_names(str(grid), get_args(Grid))}")
     check_maps(maps)
@@ -155,7 +156,7 @@ def _on_one_grid(
     if grid == "layer":
         cover = adaptive_avg_pool2d(cover[:, None], (maps.shape[1], maps.shape[2]))[:, 0]
     else:
-        # antialias matters only to a map larger than its mask: none of it falls between the samples
+        # antialias matters only for a map larger than its mask: no pixel of it is skipped
         maps = interpolate(
             maps[:, None], masks.shape[1:], mode="bilinear", align_corners=False, antialias=True
         )[:, 0]
@@ -163,7 +164,7 @@ def _on_one_grid(
 
 
 def _grown(masks: Tensor, radius: int) -> Tensor:
-    """The pixels at most `radius` from a mask."""
+    """Return the masks of the pixels at most `radius` away from a mask."""
     if radius < 0:
         raise BadInput(f"tolerance={radius}: it must be a number of pixels >= 0.")
     if radius == 0:

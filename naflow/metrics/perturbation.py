@@ -1,11 +1,11 @@
-"""Does the score depend on the pixels that a map calls important? Deletion and insertion.
+"""Deletion and insertion: does the score depend on the pixels that a map highlights?
 
-maps (B, h, w), raw and >= 0, one for every image (B, C, H, W): its pixels are ranked by the
-bilinearly upsampled map, ties at random from a seed, and changed in equal shares. answer: any
-callable from changed images to one number each, such as `Answers(model, ClassProbability(c), B)`.
+maps (B, h, w), raw and >= 0, one for every image (B, C, H, W). The image's pixels are ranked by the
+bilinearly upsampled map, ties at random by a seed, and changed in equal shares. answer: any
+callable from images to one score each, such as `Answers(model, ClassProbability(c), B)`.
 
-A map that is zero everywhere ranks nothing: its row is NaN, which `bootstrap` leaves out and
-`empty` counts. A map that is the same everywhere, but not zero, has the random order, chance.
+A map of zeros ranks nothing: its row is NaN, which `bootstrap` leaves out and `empty` counts. Any
+other constant map has a random order, which is chance.
 
 Petsiuk, Das, Saenko, RISE, BMVC 2018. Raises BadInput for maps that are negative or not finite or
 do not fit the images, and for settings out of range.
@@ -35,11 +35,11 @@ def deletion(
     batch: int = 64,
     seed: int = 0,
 ) -> Tensor:
-    """(B, steps + 1) the answers, float64, as the pixels are replaced by the baseline, the most
-    important first; column s has the share s / steps replaced. Less area is better.
+    """Return the scores (B, steps + 1), float64, while the pixels are replaced by the baseline,
+    most important first; column s has the share s / steps replaced. A smaller area is better.
 
-    baseline: a number, or a tensor that broadcasts to the images, as blurred ones do. 0 is the
-    mean colour of images that were normalised. batch: images in a forward pass, see `ask`.
+    baseline: a number, or a tensor that broadcasts to the images, such as blurred images. 0 is the
+    mean colour of normalised images. batch: images per forward pass, at least B.
     """
     return _curve(answer, maps, images, _like(images, baseline), steps, batch, seed)
 
@@ -54,18 +54,19 @@ def insertion(
     batch: int = 64,
     seed: int = 0,
 ) -> Tensor:
-    """(B, steps + 1) the answers, float64, as the pixels of the images replace those of the
-    baseline, the most important first. More area is better.
+    """Return the scores (B, steps + 1), float64, while the images' pixels replace those of the
+    baseline, most important first. A larger area is better.
 
-    baseline: by default the images under a Gaussian of a fifth of their side; else as in deletion.
+    baseline: by default the images, blurred by a Gaussian with a side of about a quarter and a
+    standard deviation of about a fifth of theirs; else as in deletion.
     """
     hidden = blurred(images) if baseline is None else _like(images, baseline)
     return _curve(answer, maps, hidden, images, steps, batch, seed)
 
 
 def area_under(curves: Tensor, shares: Sequence[float] | None = None) -> Tensor:
-    """(B,) the mean height of curves (B, n) by the trapezoidal rule: at these shares of what was
-    changed, ascending, or else at n equally spaced ones. NaN where a curve is."""
+    """Return the mean height (B,) of curves (B, n) by the trapezoidal rule. shares: n ascending
+    positions of the values; None: equally spaced. NaN where a curve is."""
     if curves.ndim != 2 or curves.shape[1] < 2:
         raise BadInput(f"curves have shape {tuple(curves.shape)}: (B, n) with n >= 2 is needed.")
     at = torch.linspace(0, 1, curves.shape[1]) if shares is None else torch.tensor([*shares])
@@ -78,7 +79,7 @@ def area_under(curves: Tensor, shares: Sequence[float] | None = None) -> Tensor:
 def _curve(
     answer: Answer, maps: Tensor, start: Tensor, end: Tensor, steps: int, batch: int, seed: int
 ) -> Tensor:
-    """The answers on the way from the images `start` to the images `end`."""
+    """Return the scores while the pixels of `start` are replaced by those of `end`."""
     if steps < 1:
         raise BadInput(f"steps={steps}: it is a number of equal shares, 1 or more.")
     rank = pixel_ranks(maps, start, seed)[:, None]

@@ -1,4 +1,4 @@
-"""The order in which pixels or neurons are changed: the strongest first, ties drawn from a seed."""
+"""Rank pixels or neurons: largest value first, ties at random by a seed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from naflow.metrics.checks import check_maps
 
 
 def ranks(values: Tensor, seed: int) -> Tensor:
-    """(B, n) values -> (B, n) the place of each in its row: 0 is the largest, n - 1 the smallest.
+    """Return the rank of each value in its row, (B, n) -> (B, n): 0 is the largest, n - 1 the
+    smallest.
 
-    Equal values follow each other at random, in an order of their places that the seed draws once
-    for all rows: so a row's ranks do not depend on the other rows.
+    Equal values are ordered by a permutation that the seed draws once for all rows, so a row's
+    ranks do not depend on the other rows.
     """
     n = values.shape[1]
     shuffle = torch.randperm(n, generator=torch.Generator().manual_seed(seed)).to(values.device)
@@ -24,23 +25,23 @@ def ranks(values: Tensor, seed: int) -> Tensor:
 
 
 def pixel_ranks(maps: Tensor, images: Tensor, seed: int) -> Tensor:
-    """(B, H, W) the place of every pixel of the images in the order of the upsampled maps."""
+    """Return the rank (B, H, W) of every pixel of the images by the upsampled maps."""
     resized = upsampled(maps, images)
     return ranks(resized.flatten(1), seed).view_as(resized)
 
 
 def upsampled(maps: Tensor, images: Tensor) -> Tensor:
-    """Maps (B, h, w), raw and >= 0, resized bilinearly to images (B, C, H, W): (B, H, W), float32.
+    """Resize maps (B, h, w), raw and >= 0, bilinearly to images (B, C, H, W): (B, H, W), float32.
 
-    Raises BadInput for maps that are negative or not finite, or are not one an image.
+    Raises BadInput for maps that are negative or not finite, or that are not one per image.
     """
     check_maps(maps)
     if images.ndim != 4 or len(images) != len(maps):
         raise BadInput(
             f"{len(maps)} maps for images of shape {tuple(images.shape)}: "
-            f"({len(maps)}, C, H, W) is needed, a map an image."
+            f"({len(maps)}, C, H, W) is needed, one map for each image."
         )
-    # Resized in float64 and rounded once: what is equal in the map stays equal, so it stays a tie.
+    # Resized in float64 and rounded once: equal values stay equal, so ties stay ties.
     resized = interpolate(
         maps[:, None].double(),
         images.shape[2:],

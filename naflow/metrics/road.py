@@ -1,9 +1,9 @@
-"""ROAD: deletion that leaves no edges, as what is removed is imputed from what surrounds it.
+"""ROAD: deletion without edges, as removed pixels are imputed from their neighbours.
 
 Rong, Leemann, Borisov, Kasneci, Kasneci, A consistent and efficient evaluation strategy for
-attribution methods, ICML 2022: `imputed`, and noise upon it.
+attribution methods, ICML 2022: `imputed`, plus noise.
 
-maps and answer as in naflow.metrics.perturbation; so is a map that is zero everywhere: NaN.
+maps and answer: as in naflow.metrics.perturbation. A map of zeros gives NaN.
 """
 
 from __future__ import annotations
@@ -35,12 +35,16 @@ def road(
     batch: int = 64,
     seed: int = 0,
 ) -> Tensor:
-    """(B, shares) the answers, float64, when these shares of the pixels are imputed: the most
+    """Return the scores (B, shares), float64, after imputing these shares of the pixels, the most
     important first, or the least.
 
-    shares: in (0, 1), ascending. noise: its deviation, in the images' units, the same pattern for
-    every image. seed: of the noise, and of the order of ties. Raises BadInput for maps that are
-    negative or not finite or do not fit the images, and for settings out of range.
+    shares  in (0, 1), ascending
+    noise   standard deviation, in the images' units; every image gets the same pattern
+    batch   images per forward pass, at least B
+    seed    of the noise and of the order of ties
+
+    Raises BadInput for maps that are negative or not finite or do not fit the images, and for
+    settings out of range.
     """
     if first not in ("most", "least"):
         raise BadInput(f"first={first!r}: 'most' or 'least' important pixels are removed first.")
@@ -54,8 +58,9 @@ def road(
 
 
 def road_combined(answer: Answer, images: Tensor, maps: Tensor, **settings: Any) -> Tensor:
-    """(B,) half the mean difference between the answers with the least and with the most important
-    pixels removed: more is better, 0 is chance. settings: of `road`, but `first`."""
+    """Return half the mean difference (B,) between the scores with the least and with the most
+    important pixels removed: more is better, 0 is chance. settings: as of `road`, except
+    `first`."""
     least, most = (
         road(answer, images, maps, first=first, **settings) for first in ("least", "most")
     )
@@ -65,10 +70,10 @@ def road_combined(answer: Answer, images: Tensor, maps: Tensor, **settings: Any)
 def _changes(
     images: Tensor, rank: Tensor, shares: Sequence[float], noise: float, seed: int
 ) -> Iterator[Tensor]:
-    generator = torch.Generator().manual_seed(seed + 1)  # seed itself has drawn the order of ties
+    generator = torch.Generator().manual_seed(seed + 1)  # seed itself draws the order of ties
     pattern = noise * torch.randn(images.shape[1:], generator=generator).to(images)
     x = images
     for share in shares:
         missing = rank < round(share * rank[0].numel())
-        x = imputed(images, missing, start=x)  # the last share's solution is most of this one's
+        x = imputed(images, missing, start=x)  # the last solution is close to this one
         yield x + pattern * missing[:, None]

@@ -1,8 +1,8 @@
-"""Does a map depend on what it must depend on, the model and the class, and little on noise?
+"""Sanity checks: a map must depend on the model's weights and on the class, and little on noise.
 
-Pass or fail: a method that fails explains something else, but passing makes none better (Binder et
-al., CVPR 2023). A map of activations alone, explainers.MeanActivation, is the measure to hold a
-method against: what it reaches owes nothing to the question.
+These checks are pass or fail: a method that fails explains something else, but a better number does
+not mean a better method (Binder et al., CVPR 2023). Compare with explainers.MeanActivation, whose
+map does not depend on the class.
 """
 
 from __future__ import annotations
@@ -38,45 +38,48 @@ def cascading_randomisation(
     layers: Sequence[str] | None = None,
     seed: int = 0,
 ) -> dict[str, dict[str, Tensor]]:
-    """Stage -> layer -> (B,) rank correlation of the map's size, |M|, with that of the intact
-    model, when the weights of this stage and of all before it in the dict are random.
+    """Return stage -> layer -> (B,) rank correlation of |map| with that of the intact model, after
+    the weights of this stage and of all before it in the dict are made random.
 
     Adebayo et al., Sanity checks for saliency maps, NeurIPS 2018. The correlation should fall: a
-    map that stays did not need these weights. A layer below the stage keeps its activation, and so
-    some correlation: compare with that of MeanActivation.
+    map that does not change does not depend on these weights. A layer below the stage keeps its
+    activation, and so some correlation: compare with that of MeanActivation.
 
     explainer  makes the method for a model, as in GradCAM
-    score      what the intact model answers is explained throughout: its predicted class
+    score      by default the logit of the class that the intact model predicts
     stages     names of modules, the head first; by default the units of the model's chain that
                have parameters, last to first, so that a residual block is one stage
+    layers     names of the layers to compare; None: all
+    seed       of the random weights
 
-    Weights are drawn by the modules' own reset_parameters(), on the CPU, from the seed alone (batch
-    norms forget their statistics, too); the model is copied and stays as it was. Raises BadInput
-    for an unknown stage and one without parameters, UnsupportedModel for parameters of a module
-    that has no reset_parameters, and what the explainer raises.
+    Weights are drawn by the modules' own reset_parameters(), on the CPU (batch norms lose their
+    statistics, too). A copy of the model is changed. Raises BadInput for an unknown stage and one
+    without parameters, UnsupportedModel for a module with parameters but without reset_parameters,
+    and whatever the explainer raises.
     """
     intact = explainer(model)(images, score, layers=layers)
     asked = settled(score or ClassLogit(), intact.output)
     changed = deepcopy(model)
     modules = _units(changed, images) if stages is None else _modules(changed, stages)
     fresh = _reinitialised(changed, seed)
-    found = {}
+    correlations = {}
     for stage, names in modules.items():
         for name in names:
             changed.get_submodule(name).load_state_dict(fresh.get_submodule(name).state_dict())
         flow = explainer(changed)(images, asked, layers=layers)
-        found[stage] = {
+        correlations[stage] = {
             layer: rank_correlation(maps.abs(), intact[layer].abs()) for layer, maps in flow
         }
-    return found
+    return correlations
 
 
 def last_layer_redrawn(model: nn.Module, images: Tensor, seed: int = 0) -> nn.Module:
-    """A copy of a model that knows its features and no class: the weights of its last unit that has
-    any, a classifier's last linear layer, are drawn anew.
+    """Return a copy of a model whose last unit with weights, of a classifier its last linear layer,
+    has random weights: the features are trained, the classes are not.
 
-    What a map of it shows is there whatever the class means. Drawn and refused as in
-    `cascading_randomisation`; images tell how the model runs.
+    What a map of this copy shows does not depend on what the class means. images: (B, C, ...), run
+    once to find the last unit. Weights are drawn as in `cascading_randomisation`, which also lists
+    the errors raised.
     """
     changed = deepcopy(model)
     last = next(iter(_units(changed, images).values()))
@@ -87,12 +90,12 @@ def last_layer_redrawn(model: nn.Module, images: Tensor, seed: int = 0) -> nn.Mo
 
 
 def _units(model: nn.Module, images: Tensor) -> dict[str, list[str]]:
-    """Unit -> its modules that own parameters, the last unit first."""
+    """Return unit -> names of its modules that own parameters, the last unit first."""
     with preserved(model):
         ran = run(model, images)
         units = cut(ran, ran.ends()).units
     owners = {id(p): name for name, m in model.named_modules() for p in m.parameters(recurse=False)}
-    found, seen = {}, set()
+    modules, seen = {}, set()
     for unit in reversed(units):
         used: set[str] = set()
         for operation in unit.operations:
@@ -103,8 +106,8 @@ def _units(model: nn.Module, images: Tensor) -> dict[str, list[str]]:
         mine = [name for name, _ in model.named_modules() if name in used - seen]
         seen |= used
         if mine:
-            found[unit.name] = mine
-    return found
+            modules[unit.name] = mine
+    return modules
 
 
 def _modules(model: nn.Module, stages: Sequence[str]) -> dict[str, list[str]]:
@@ -118,10 +121,10 @@ def _modules(model: nn.Module, stages: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _reinitialised(model: nn.Module, seed: int) -> nn.Module:
-    """A copy on the CPU with every weight random."""
+    """Return a copy on the CPU with all weights random."""
     fresh = deepcopy(model).cpu()
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        # No plain manual_seed(seed): a model built under that seed would get its first weights back
+        # Not manual_seed(seed): a model built under that seed would get its first weights back.
         torch.default_generator.manual_seed(Random(f"randomisation {seed}").getrandbits(63))
         for name, module in fresh.named_modules():
             if hasattr(module, "reset_parameters"):
@@ -138,8 +141,8 @@ def _reinitialised(model: nn.Module, seed: int) -> nn.Module:
 
 
 def class_sensitivity(first: Tensor, second: Tensor) -> Tensor:
-    """(B,) 1 - cosine of the maps (B, h, w) of two classes of the same images: 0 where a method
-    does not see which class is asked for."""
+    """Return (B,) 1 - cosine similarity of the maps (B, h, w) of two classes of the same images: 0
+    if the map does not depend on the class."""
     a, b = distribution(first), distribution(second)
     cosine = (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
     return 1 - cosine.clamp(max=1)
@@ -148,11 +151,12 @@ def class_sensitivity(first: Tensor, second: Tensor) -> Tensor:
 def class_accuracy(
     maps: tuple[Tensor, Tensor], masks: tuple[Tensor, Tensor], grid: Grid = "picture"
 ) -> Tensor:
-    """(B,) images of two objects, of two classes: the share of the two objects on which the map of
-    its own class has more energy than that of the other class. A tie counts half, so that a method
-    that does not see the class has 1/2.
+    """For images of two objects of two classes, return the share (B,) of the two objects on which
+    the map of the object's own class has more energy than that of the other class. A tie counts
+    half, so a method that does not depend on the class has 1/2.
 
-    maps, masks: the first class's and the second's, as `energy_share` takes them; raises as it.
+    maps, masks: of the first and of the second class, as `energy_share` takes them. Raises as it
+    does.
     """
     first, second = maps
     wins = []
@@ -175,12 +179,12 @@ def max_sensitivity(
     seed: int = 0,
     layers: Sequence[str] | None = None,
 ) -> dict[str, Tensor]:
-    """Layer -> (B,) largest || M(x + d) - M(x) || / || M(x) || over draws of noise d; NaN where the
-    map M(x) is zero everywhere.
+    """Return layer -> (B,) the largest || M(x + d) - M(x) || / || M(x) || over random noise d; NaN
+    if the map M(x) is zero everywhere.
 
     Yeh et al., On the (in)fidelity and sensitivity of explanations, NeurIPS 2019. d is uniform in
-    [-radius, radius], in the units of the images as given, and the same for all images: none
-    depends on its batch. The question is that of x: its predicted class.
+    [-radius, radius], in the units of the images as given, and the same for all images of a batch.
+    score: by default the logit of the class predicted for x, also for x + d.
 
     Raises BadInput for a radius or a number of draws that is not positive.
     """
@@ -198,9 +202,9 @@ def max_sensitivity(
 
 
 def _changes(still: Flow, moved: Flow) -> dict[str, Tensor]:
-    found = {}
+    changes = {}
     for layer, maps in still:
         before, after = maps.flatten(1).double(), moved[layer].flatten(1).double()
-        found[layer] = (after - before).norm(dim=1) / before.norm(dim=1)
-        found[layer][(before == 0).all(1)] = torch.nan
-    return found
+        changes[layer] = (after - before).norm(dim=1) / before.norm(dim=1)
+        changes[layer][(before == 0).all(1)] = torch.nan
+    return changes

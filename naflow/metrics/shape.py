@@ -1,9 +1,8 @@
-"""The shape of maps, for which no mask is needed: how concentrated they are, how alike two are.
+"""The shape of maps: how concentrated a map is, and how alike two maps are. No mask is needed.
 
-maps (B, h, w), raw and >= 0, at their own resolution; every function returns float64. Nothing
-changes when a map is multiplied by a positive number. A map that is zero everywhere scores as the
-uniform map does. Report these beside localisation: a blurred map is stable, and a single pixel
-concentrated, wherever it lies.
+maps (B, h, w), raw and >= 0, at their own resolution. Every function returns float64 and does not
+depend on a map's scale. A map of zeros counts as a uniform map. Report these numbers together with
+localisation: a blurred map is stable, and a single pixel is concentrated, wherever it lies.
 """
 
 from __future__ import annotations
@@ -16,16 +15,17 @@ from naflow.metrics.checks import check_maps
 
 
 def effective_area(maps: Tensor) -> Tensor:
-    """(B,) participation ratio (sum m)^2 / (n sum m^2) of n pixels: a map that is the same on a
-    share q of the pixels and zero elsewhere has q, a uniform one 1, a single pixel 1/n."""
+    """Return the participation ratio (B,), (sum m)^2 / (n sum m^2) over n pixels: q for a map that
+    is constant on a share q of the pixels and zero elsewhere. So 1 if uniform, 1/n if one pixel."""
     shares = distribution(maps)
     return 1 / (shares.shape[1] * shares.square().sum(1))
 
 
 def entropy(maps: Tensor) -> Tensor:
-    """(B,) entropy of the pixels' shares over its largest value, log n: 1 is uniform, 0 a pixel.
+    """Return the entropy (B,) of the pixels' shares, over log n: 1 if uniform, 0 if all is on one
+    pixel.
 
-    A map of one pixel is uniform: 1.
+    A map of size 1 x 1 has 1.
     """
     shares = distribution(maps)
     if shares.shape[1] == 1:
@@ -34,7 +34,7 @@ def entropy(maps: Tensor) -> Tensor:
 
 
 def gini(maps: Tensor) -> Tensor:
-    """(B,) Gini index of the pixels: 0 is uniform, 1 - 1/n a single pixel.
+    """Return the Gini index (B,) of n pixels: 0 if uniform, 1 - 1/n if all is on one pixel.
 
     Hurley and Rickard, Comparing measures of sparsity, IEEE Trans. Information Theory 55(10), 2009.
     """
@@ -45,23 +45,23 @@ def gini(maps: Tensor) -> Tensor:
 
 
 def correlation(first: Tensor, second: Tensor) -> Tensor:
-    """(B,) Pearson correlation of two maps, the larger one area-averaged to the other's size.
-
-    0 where a map is the same everywhere: it carries no position that the other could repeat.
+    """Return the Pearson correlation (B,) of two maps, the larger one area-averaged to the other's
+    size. 0 if a map is constant.
     """
     a, b = on_coarser_grid(first, second)
     return _correlation(a.flatten(1), b.flatten(1))
 
 
 def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
-    """(B,) Spearman correlation: `correlation` of the pixels' ranks, ties at their mean rank."""
+    """Return the Spearman correlation (B,): `correlation` of the pixels' ranks, ties at their mean
+    rank."""
     a, b = on_coarser_grid(first, second)
     return _correlation(_ranks(a.flatten(1)), _ranks(b.flatten(1)))
 
 
 def on_coarser_grid(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Two maps, float64, the larger one area-averaged to the other's size. Raises BadInput for maps
-    that are negative or not finite."""
+    """Return two maps in float64, the larger one area-averaged to the other's size. Raises BadInput
+    for maps that are negative or not finite."""
     check_maps(first)
     check_maps(second)
     height, width = map(min, first.shape[1:], second.shape[1:])
@@ -73,7 +73,8 @@ def on_coarser_grid(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def distribution(maps: Tensor) -> Tensor:
-    """(B, n) the pixels' shares of the sum. Raises BadInput as `on_coarser_grid`."""
+    """Return the pixels' shares of the map's sum, (B, n); equal shares for a map of zeros. Raises
+    BadInput as `on_coarser_grid` does."""
     check_maps(maps)
     values = maps.flatten(1).double()
     total = values.sum(1, keepdim=True)
@@ -87,7 +88,8 @@ def _correlation(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _centred(values: Tensor) -> Tensor:
-    """(B, n) less their mean and scaled by their largest; exactly zero where all are the same."""
+    """Divide values (B, n) by their maximum and subtract the mean; exactly zero if all are
+    equal."""
     largest = values.amax(1, keepdim=True)
     scaled = torch.where(largest > 0, values / largest, 0.0)
     centred = scaled - scaled.mean(1, keepdim=True)
@@ -96,7 +98,7 @@ def _centred(values: Tensor) -> Tensor:
 
 
 def _ranks(values: Tensor) -> Tensor:
-    """(B, n) 1 the smallest, n the largest."""
+    """Return the ranks (B, n): 1 is the smallest, n the largest, ties have their mean rank."""
     ordered = values.sort(1).values
     below = torch.searchsorted(ordered, values)
     up_to = torch.searchsorted(ordered, values, right=True)

@@ -1,7 +1,7 @@
-"""Networks and their weights: the nine of the NAFlow paper, EfficientNet-Lite0, and by their names
-those of torchvision, timm and the Hugging Face hub.
+"""Networks and their weights: the nine of the NAFlow paper, EfficientNet-Lite0, and, by name, those
+of torchvision, timm and the Hugging Face hub.
 
-Needs torchvision and safetensors; timm and transformers where their networks are asked for.
+Needs torchvision and safetensors; timm and transformers for their own networks.
 """
 
 from naflow.models.card import File, Input, ModelCard, Weights

@@ -1,10 +1,10 @@
-"""ResNet-50 with BAM, a gate behind each of its first three stages.
+"""ResNet-50 with BAM, a gate after each of its first three stages.
 
 Park et al., BMVC 2018. x -> x (1 + sigmoid(channel(x) * spatial(x))): the published weights need
-the product of the two branches, where the paper writes their sum. Names of tensors are those of
-the published weights. A gate is one unit of a flow: "bam1" to "bam3". Global pooling, in the
-channel branch and at the end, stands for the published square and 7x7 pools: the same at 224
-pixels (our choice).
+the product of the two branches, where the paper writes their sum. Tensors are named as in the
+published weights. A gate is one unit of a flow: "bam1" to "bam3". Global pooling, in the channel
+branch and at the end, replaces the published square and 7x7 pools: the same at 224 pixels (our
+choice).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torchvision.models.resnet import Bottleneck, ResNet
 
 
 class ChannelBranch(nn.Module):
-    """(B, C, H, W) -> (B, C, 1, 1), by two linear layers on the mean over space.
+    """Two linear layers on the mean over space: (B, C, H, W) -> (B, C, 1, 1).
 
     Its batch norm needs more than one image in training.
     """
@@ -39,7 +39,7 @@ class ChannelBranch(nn.Module):
 
 
 class SpatialBranch(nn.Module):
-    """(B, C, H, W) -> (B, 1, H, W), by two 3x3 convolutions of dilation 4 on fewer channels."""
+    """Two 3x3 convolutions of dilation 4 on fewer channels: (B, C, H, W) -> (B, 1, H, W)."""
 
     def __init__(self, channels: int, reduction: int = 16, dilation: int = 4) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class BAM(nn.Module):
 
 
 class GatedResNet(ResNet):
-    """torchvision's ResNet-50 with a gate behind layer1, layer2 and layer3."""
+    """torchvision's ResNet-50 with a gate after layer1, layer2 and layer3."""
 
     def __init__(self, classes: int) -> None:
         super().__init__(Bottleneck, [3, 4, 6, 3], num_classes=classes)
@@ -91,5 +91,5 @@ class GatedResNet(ResNet):
 
 
 def resnet50_bam(classes: int = 1000) -> GatedResNet:
-    """Images (B, 3, H, W) -> logits (B, classes)."""
+    """Build ResNet-50 with BAM: images (B, 3, H, W) -> logits (B, classes)."""
     return GatedResNet(classes)

@@ -1,4 +1,4 @@
-"""What is known of one network before it is built: its paper, weights, input and check."""
+"""Model cards: a network's paper, weights, input and validation, known before it is built."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Resample = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
 @dataclass(frozen=True)
 class Input:
-    """Pixels as the network wants them: (RGB in [0, 1] - mean) / std, of shape (B, 3, size, size).
+    """A network's preprocessing: (RGB in [0, 1] - mean) / std, of shape (B, 3, size, size).
 
-    transform  how its authors bring a picture to that size when they measure accuracy, in words
-    fit        how naflow.models.preprocessing does: `square`, the largest one in the middle;
-               `crop`, the shorter side to `resize` pixels, then the middle; `stretch`, the whole
-               picture to a square of `resize` pixels, then the middle
-    resample   how pixels are found in between
+    transform  how its authors resize and crop when they measure accuracy, in words
+    fit        how naflow.models.preprocessing does it. `square`: the largest central square;
+               `crop`: the shorter side to `resize` pixels, then the centre; `stretch`: the whole
+               picture to a square of `resize` pixels, then the centre
+    resample   the interpolation
     """
 
     size: int = 224
@@ -29,12 +29,12 @@ class Input:
     resample: Resample = "bilinear"
 
     def at(self, size: int) -> Input:
-        """The same at another size: as much of a picture is seen."""
+        """Return the same preprocessing at another size; it shows the same part of a picture."""
         return replace(self, size=size, resize=round(self.resize * size / self.size))
 
     @property
     def cut(self) -> str:
-        """What is seen of a picture, in words."""
+        """The part of a picture that the network sees, in words."""
         if self.fit == "stretch":
             return f"stretched to {self.resize} x {self.resize} pixels, then the middle {self.size}"
         if self.fit == "crop":
@@ -44,7 +44,7 @@ class Input:
 
 @dataclass(frozen=True)
 class File:
-    """A file of an installed distribution, by the distribution's and its own name."""
+    """A file of an installed distribution: the distribution's name and the file's."""
 
     package: str
     name: str
@@ -52,10 +52,10 @@ class File:
 
 @dataclass(frozen=True)
 class Weights:
-    """A published file. size in bytes and sha256 are None where nobody has published them.
+    """A published file of weights. size in bytes and sha256 are None if they are not published.
 
-    about      the size as far as it is known; no file there is twice as large
-    installed  where it lies once its package is installed; None: it has to be downloaded
+    about      the approximate size; the file is less than twice as large
+    installed  the file, if it comes in an installable package; None: it has to be downloaded
     """
 
     address: str
@@ -67,7 +67,7 @@ class Weights:
 
     @property
     def bytes(self) -> str:
-        """How large it is, in words; "" where nobody knows."""
+        """The size in words; "" if unknown."""
         if self.size:
             return f"{self.size:,} bytes"
         return f"about {self.about / 1e6:,.0f} MB" if self.about else ""
@@ -81,11 +81,11 @@ class Weights:
 class ModelCard:
     """One entry of the registry.
 
-    network     where it is built: the dotted name of a function
-    parameters  how many numbers training found (buffers not counted)
-    weights     published files, the paper's own first; () where it has to be trained
-    gate        the number that shows that weights are the right ones, by the source's own protocol
-    note        what a reader would otherwise stumble over
+    network     the dotted name of the function that builds it
+    parameters  number of trained parameters, without buffers
+    weights     published files, the paper's own first; () if it has to be trained
+    gate        the number that weights must reach, by the source's own validation protocol
+    note        what a reader may find surprising
     """
 
     name: str
@@ -102,7 +102,7 @@ class ModelCard:
 
     @property
     def embedding(self) -> bool:
-        """Whether its output is no classes."""
+        """Whether its output is an embedding, not classes."""
         return "embedding" in self.task
 
     def __str__(self) -> str:

@@ -1,10 +1,10 @@
-"""The nine networks of the NAFlow paper, and one that comes with its weights, as data.
+"""The cards of the nine networks of the NAFlow paper, and of one whose weights come in a package.
 
-How sure each statement is. Read in the sources or run: layouts, parameter counts, names of tensors,
-the gates of the ImageNet and NPID networks. Reported by others: the hashes, and that the addresses
-answer; CBAM, BAM and NPID publish no hash, so the gate decides, not the address. Our own choice:
-everything about Conv64F, Conv4Net and ResNet50-MS that their notes call a choice, because the
-paper's files for these three are not public.
+How reliable each statement is. Read in the sources or run: layouts, parameter counts, names of
+tensors, the gates of the ImageNet and NPID networks. Reported by others: the hashes, and that the
+addresses work; CBAM, BAM and NPID publish no hash, so their gate is the check. Our own choice: what
+the notes of Conv64F, Conv4Net and ResNet50-MS call a choice, because the paper's files for these
+three are not public.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """ResNet-50 with CBAM, a channel gate and then a spatial gate in each of its 16 bottlenecks.
 
-Woo et al., ECCV 2018. Names of tensors are those of the published weights. The gates stand behind
-bn3 and before the shortcut is added, so a bottleneck with its gates is one unit of a flow. The
-published code pools 7x7 at the end; global pooling is the same at 224 pixels and works at others
-(our choice).
+Woo et al., ECCV 2018. Tensors are named as in the published weights. The gates come after bn3 and
+before the shortcut is added, so a bottleneck with its gates is one unit of a flow. The published
+code pools 7x7 at the end; global pooling is the same at 224 pixels and works at other sizes (our
+choice).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class SpatialGate(nn.Module):
 
 
 class CBAM(nn.Module):
-    """Which channels, then where: (B, C, H, W) -> the same shape."""
+    """The channel gate, then the spatial gate: (B, C, H, W) -> the same shape."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -77,8 +77,8 @@ class GatedBottleneck(Bottleneck):
 
 
 def resnet50_cbam(classes: int = 1000) -> ResNet:
-    """Images (B, 3, H, W) -> logits (B, classes). Without weights, the start of training: spatial
-    gates whose batch norm is 0, and biases 0."""
+    """Build ResNet-50 with CBAM: images (B, 3, H, W) -> logits (B, classes). Initially all biases
+    and the batch norms' scales of the spatial gates are 0."""
     network = ResNet(GatedBottleneck, [3, 4, 6, 3], num_classes=classes)
     for name, parameter in network.named_parameters():
         if name.endswith((".SpatialGate.spatial.bn.weight", ".bias")):

@@ -1,4 +1,4 @@
-"""Files of weights: what is in them, read without running code, and how ours are written."""
+"""Read files of weights without running code, and write safetensors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from naflow.atomic import replacing
 from naflow.errors import BadInput
 from naflow.models.settings import plain
 
-# What numpy arrays need; files name numpy's internals as they were before version 2.
+# Names that pickled numpy arrays need, also as they were before numpy 2.
 _RECONSTRUCT = np.empty(0).__reduce__()[0]
 _SCALAR = np.float64(0).__reduce__()[0]
 _NUMPY: list[Any] = [
@@ -34,18 +34,19 @@ _NUMPY: list[Any] = [
 ]
 
 
-LONGEST = 1000  # letters of a class's name: it is to be drawn
-ABOUT = "naflow"  # the entry of a safetensors file that holds what is told of its tensors
+LONGEST = 1000  # letters of a class's name, which must fit into a drawing
+ABOUT = "naflow"  # the metadata entry of a safetensors file that describes its tensors
 
 
 def require(path: Path) -> None:
-    """Raise BadInput where there is no such file."""
+    """Raise BadInput if there is no such file."""
     if not path.is_file():
         raise BadInput(f"{path}: there is no such file of weights.")
 
 
 def load(path: Path) -> object:
-    """The content of a file of torch.save: tensors, arrays, numbers, text, and containers of them.
+    """Return the content of a file of torch.save: tensors, arrays, numbers, text, and containers of
+    them.
 
     Raises BadInput for a file that is missing, damaged, or holds anything else.
     """
@@ -53,7 +54,7 @@ def load(path: Path) -> object:
     try:
         check_archive(path)
         with torch.serialization.safe_globals(_NUMPY), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "looks like TorchScript" comes before its refusal
+            warnings.simplefilter("ignore")  # TorchScript gives a warning, then an error
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise BadInput(
@@ -65,20 +66,20 @@ def load(path: Path) -> object:
 
 
 def check_archive(path: Path) -> None:
-    """Raise ValueError for a zip archive that torch.save did not write so: torch looks neither at
-    its checksums nor at how much it would unpack."""
+    """Raise ValueError for a zip archive that is compressed or fails its checksums, which torch
+    does not check."""
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         if sum(one.file_size for one in members) > path.stat().st_size:
-            raise ValueError("it is compressed, and would take more memory than its size tells")
+            raise ValueError("it is compressed, and would take more memory than its size")
         if changed := archive.testzip():
             raise ValueError(f"{changed} is not as it was saved")
 
 
 def check_numbers(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Raise BadInput for a tensor that is no plain array of real numbers."""
+    """Raise BadInput for a tensor that is sparse, quantized, complex, or on the meta device."""
     for name, one in tensors.items():
         plain_one = one.layout == torch.strided and not (one.is_meta or one.is_quantized)
         if not plain_one or one.is_complex():
@@ -87,11 +88,11 @@ def check_numbers(tensors: Mapping[str, Tensor], path: Path) -> None:
 
 
 def load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors, and what is told of them, {} where nothing is: `model`, `settings` (plain
-    values), `classes` (names or None), `source_sha256`.
+    """Return the tensors of a file and its description, which may lack any of: `model`, `settings`
+    (plain values, {} by default), `classes` (names or None), `source_sha256`.
 
-    Raises BadInput for a file that is missing or damaged, that tells anything else, or whose
-    settings are no plain values, and without the package.
+    Raises BadInput for a file that is missing or damaged, or whose description has values of the
+    wrong kind, and if safetensors is not installed.
     """
     try:
         from safetensors import safe_open
@@ -109,7 +110,7 @@ def load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _about(text: str, state: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
-    """What a file tells of its tensors, checked."""
+    """Return a file's description of its tensors, checked."""
     where = f"{path}, metadata {ABOUT!r}"
     try:
         about = json.loads(text)
@@ -121,7 +122,7 @@ def _about(text: str, state: Mapping[str, Tensor], path: Path) -> dict[str, Any]
     held = [tensor.shape for tensor in state.values() if tensor.numel()]
     largest = max((side for shape in held for side in shape), default=0)
     for name, value in about["settings"].items():
-        if type(value) is int and value > largest:  # before memory is taken for it
+        if type(value) is int and value > largest:  # before memory is allocated for it
             raise BadInput(f"{where}: no tensor of the file has a side of {name}={value}.")
     for name in ("model", "source_sha256"):
         if not isinstance(about.get(name, ""), str):
@@ -139,11 +140,10 @@ def _about(text: str, state: Mapping[str, Tensor], path: Path) -> dict[str, Any]
 
 
 def save_safetensors(path: Path, state: Mapping[str, Tensor], about: Mapping[str, object]) -> None:
-    """Write tensors and something about them, as JSON has it, whole or not at all.
+    """Write tensors and their description, which must be JSON, whole or not at all.
 
-    The same content gives the same bytes.
-
-    Raises BadInput for another ending than .safetensors, or without the package.
+    The same content gives the same bytes. Raises BadInput for a suffix other than .safetensors, and
+    if safetensors is not installed.
     """
     try:
         from safetensors.torch import save
@@ -167,9 +167,9 @@ _CONVERT = "Write the file again: naflow.models.convert."
 
 
 def _asked(error: Exception) -> str:
-    """What torch refused, in our words: its own advise to read the file without its protection."""
-    found = re.search(r"GLOBAL ([\w.]+)", str(error))
-    return f"it names {found[1]}" if found else "its pickle asks for more than data"
+    """Say what torch refused, without its advice to switch its protection off."""
+    name = re.search(r"GLOBAL ([\w.]+)", str(error))
+    return f"it names {name[1]}" if name else "its pickle asks for more than data"
 
 
 def _reason(error: Exception) -> str:

@@ -1,12 +1,12 @@
-"""Conv64F and Conv4Net: four blocks of convolution, batch norm, activation and perhaps a pool.
+"""Conv64F and Conv4Net: four blocks of convolution, batch norm, activation and optional pooling.
 
-The embeddings of few-shot learning. The paper's own two files are not public, so these are our
+Embedding networks of few-shot learning. The paper's own two files are not public, so these are our
 choice among the networks that public code calls by these names:
 
-Conv64F   LeakyReLU 0.2, pools behind blocks 1 and 2, as DN4 (Li et al., CVPR 2019) and, in its
+Conv64F   LeakyReLU 0.2, pools after blocks 1 and 2, as DN4 (Li et al., CVPR 2019) and, in its
           pools, Relation Network (Sung et al., CVPR 2018): 14 layers, 64 x 21 x 21 at 84 pixels.
 Conv4Net  LeakyReLU 0.1 (Meta-Baseline's convnet4 has ReLU; the slope is its ResNet-12's), pools
-          behind all four blocks, as Prototypical Networks (Snell et al., NIPS 2017): 16 layers,
+          after all four blocks, as Prototypical Networks (Snell et al., NIPS 2017): 16 layers,
           64 x 5 x 5 at 84 pixels.
 """
 
@@ -24,14 +24,14 @@ class FourBlocks(nn.Sequential):
     """Images (B, 3, H, W) -> their last feature map, flattened to (B, 64 h w), or as it is.
 
     slope    of the LeakyReLUs for negative values; 0 makes them ReLUs
-    pools    the blocks, of 1 to 4, that end with a 2x2 max pool
-    bias     whether the convolutions have one (DN4's files of 2019 have none)
-    flatten  False: the map (B, 64, h, w), for scores.ChannelContribution(..., spatial_sum=True),
-             one weight a channel
+    pools    numbers of the blocks, 1 to 4, that end with a 2x2 max pool
+    bias     whether the convolutions have a bias (those of DN4's files of 2019 have none)
+    flatten  False: return the map (B, 64, h, w), for scores.ChannelContribution(...,
+             spatial_sum=True), one weight per channel
 
-    Layers are named "block1.conv", "block1.bn", "block1.act", "block1.pool", ... Weights start as
-    He et al. (2015) propose, for the slope (our choice). Raises BadInput for a block that is not
-    there and for a negative slope.
+    Layers are named "block1.conv", "block1.bn", "block1.act", "block1.pool", ... Weights are
+    initialised as by He et al. (2015), for the slope (our choice). Raises BadInput for an unknown
+    block and for a negative slope.
     """
 
     def __init__(self, slope: float, pools: Collection[int], bias: bool, flatten: bool) -> None:
@@ -55,7 +55,7 @@ class FourBlocks(nn.Sequential):
 def conv64f(
     slope: float = 0.2, pools: Collection[int] = (1, 2), bias: bool = True, flatten: bool = True
 ) -> FourBlocks:
-    """Conv64F; the settings are those of FourBlocks."""
+    """Build Conv64F; the arguments are those of FourBlocks."""
     return FourBlocks(slope, pools, bias, flatten)
 
 
@@ -65,5 +65,5 @@ def conv4net(
     bias: bool = True,
     flatten: bool = True,
 ) -> FourBlocks:
-    """Conv4Net; the settings are those of FourBlocks. slope=0 is ProtoNet's Conv-4."""
+    """Build Conv4Net; the arguments are those of FourBlocks. slope=0 is ProtoNet's Conv-4."""
     return FourBlocks(slope, pools, bias, flatten)

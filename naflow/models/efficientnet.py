@@ -1,8 +1,8 @@
 """EfficientNet-Lite0, in the layout of its published TensorFlow weights.
 
-Tan and Le, ICML 2019, as Google's "lite" variant: no squeeze-and-excitation, ReLU6 throughout.
-Strided convolutions pad right and below, as TensorFlow's "SAME" does for sizes that 32 divides.
-Images (B, 3, H, W) -> logits (B, classes). A block with a skip is one unit of a flow,
+Tan and Le, ICML 2019, in Google's "lite" variant: no squeeze-and-excitation, ReLU6 throughout.
+Strided convolutions pad right and below, as TensorFlow's "SAME" does for sizes divisible by 32.
+Images (B, 3, H, W) -> logits (B, classes). A block with a skip connection is one unit of a flow, as
 "stages.2.1"; the others are cut operation by operation.
 """
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 _STEM, _HEAD = 32, 1280  # channels
 _EPSILON, _MOMENTUM = 1e-3, 0.01  # of the batch norms
 
-#: Each stage: blocks, kernel, stride of the first block, expansion, channels.
+#: For each stage: number of blocks, kernel, stride of the first block, expansion, channels.
 _STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -26,7 +26,7 @@ _STAGES = (
 
 
 class Convolution(nn.Sequential):
-    """Padding where it is uneven, convolution, batch norm, and perhaps ReLU6."""
+    """Convolution and batch norm, with a padding before if it is asymmetric, and optional ReLU6."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class EfficientNetLite(nn.Module):
 
 
 class Block(nn.Module):
-    """An inverted bottleneck: widen, filter each channel, narrow; plus its input where shapes
+    """An inverted bottleneck: expand, depthwise convolution, project; plus its input if the shapes
     agree."""
 
     def __init__(self, inputs: int, out: int, kernel: int, stride: int, expansion: int) -> None:
@@ -96,5 +96,5 @@ class Block(nn.Module):
 
 
 def efficientnet_lite0(classes: int = 1000) -> EfficientNetLite:
-    """Blocks 1, 2, 2, 3, 3, 4, 1."""
+    """Build EfficientNet-Lite0: stages of 1, 2, 2, 3, 3, 4, 1 blocks."""
     return EfficientNetLite(classes)

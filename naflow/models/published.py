@@ -1,8 +1,8 @@
-"""Published checkpoints, each in its authors' layout, as state dicts of our networks.
+"""Convert published checkpoints, each in its authors' layout, to state dicts of our networks.
 
-A layout is where the tensors lie in the file and what they are called there. What is common to all:
-the `module.` of a network trained in parallel goes, numpy arrays become tensors, and a batch norm's
-`num_batches_tracked`, which files from before torch 0.4.1 lack, becomes 0.
+A layout says where the tensors are in the file and how they are named. For all layouts, the prefix
+`module.` of a network trained in parallel is removed, numpy arrays become tensors, and a batch
+norm's `num_batches_tracked`, which files from before torch 0.4.1 lack, becomes 0.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from torch import Tensor
 from naflow.errors import BadInput
 from naflow.models import checkpoint, lemniscate
 
-#: Where the tensors lie; a file without any of these is a state dict itself.
+#: Entries that may hold the tensors; a file without any of these is itself a state dict.
 _ENTRIES = ("state_dict", "model_state_dict", "model", "net")
 
-# DN4 numbers its layers in one row; blocks 1 and 2 have a pool, 3 and 4 have none.
+# DN4 numbers its layers consecutively; blocks 1 and 2 have a pool, 3 and 4 have none.
 _DN4 = {0: "1.conv", 1: "1.bn", 4: "2.conv", 5: "2.bn", 8: "3.conv", 9: "3.bn"}
 _DN4 |= {11: "4.conv", 12: "4.bn"}
 
@@ -34,11 +34,11 @@ _CONV4NET = tuple(
 )
 _VISSL = ((r"_feature_blocks\.", ""),)
 _MULTI_SIMILARITY = (
-    (r"backbone\.model\.fc\..*", None),  # ImageNet's, which nothing uses
+    (r"backbone\.model\.fc\..*", None),  # ImageNet's, unused
     (r"backbone\.model\.", ""),
     (r"head\.fc\.", "fc."),
 )
-# EfficientNet-PyTorch counts the blocks of all stages in one row.
+# EfficientNet-PyTorch numbers the blocks of all stages consecutively.
 _LITE0_PARTS = {
     "_expand_conv": "expand.conv",
     "_bn0": "expand.norm",
@@ -67,7 +67,7 @@ _LITE0 = (
     ),
 )
 
-#: For each network, beginnings of names and what they become (None: the tensor is not needed).
+#: For each network, pairs (beginning of a name, its replacement); None: drop the tensor.
 _RENAMED: dict[str, tuple[tuple[str, str | None], ...]] = {
     "resnet18_npid": _VISSL,
     "resnet50_npid": _VISSL,
@@ -79,11 +79,11 @@ _RENAMED: dict[str, tuple[tuple[str, str | None], ...]] = {
 
 
 def read(path: Path, network: str) -> tuple[dict[str, Tensor], dict[str, object]]:
-    """The state dict for a network of the registry, from a file as its authors publish it, and the
-    settings that its layout tells: DN4 of 2019 has no bias, ProtoNet's activation is ReLU.
+    """Return the state dict for a network of the registry from a file as its authors publish it,
+    and the settings that its layout implies: DN4 of 2019 has no bias, ProtoNet has ReLU.
 
-    Whether it fits is left to who loads it. Raises BadInput for a file that is missing, damaged,
-    holds code, or has no tensors in a known place.
+    Whether the tensors fit is not checked here. Raises BadInput for a file that is missing or
+    damaged, that holds code, or that has no tensors in a known place.
     """
     try:
         content = checkpoint.load(path)
@@ -113,13 +113,13 @@ def read(path: Path, network: str) -> tuple[dict[str, Tensor], dict[str, object]
 def _tensors(content: object, path: Path) -> dict[str, Tensor]:
     if isinstance(content, Mapping):
         inner = next((content[e] for e in _ENTRIES if isinstance(content.get(e), Mapping)), content)
-        found = {
+        state = {
             str(name): torch.from_numpy(value) if isinstance(value, np.ndarray) else value
             for name, value in inner.items()
         }
-        if found and all(isinstance(value, Tensor) for value in found.values()):
-            checkpoint.check_numbers(found, path)
-            return found
+        if state and all(isinstance(value, Tensor) for value in state.values()):
+            checkpoint.check_numbers(state, path)
+            return state
     raise BadInput(
         f"{path} is no checkpoint: its tensors are expected at the top, or under "
         f"{', '.join(map(repr, _ENTRIES))}."

@@ -1,4 +1,4 @@
-"""Networks by name: what there is, how one is built, and how weights come into it."""
+"""The registry of networks: list them, build one by name, load its weights."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ from naflow.table import aligned
 
 
 def list_models() -> list[str]:
-    """The names that `create` knows."""
+    """Return the names that `create` knows."""
     return list(CARDS)
 
 
 def card(name: str) -> ModelCard:
-    """What is known of a network; print it. Raises BadInput with near names for an unknown one."""
+    """Return the card of a network; print it to read it. Raises BadInput, with similar names, for
+    an unknown network."""
     if name not in CARDS:
         raise BadInput(f"There is no model {name!r}.{near_names(name, CARDS)}")
     return CARDS[name]
 
 
 def table() -> str:
-    """All networks, one a line."""
+    """Return a table of all networks as text, one per line."""
     rows = [("name", "network", "parameters", "weights", "gate")]
     for entry in CARDS.values():
         weights = "published" if entry.weights else "to be trained"
@@ -43,15 +44,15 @@ def table() -> str:
 
 
 def create(name: str, weights: str | Path | None = None, **settings: object) -> nn.Module:
-    """A network in evaluation mode, with random weights or those of a file.
+    """Build a network in evaluation mode, with random weights or those of a file.
 
     weights   a .safetensors file of this library, or a checkpoint as its authors publish it; it
-              has to fit exactly
-    settings  those of the network's function, as in classes=200, slope=0.0, flatten=False; by
-              default those that the file tells
+              must fit exactly
+    settings  arguments of the network's function, as in classes=200, slope=0.0, flatten=False; by
+              default those that the file gives
 
-    Raises BadInput for an unknown name or setting, without torchvision, and for a file that is
-    missing, damaged, holds code or does not fit.
+    Raises BadInput for an unknown name or setting, if torchvision is not installed, and for a file
+    that is missing or damaged, holds code or does not fit.
     """
     return _create(name, weights, settings)[0]
 
@@ -59,13 +60,13 @@ def create(name: str, weights: str | Path | None = None, **settings: object) -> 
 def _create(
     name: str, weights: str | Path | None, settings: dict[str, object]
 ) -> tuple[nn.Module, dict[str, object]]:
-    """The network, and the settings that it was built with."""
+    """Return the network and the settings that it was built with."""
     card(name)
     if weights is None:
         return _build(name, settings).eval(), settings
     path = Path(weights)
-    state, told = _read(path, name)
-    settings = told | settings
+    state, of_file = _read(path, name)
+    settings = of_file | settings
     network = _build(name, settings)
     known = ", ".join(inspect.signature(_function(name)).parameters)
     advice = f"Build {name} with the settings it was trained with ({known})."
@@ -83,10 +84,10 @@ def _read(path: Path, name: str) -> tuple[dict[str, Tensor], dict[str, object]]:
 
 
 def convert(name: str, source: str | Path, target: str | Path, **settings: object) -> None:
-    """Write a published checkpoint as safetensors, once: afterwards nothing is unpickled.
+    """Convert a published checkpoint to safetensors, which needs no unpickling.
 
-    The file remembers the network's name, its settings and the sha256 of the source. Raises
-    BadInput as `create` does, and for a target that is no .safetensors file.
+    The file stores the network's name, its settings and the sha256 of the source. Raises BadInput
+    as `create` does, and for a target that is no .safetensors file.
     """
     network, settings = _create(name, source, settings)
     about = {"model": name, "settings": settings, "source_sha256": sha256(Path(source))}
@@ -96,8 +97,8 @@ def convert(name: str, source: str | Path, target: str | Path, **settings: objec
 
 
 def installed(name: str) -> Path | None:
-    """The published weights of a network whose card says that they come in a package, checked;
-    None for the others.
+    """Return the path of a network's published weights in an installed package, after checking
+    their sha256; None if they come in no package.
 
     Raises BadInput for an unknown network, and for a package that is missing or damaged.
     """
@@ -106,21 +107,21 @@ def installed(name: str) -> Path | None:
 
 
 def memory_bank(source: str | Path) -> Tensor:
-    """The memory bank of an NPID checkpoint: one unit vector for each training image, (N, 128), in
-    the order of the sorted class folders and, within each, of the sorted file names.
+    """Return the memory bank of an NPID checkpoint: one unit vector for each training image,
+    (N, 128), in the order of the sorted class folders and, within each, of the sorted file names.
 
-    Raises BadInput where the file is missing, damaged, or names code beyond NPID's own.
+    Raises BadInput if the file is missing or damaged, or names code beyond NPID's own.
     """
     return lemniscate.read(Path(source)).memory
 
 
 def settings_of(name: str) -> dict[str, Any]:
-    """The names of a network's settings, each with its annotation. Raises BadInput as `card`."""
+    """Return a network's settings, name -> annotation. Raises BadInput as `card` does."""
     return parameters(_function(name))
 
 
 def _function(name: str) -> Callable[..., nn.Module]:
-    """The function that builds a network; its file is imported only now."""
+    """Import and return the function that builds a network."""
     file, function = card(name).network.rsplit(".", 1)
     try:
         return getattr(import_module(file), function)
@@ -139,6 +140,6 @@ def _build(name: str, settings: dict[str, object]) -> nn.Module:
     try:
         return build(**settings)
     except (RuntimeError, ValueError, TypeError, OverflowError) as error:
-        told = ", ".join(f"{key}={value!r}" for key, value in settings.items())
+        given = ", ".join(f"{key}={value!r}" for key, value in settings.items())
         reason = str(error).partition("\n")[0]
-        raise BadInput(f"{name} cannot be built with {told or 'its settings'}: {reason}") from None
+        raise BadInput(f"{name} cannot be built with {given or 'its settings'}: {reason}") from None

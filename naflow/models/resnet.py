@@ -11,10 +11,10 @@ from torchvision import models
 
 
 def resnet18(classes: int = 1000) -> nn.Module:
-    """Basic blocks 2, 2, 2, 2."""
+    """Build ResNet-18: stages of 2, 2, 2, 2 basic blocks."""
     return models.resnet18(num_classes=classes)
 
 
 def resnet50(classes: int = 1000) -> nn.Module:
-    """Bottlenecks 3, 4, 6, 3."""
+    """Build ResNet-50: stages of 3, 4, 6, 3 bottlenecks."""
     return models.resnet50(num_classes=classes)

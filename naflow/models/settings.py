@@ -1,4 +1,4 @@
-"""Settings of a network that a file tells: plain values, which name nothing that could run."""
+"""Check settings that come from a file: plain values only, which name no code."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from naflow.errors import BadInput, near_names
 
 
 def plain(settings: object, where: str) -> dict[str, Any]:
-    """Settings as they came out of a file: names, and for each a number, text, True or False, or a
-    list of these.
+    """Return settings read from a file if each is a number, text, True, False, or a list of these.
 
-    Raises BadInput, beginning with `where`, for anything else, and for names like _target_, by
-    which a configuration says what is to be called.
+    Raises BadInput, beginning with `where`, for anything else, and for names like _target_, with
+    which a configuration names the code to call.
     """
     if not isinstance(settings, dict):
         raise BadInput(f"{where}: the settings are {_kind(settings)}, not names with values.")
@@ -32,7 +31,7 @@ def plain(settings: object, where: str) -> dict[str, Any]:
 
 
 def refuse_call(name: str, where: str) -> None:
-    """Raise BadInput for a name like _target_: what is called stands in no file of results."""
+    """Raise BadInput for a name like _target_: a file of results must not name code to call."""
     if name.startswith("_"):
         raise BadInput(
             f"{where}: {name!r} was refused and nothing was called: such names say which code to "
@@ -41,18 +40,18 @@ def refuse_call(name: str, where: str) -> None:
 
 
 def parameters(function: Callable) -> dict[str, Any]:
-    """The names that a function takes, each with its annotation."""
+    """Return a function's parameters, name -> annotation."""
     try:
-        found = inspect.signature(function, eval_str=True).parameters
+        signature = inspect.signature(function, eval_str=True)
     except NameError:  # an annotation that only a type checker can read
-        found = inspect.signature(function).parameters
+        signature = inspect.signature(function)
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return {name: one.annotation for name, one in found.items() if one.kind in named}
+    return {name: one.annotation for name, one in signature.parameters.items() if one.kind in named}
 
 
 def check(settings: Mapping[str, object], known: Mapping[str, Any], who: str) -> None:
-    """Raise BadInput for a setting that is none of `known`, and for a value of another kind than
-    its annotation there says."""
+    """Raise BadInput for a setting that is not in `known` (name -> annotation), and for a value
+    that does not fit its annotation."""
     for name, value in settings.items():
         if name not in known:
             raise BadInput(f"{who} has no setting {name!r}.{near_names(name, known)}")
@@ -78,7 +77,7 @@ def _fits(value: object, annotation: Any) -> bool:
     if origin is Literal:
         return value in inner
     if isinstance(origin, type) and issubclass(origin, Iterable):
-        # A file has lists alone, where a caller may give a set or a tuple.
+        # A file can only hold a list where a caller may give a set or a tuple.
         listed = isinstance(value, list | origin) and not isinstance(value, str | Mapping)
         return listed and all(_fits(one, inner[0]) for one in value)
     if annotation in (int, float):
@@ -88,6 +87,6 @@ def _fits(value: object, annotation: Any) -> bool:
 
 
 def _kind(value: object) -> str:
-    """What a value is, in a few words; it may be long."""
+    """Return a value as text, or the name of its type if the text is long."""
     text = repr(value)
     return text if len(text) <= 60 else f"a {type(value).__name__}"

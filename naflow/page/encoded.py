@@ -1,4 +1,4 @@
-"""Arrays as text: what the page's scripts turn back into maps, photographs and colours."""
+"""Encode arrays as text, which the page's scripts decode to maps, photographs and colours."""
 
 import base64
 import io
@@ -10,20 +10,20 @@ import numpy as np
 
 from naflow import plot
 
-LARGEST = 15  # a map is kept below 2 to this power, as float16 ends just below 2^16
+LARGEST = 15  # maps are scaled to stay below 2 to this power; float16 ends just below 2^16
 
 
 def text(content: bytes) -> str:
-    """Base64."""
+    """Encode bytes as base64."""
     return base64.b64encode(content).decode("ascii")
 
 
 def flow(maps: Sequence[np.ndarray]) -> dict:
-    """Maps (h, w), one a layer, as {"maps": base64, "exponents": one a layer}.
+    """Encode maps (h, w), one per layer, as {"maps": base64, "exponents": one per layer}.
 
-    The bytes, deflated, are float16 in little-endian order, layer after layer. A map is multiplied
-    by two to its exponent first, so that float16 loses no range: 11 significant bits stay down to
-    2^-28 of the map's largest value.
+    The bytes, deflated, are little-endian float16, layer after layer. Each map is first multiplied
+    by 2 to its exponent, so that float16 loses no range: values down to 2^-28 of the map's largest
+    keep 11 significant bits.
     """
     exponents = [_exponent(one) for one in maps]
     halves = [
@@ -38,7 +38,7 @@ def _exponent(attention: np.ndarray) -> int:
 
 
 def photograph(pixels: np.ndarray) -> str:
-    """uint8 pixels (H, W, 3) as the address of a PNG."""
+    """Encode uint8 pixels (H, W, 3) as the data URL of a PNG."""
     from PIL import Image
 
     file = io.BytesIO()
@@ -47,7 +47,7 @@ def photograph(pixels: np.ndarray) -> str:
 
 
 def colours() -> str:
-    """The 256 colours of naflow.plot, from the lowest value to the highest, three bytes each."""
+    """Encode the 256 colours of naflow.plot, lowest value first, three bytes each."""
     from matplotlib import colormaps
 
     table = colormaps[plot.COLOURS](np.arange(256))[:, :3]
@@ -55,5 +55,5 @@ def colours() -> str:
 
 
 def number(value: float) -> float | None:
-    """Six significant digits; None for NaN and infinity, which JSON has no words for."""
+    """Round to six significant digits; None for NaN and infinity, which JSON cannot hold."""
     return float(f"{value:.6g}") if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""The page, served to this machine alone, with photographs explained as they are dropped on it."""
+"""Serve the page to this machine only, and explain the photographs that are dropped on it."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from urllib.parse import parse_qs
 from naflow import raster
 from naflow.errors import NAFlowError, out_of_memory
 
-_PATIENCE = 60.0  # seconds for the next bytes of a photograph
-_LETTERS = 200  # of a photograph's name
+_PATIENCE = 60.0  # seconds to wait for the next bytes of a photograph
+_LETTERS = 200  # the longest name of a photograph
 
 
 class PageServer(ThreadingHTTPServer):
-    """Answers for a page on a free port of 127.0.0.1; serve_forever() does, until shutdown().
+    """Serve a page on a free port of 127.0.0.1, by serve_forever(), until shutdown().
 
     page     the HTML
-    explain  (name, bytes) of a photograph -> what the page adds; its NAFlowError is told there
+    explain  (name, bytes) of a photograph -> what the page adds, as JSON; the page shows the
+             message of a NAFlowError
 
-    Other sites that the browser shows can neither read it nor ask it for anything: its address
-    holds a secret, and requests by another name than this machine's number are refused.
+    Other sites in the same browser can neither read the page nor send it requests: its address
+    holds a secret, and requests for another host than 127.0.0.1 are refused.
     """
 
     daemon_threads = True
@@ -35,10 +36,10 @@ class PageServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.page, self.explain = page.encode(), explain
         self.path = f"/{secrets.token_urlsafe(16)}/"
-        self.one_by_one = Lock()  # a network explains one photograph at once
+        self.one_by_one = Lock()  # a network explains one photograph at a time
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that goes away, as when the page is closed, is no error."""
+        """Ignore that a browser closed the connection, as when the page is closed."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -48,7 +49,7 @@ class PageServer(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """What the browser opens."""
+        """The address that the browser opens, with the secret."""
         return f"http://{self.host}{self.path}"
 
 
@@ -57,7 +58,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     @property
     def own(self) -> PageServer:
-        """The server, as what it is."""
+        """`self.server`, typed."""
         assert isinstance(self.server, PageServer)
         return self.server
 
@@ -72,9 +73,12 @@ class _Handler(BaseHTTPRequestHandler):
         if not length.isdecimal() or int(length[:12]) > raster.BYTES or len(length) > 12:
             self.close_connection = True
             return self._told({"error": f"at most {raster.BYTES:,} bytes are read."})
-        content = self.rfile.read(int(length))
         name = parse_qs(self.path.partition("?")[2]).get("name", ["photograph"])[0][:_LETTERS]
-        with self.own.one_by_one:
+        with self.own.one_by_one:  # the memory holds one photograph at a time
+            content = self.rfile.read(int(length))
+            if len(content) < int(length):  # the browser closed the connection
+                self.close_connection = True
+                return
             self._told(self._explained(name, content))
 
     def _explained(self, name: str, content: bytes) -> dict[str, Any]:
@@ -88,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
             return {"error": "the memory ran out."}
 
     def _asks(self, what: str) -> bool:
-        """Whether the page asks for this; anybody else is answered that there is nothing."""
+        """Return whether the request is the page's, for `what`; otherwise answer 404."""
         path, host = self.path.partition("?")[0], self.headers.get("Host", "")
         if host == self.own.host and secrets.compare_digest(
             path.encode(), f"{self.own.path}{what}".encode()
@@ -110,4 +114,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: the terminal is the command's."""
+        """Log nothing: the terminal belongs to the command."""

@@ -1,1 +1,1 @@
-"""The model asked again: masked images, and layers of which a part is taken away."""
+"""Perturbations: the model run again on masked images, or with a part of a layer removed."""

@@ -1,4 +1,4 @@
-"""The model from a layer on, and that layer without one of its channels."""
+"""Run the model from a layer on, and remove single channels of that layer."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from naflow.run.run import mapped
 
 
 class Ablated(nn.Module):
-    """Stands in a layer's place and gives its activation, a copy for each channel that is left out.
+    """Takes a layer's place and returns copies of its activation, each with one channel set to 0.
 
-    Its methods are those of pytorch-grad-cam's AblationLayer, which calls them.
+    It has the interface of pytorch-grad-cam's AblationLayer, which that package calls.
     """
 
     def activations_to_be_ablated(self, activations: np.ndarray, _: float) -> np.ndarray:
-        """The numbers of the channels, all of them."""
+        """Return the indices of all channels."""
         self.indices = np.arange(len(activations))
         return self.indices
 
     def set_next_batch(
         self, input_batch_index: int, activations: Tensor, num_channels_to_ablate: int
     ) -> None:
-        """Of which image the next channels are."""
+        """Choose the image whose channels are removed next."""
         one = activations[input_batch_index]
         self.activations = one.expand(num_channels_to_ablate, *one.shape)
 
     def forward(self, _: Tensor) -> Tensor:
-        found = self.activations.clone()
-        channels = torch.as_tensor(self.indices[: len(found)], device=found.device)
-        found[torch.arange(len(found), device=found.device), channels] = 0
-        return found
+        copies = self.activations.clone()
+        channels = torch.as_tensor(self.indices[: len(copies)], device=copies.device)
+        copies[torch.arange(len(copies), device=copies.device), channels] = 0
+        return copies
 
 
 class Onward:
     """The model from a feature map on: another activation (B, C, ...) -> the model's output.
 
-    It runs again what ran behind the map, for as many images as ran. Raises UnsupportedModel where
-    a part of that cannot be run again.
+    It runs the operations behind the map again, for the same number B of images. Raises
+    UnsupportedModel if one of them cannot be run again.
     """
 
     def __init__(self, chain: Chain, layer: str) -> None:
@@ -62,15 +62,15 @@ class Onward:
 
     @property
     def readers(self) -> list[Operation]:
-        """The operations that read the map."""
+        """The operations that take the map as input."""
         return [o for o in self._operations if self.value in o.inputs]
 
     @torch.no_grad()
     def __call__(self, activation: Tensor) -> Any:
-        found = again(self._operations, {**self._given, self.value: activation})
+        computed = again(self._operations, {**self._given, self.value: activation})
 
         def changed(tensor: Tensor) -> Tensor:
             value = self._value_of(tensor)
-            return tensor if value is None else found[value]
+            return tensor if value is None else computed[value]
 
         return mapped(self.output, changed)

@@ -1,4 +1,4 @@
-"""Masked images: what a model answers to them, and masks of what a flow attends to."""
+"""Masked images: their scores, and masks from the maps of a flow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ from naflow.scores import Score
 
 @dataclass(frozen=True)
 class Trial:
-    """What the model answers when a part of each image is left and the rest is the baseline."""
+    """Scores masked images: inside the mask the image, outside the baseline.
+
+    images, baseline  (B, C, H, W)
+    question          the score
+    """
 
     model: nn.Module
     images: Tensor
@@ -26,10 +30,11 @@ class Trial:
     question: Score
 
     def __call__(self, masks: Tensor, under: str) -> Tensor:
-        """The answers (m, B) to masks (m, B, H, W); each question sees the images in their order,
-        so that references and classes one an image stay with their image.
+        """Return the scores (m, B) of masks (m, B, H, W) in [0, 1]. The score is called with B
+        images at a time, in their order, as it may hold a class or reference for each.
 
-        Raises BadInput where the score cannot be computed, NotFinite where it is not finite.
+        under: what the masks are, for error messages. Raises BadInput if the score cannot be
+        computed, NotFinite if it is not finite.
         """
         shown = torch.lerp(self.baseline, self.images, masks[:, :, None])
         output, size = self.model(shown.flatten(0, 1)), len(self.images)
@@ -45,12 +50,13 @@ class Trial:
 
 
 def rows(output: object, start: int, end: int) -> Any:
-    """The part of a model's output that belongs to some of the images."""
+    """Return the part of a model's output that belongs to the images start to end - 1."""
     return tree_map(lambda v: v[start:end] if isinstance(v, Tensor) and v.ndim else v, output)
 
 
 def repeated(inputs: Any, number: int, batch: int, times: int) -> Any:
-    """The model's further inputs of one image of a batch, repeated: what has a row an image is."""
+    """Return the model's further inputs for `times` copies of image `number`: tensors with one row
+    per image of the batch are reduced to its row and repeated, others stay."""
 
     def one(value: Any) -> Any:
         if isinstance(value, Tensor) and value.ndim and len(value) == batch:
@@ -61,8 +67,8 @@ def repeated(inputs: Any, number: int, batch: int, times: int) -> Any:
 
 
 def blurred(images: Tensor, blur: Sequence[float] = (51 / 224, 50 / 224)) -> Tensor:
-    """Images (B, C, H, W) under a Gaussian, mirrored at the border; blur: its side, at least three
-    pixels, and its deviation, as shares of the images' shorter side."""
+    """Blur images (B, C, H, W) with a Gaussian, mirrored at the border. blur: side (at least three
+    pixels) and standard deviation of the kernel, as shares of the images' shorter side."""
     side, channels = min(images.shape[2:]), images.shape[1]
     half = min(side - 1, max(1, round((blur[0] * side - 1) / 2)))
     steps = torch.arange(-half, half + 1, dtype=images.dtype, device=images.device)
@@ -75,21 +81,23 @@ def blurred(images: Tensor, blur: Sequence[float] = (51 / 224, 50 / 224)) -> Ten
 def image_masks(
     flow: Flow, size: tuple[int, int], *, layer: str | None = None, threshold: float | None = None
 ) -> Tensor:
-    """Masks (B, 1, H, W) in [0, 1] of what a layer attends to, the deepest by default: the map's
-    positive part, resized to size = (H, W), over its largest value; all zero for a map without any.
-    threshold: a share of the largest value, in (0, 1], from which on a mask is 1, and below it 0.
+    """Return masks (B, 1, H, W) in [0, 1] of where a layer attends: the map's positive part,
+    resized to size = (H, W) and divided by its maximum; zeros if the map has no positive part.
 
-    With them torch.lerp(blurred(images), images, masks) are the hard samples that the paper
-    fine-tunes a classifier on. Raises BadInput for an unknown layer and a threshold out of range.
+    layer      by default the deepest
+    threshold  None, or a share of the maximum in (0, 1]: masks are then 1 at or above it, else 0
+
+    torch.lerp(blurred(images), images, masks) gives the hard samples on which the paper fine-tunes
+    a classifier. Raises BadInput for an unknown layer and a threshold out of range.
     """
     if threshold is not None and not 0 < threshold <= 1:
         raise BadInput(f"threshold={threshold!r}: it is a share of the map's maximum, in (0, 1].")
-    found = flow[flow.layers[-1] if layer is None else layer].relu()[:, None]
-    up = F.interpolate(found, size, mode="bilinear", align_corners=False)
+    maps = flow[flow.layers[-1] if layer is None else layer].relu()[:, None]
+    up = F.interpolate(maps, size, mode="bilinear", align_corners=False)
     masks = ratio(up, up.amax((2, 3), keepdim=True))
     return masks if threshold is None else (masks >= threshold).to(masks)
 
 
 def ratio(a: Tensor, b: Tensor) -> Tensor:
-    """A / b, and 0 where b is 0."""
+    """Return a / b, 0 where b is 0."""
     return torch.where(b == 0, 0.0, a / b.where(b != 0, 1.0))

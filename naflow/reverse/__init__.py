@@ -1,1 +1,1 @@
-"""The way back: importance coefficients of every layer, and which neurons are abandoned."""
+"""The reverse pass: importance coefficients of every layer, and which neurons are abandoned."""

@@ -1,8 +1,8 @@
-"""Which neurons are abandoned on the way back, in addition to those without importance.
+"""Rules that abandon neurons in the reverse pass, in addition to those of importance 0.
 
-A rule takes a layer's importance coefficients (B, C, *size), as the layers above have left them,
-its activation, and whether it is the last layer, above which nothing was abandoned; it gives what
-it leaves: 0 importance where a neuron is abandoned.
+A rule is called as rule(importance, activation, last) with a layer's importance coefficients
+alpha and its activation x, both (B, C, *size); last: whether this is the last layer, the first that
+the reverse pass reaches. It returns a `Left`, whose importance is 0 at abandoned neurons.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from torch import Tensor
 
 
 class Left(NamedTuple):
-    """What a rule leaves of a layer.
+    """What a rule keeps of a layer.
 
-    importance  (B, C, *size), which the layer passes on
-    evidence    (B, *size) sum_k alpha_k x_k of it
-    share       (B,) of the layer's neurons, float64
+    importance  (B, C, *size), that the layer passes on to the layer below
+    evidence    (B, *size), sum_k alpha_k x_k with this importance
+    share       (B,) float64, the share of the layer's neurons that are kept
     """
 
     importance: Tensor
@@ -29,51 +29,52 @@ class Left(NamedTuple):
 
 Rule = Callable[[Tensor, Tensor, bool], Left]
 
-CHANCE = 2.0  # `doubtful`: how many times what random signs give
+CHANCE = 2.0  # `doubtful`: the net evidence that is needed, in units of that of random signs
 
 
 def used(importance: Tensor) -> Tensor:
-    """1 where the importance is not 0, else 0, as its own type: a product with it is several times
-    faster than a choice by a mask."""
+    """Return 1 where the importance is not 0, else 0, in the importance's dtype: to multiply by it
+    is several times faster than to select by a mask."""
     return importance.sign().abs_()
 
 
 def opposing(importance: Tensor, activation: Tensor, last: bool = False) -> Left:
-    """Abandon what speaks against the score, and with it as much of what speaks for it.
+    """Abandon neurons of negative contribution, and reduce the others of the same place by as much.
 
-    With the contributions c_k = alpha_k x_k of a place's channels, p and n the sums of the positive
-    and of the negative ones, neurons of c_k <= 0 are abandoned and the others keep the share
-    a = max(p - n, 0) / p of their importance. So a place's contributions add up to what they did,
-    where that was positive, and a place that speaks against the score passes nothing on: the net
-    evidence of a layer is shared out among its layer below, as relevance is. Ours, not the paper's.
+    With the contributions c_k = alpha_k x_k of the channels at one place, p the sum of the positive
+    and n that of the negated negative ones, neurons of c_k <= 0 are abandoned and the others keep
+    the share a = max(p - n, 0) / p of their importance. So the contributions of a place still add
+    up to p - n where that is positive, and a place with p <= n passes nothing on: the net evidence
+    of a layer is distributed over the layer below, as relevance is in LRP. Ours, not the paper's.
     """
     return _agreed(importance, activation, 1)
 
 
 def disputed(importance: Tensor, activation: Tensor, last: bool = False) -> Left:
-    """As `opposing`, and what is left counts by how far a place's channels agree: a is squared.
+    """As `opposing`, with a squared: places whose channels disagree are weakened further.
 
-    Where p and n nearly cancel, their difference is mostly chance, and there is much of it: most
-    places of a map are of no matter to the score. What is left is scaled, image by image, so that
-    it adds up to what `opposing` would leave: else it underflows within fifty layers. Ours, not the
-    paper's.
+    Where p and n nearly cancel, their difference is mostly chance, and such places are many: most
+    places of a map do not matter to the score. The importance is scaled, image by image, so that
+    the contributions add up to those that `opposing` keeps; otherwise it would underflow within
+    fifty layers. Ours, not the paper's.
     """
     return _agreed(importance, activation, 2)
 
 
 def doubtful(importance: Tensor, activation: Tensor, last: bool = False) -> Left:
-    """As `opposing`, and what is left counts by how far it is beyond chance.
+    """As `opposing`, weakened where the net evidence could be chance.
 
-    A place whose contributions c_k had random signs would have a net evidence e = p - n of about
-    s = sqrt(sum_k c_k^2). At the last layer a place must have more than CHANCE times that:
-    a (1 - CHANCE^2 s^2 / e^2) is left of it, nothing where that is negative (the positive-part
-    James-Stein estimator). So a class for which nothing speaks is answered by maps of zeros. Below,
-    where channels can be few and a true class must not be lost, it is a e^2 / (e^2 + CHANCE^2 s^2),
-    never zero. Scaled image by image as in `disputed`. Ours, not the paper's.
+    If the contributions c_k of a place had random signs, its net evidence e = p - n would be about
+    s = sqrt(sum_k c_k^2). At the last layer a place keeps the share a (1 - CHANCE^2 s^2 / e^2) of
+    its positive contributions, and nothing if e <= CHANCE s (the positive-part James-Stein
+    estimator). So a class without evidence gets maps of zeros. At the layers below, where there may
+    be few channels and a true class must not be lost, the share is
+    a e^2 / (e^2 + CHANCE^2 s^2), never 0 where e > 0. Scaled image by image as in `disputed`. Ours,
+    not the paper's.
     """
 
     def beyond(contribution: Tensor, net: Tensor) -> Tensor:
-        # Squares of ratios: of tiny contributions those themselves would underflow.
+        # Divide first, then square: the squares of tiny contributions would underflow.
         chance = (contribution / net).square_().sum(1, keepdim=True).mul_(CHANCE**2)
         kept = (1 - chance).relu_() if last else 1 / (1 + chance)
         return torch.where(net > 0, kept, 0.0)
@@ -87,9 +88,12 @@ def _agreed(
     power: int,
     beyond: Callable[[Tensor, Tensor], Tensor] = lambda contribution, net: net.new_ones(()),
 ) -> Left:
-    """beyond: the share of a place (B, 1, *size) that is no chance, from all contributions and from
-    its net evidence, which is 0 where it speaks against the score."""
-    # One tensor of this size, changed in place: they are larger than a cache.
+    """Keep a^power * beyond(contribution, net) of the positive contributions.
+
+    beyond  the share (B, 1, *size) of a place that is beyond chance, of its contributions
+            (B, C, *size) and its net evidence max(p - n, 0), (B, 1, *size)
+    """
+    # A single tensor of this size, changed in place: it is larger than the processor's cache.
     left = importance * activation
     net = left.sum(1, keepdim=True).relu_()
     certain = beyond(left, net)
@@ -103,15 +107,16 @@ def _agreed(
 
 
 def _total(evidence: Tensor) -> Tensor:
-    """The sum over all places of an image, to broadcast."""
+    """Return the sum over all places of each image, with axes of length 1 to broadcast."""
     return evidence.sum(tuple(range(1, evidence.ndim)), keepdim=True)
 
 
 def _ratio(a: Tensor, b: Tensor) -> Tensor:
+    """Return a / b where b > 0, else 0."""
     return torch.where(b > 0, a / b, 0.0)
 
 
-#: By their names in InverseConfig.abandon; "unused" is the paper's, importance 0 and nothing else.
+#: InverseConfig.abandon -> rule. "unused", the paper's, abandons only neurons of importance 0.
 RULES: dict[str, Rule | None] = {
     "unused": None,
     "opposing": opposing,

@@ -1,4 +1,4 @@
-"""The cascade of Jacobians: one reverse pass, from the score down, layer by layer.
+"""The cascade of Jacobians: one reverse pass from the score down to the images, layer by layer.
 
 alpha^{l-1} = (df_l/dx^{l-1})^T alpha^l from alpha^L = dS/dx^L (Eqs 15, 16), through the autograd
 graph of the model's own run.
@@ -21,13 +21,12 @@ from naflow.run.operation import Value
 
 @dataclass
 class Layer:
-    """A cut point as the reverse pass reaches it.
+    """A cut point, as the reverse pass reaches it.
 
-    activation, importance  x^l and alpha^l, (B, ...), detached; alpha^l as a rule of abandoning
-                            has left it
+    activation, importance  x^l and alpha^l, (B, ...), detached; alpha^l after abandoning
     feature_map             whether they are (B, C, *size)
-    left                    all that the rule has left, None where there is no rule
-    unit                    f_l, which made it from the layer below; None for the images
+    left                    what the rule of abandoning returned; None if there is no rule
+    unit                    f_l, which computes it from the layer below; None for the images
     inside                  the feature maps on the branches of the unit above it, shallow to deep
     """
 
@@ -41,23 +40,23 @@ class Layer:
 
     @property
     def maps(self) -> list[Layer]:
-        """The feature maps met here, deep to shallow."""
+        """The feature maps that are reached here, deep to shallow."""
         return [*reversed(self.inside), *([self] if self.feature_map and self.unit else [])]
 
 
 def descend(
     score: Tensor, chain: Chain, rule: Rule | None = None, opened: Collection[str] = ()
 ) -> Iterator[Layer]:
-    """The layers of a chain, from its last down to the images; each when it is asked for.
+    """Yield the layers of a chain with their importance, from the last down to the images.
 
-    What the pass has left behind is freed, so who holds on to nothing never holds the whole of it.
+    Activations that the pass has left behind are freed.
 
     score   (B,), with its graph
-    rule    what every feature map's importance becomes before it goes on down
-    opened  the units whose inside is wanted
+    rule    changes every feature map's importance before it is propagated further down
+    opened  names of the units whose inner feature maps are wanted
 
-    Raises NotFinite, naming layer and images, where an importance is NaN or infinite; BadInput
-    where the score uses nothing of the last layer.
+    Raises NotFinite, naming layer and images, if an importance is NaN or infinite; BadInput if the
+    score's gradient is zero everywhere at the last layer.
     """
     links = [(chain.run.images, None), *((unit.result, unit) for unit in chain.units)]
     above: Tensor | Value = score
@@ -90,15 +89,15 @@ def descend(
 def gradients(
     of: Tensor | Value, values: Iterable[Value], weight: Tensor, retain: bool = False
 ) -> list[Tensor]:
-    """weight^T (d of / d value) for every value, 0 where there is no path.
+    """Return weight^T (d of / d value) for every value, 0 if there is no path.
 
-    Raises UnsupportedModel where the model overwrote what its gradient needs.
+    Raises UnsupportedModel if the model overwrote in place what its gradient needs.
     """
     values = list(values)
     if isinstance(of, Value):
         of.begins = True
     try:
-        found = torch.autograd.grad(
+        grads = torch.autograd.grad(
             of.edge if isinstance(of, Value) else of,
             [value.edge for value in values],
             [weight],
@@ -117,18 +116,18 @@ def gradients(
             of.begins = False
     return [
         torch.zeros(v.shape, dtype=v.dtype, device=v.device) if g is None else _plain(g)
-        for v, g in zip(values, found, strict=True)
+        for v, g in zip(values, grads, strict=True)
     ]
 
 
 def _plain(gradient: Tensor) -> Tensor:
-    """Out of the graph, and contiguous: of a gradient with other strides PyTorch's batch norm on a
-    CPU (2.15) gives a wrong one."""
+    """Detach a gradient and make it contiguous: with other strides, the backward of PyTorch's batch
+    norm on a CPU (2.15) is wrong."""
     return gradient.detach().contiguous()
 
 
 def checked(layer: str, importance: Tensor) -> Tensor:
-    """The importance itself. Raises NotFinite where it is not finite."""
+    """Return the importance. Raises NotFinite if it is not finite."""
     if wrong := not_finite(importance):
         raise NotFinite(f"The gradient at layer '{layer}' is NaN or infinite for images {wrong}.")
     return importance

@@ -1,7 +1,7 @@
 """The layers of an encoder-decoder: every module that returns a feature map.
 
-Where skips lead round everything, few values carry all data. Here a layer is what a module returns,
-and the importance of all of them is found at once.
+Skip connections leave few values that every path passes through. So here a layer is what a module
+returns, and the importance of all layers is computed at once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from naflow.scores import Score, predicted
 
 @dataclass
 class ModuleRecord(Record):
-    """One explained run, by its modules: points name -> value, shallow to deep.
+    """One explained run, the modules' outputs as layers; points: name -> value, shallow to deep.
 
     A value that several modules return is named after the outermost that is no bare nn.Sequential;
     a module that runs again gets a suffix, as in "relu#2". Modules whose output the score does not
@@ -35,7 +35,7 @@ class ModuleRecord(Record):
 
     @classmethod
     def of(cls, ran: Run, value: Tensor, question: Score, last: str | None) -> ModuleRecord:
-        """The record of a run whose score has the value (B,). Raises as naflow.reverse.record
+        """Return the record of a run with score `value` (B,). Raises as naflow.reverse.record
         does."""
         check_score(value, ran)
         needed = upstream(ran, ran.behind(value))
@@ -52,7 +52,7 @@ class ModuleRecord(Record):
             names_up_to = list(points)[: list(points).index(last) + 1]
             points = {name: points[name] for name in names_up_to}
         keep_only(ran.values, [ran.images, *points.values()])
-        found = cls(
+        record = cls(
             chain=Chain(ran, []),
             score=value.detach(),
             output=mapped(ran.output, torch.Tensor.detach),
@@ -63,8 +63,8 @@ class ModuleRecord(Record):
             _rule=None,
             points=points,
         )
-        found.check_score()
-        return found
+        record.check_score()
+        return record
 
     @property
     def layers(self) -> list[str]:
@@ -74,12 +74,12 @@ class ModuleRecord(Record):
         return self.points
 
     def descend(self) -> Iterator[Layer]:
-        """The modules' maps, as if they were all inside one block."""
+        """Yield the modules' maps, as if they were all inside one block."""
         value = self._take()
-        found = gradients(value, self.points.values(), torch.ones_like(value))
+        importance = gradients(value, self.points.values(), torch.ones_like(value))
         inside = [
-            Layer(name, point.tensor(), checked(name, g))
-            for (name, point), g in zip(self.points.items(), found, strict=True)
+            Layer(name, point.tensor(), checked(name, alpha))
+            for (name, point), alpha in zip(self.points.items(), importance, strict=True)
         ]
         images = self.images
         yield Layer("input", images, torch.zeros_like(images), unit=None, inside=inside)

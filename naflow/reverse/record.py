@@ -1,4 +1,4 @@
-"""What a method explains: one run of the model, cut into layers, and the score's way back."""
+"""What a method explains: one run of the model, cut into layers, and its reverse pass."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ from naflow.scores import Score, predicted
 class Record:
     """One explained run, up to the last feature map.
 
-    chain     the units up to there; their cut points' numbers are kept
-    score     (B,) what question, the score that was asked for, gives
-    output    the model's output, detached
+    chain       the units up to there; the values at their cut points are kept
+    score       (B,) the value of `question`
+    output      the model's output, detached
     prediction  the predicted class, see naflow.scores.predicted
-    opened    the units whose inside is looked into
+    question    the score that the user gave
+    opened      names of the units whose inner feature maps are layers, too
     """
 
     chain: Chain
@@ -42,35 +43,35 @@ class Record:
 
     @property
     def layers(self) -> list[str]:
-        """The feature maps, shallow to deep, those inside a block before its own."""
+        """Names of the feature maps, shallow to deep; those inside a block come before its own."""
         return list(self.chain.layers(self.opened))
 
     @property
     def images(self) -> Tensor:
-        """(B, C, ...)."""
+        """The images, (B, C, ...)."""
         return self.chain.run.images.tensor()
 
     def check(self, layers: Iterable[str]) -> None:
-        """Raise BadInput, with the near names, for a layer that there is not."""
+        """Raise BadInput, with similar names, for an unknown layer."""
         for layer in layers:
             known_layer(layer, self.layers)
 
     def check_finite(self, layer: str, evidence: Tensor) -> None:
-        """Raise NotFinite where what was added up at a layer is not finite, and say where that
-        began: all that goes into it is told by its sum."""
+        """Raise NotFinite if the map of a layer, `evidence` (B, ...), is not finite, naming the
+        layer where that began. A map is a sum, so a bad value in any term shows in it."""
         if wrong := not_finite(evidence):
             self.blame()
             raise NotFinite(f"The map of layer '{layer}' is NaN or infinite for images {wrong}.")
 
     def check_score(self) -> None:
-        """Raise NotFinite where the score is not finite, naming the layer where that began."""
+        """Raise NotFinite if the score is not finite, naming the layer where that began."""
         if wrong := not_finite(self.score):
             self.blame()
             raise NotFinite(f"The score is NaN or infinite for images {wrong}.")
 
     def blame(self) -> None:
-        """Raise NotFinite, naming the shallowest layer whose activation is not finite, if any of
-        those that the way back has not passed."""
+        """Raise NotFinite, naming the shallowest layer whose activation is not finite, if there is
+        one among those that the reverse pass has not freed."""
         for name, value in self._values().items():
             if not value.released and (wrong := not_finite(value.tensor())):
                 raise NotFinite(
@@ -78,16 +79,16 @@ class Record:
                 )
 
     def _values(self) -> dict[str, Value]:
-        found = {}
+        values = {}
         for unit in self.chain.units:
             if unit.name in self.opened:
-                found |= unit.inner
-            found[unit.name] = unit.result
-        return found
+                values |= unit.inner
+            values[unit.name] = unit.result
+        return values
 
     def descend(self) -> Iterator[Layer]:
-        """The layers with their importance, from the last down to the images. It frees what it has
-        passed, so it can be gone once: record again for another time."""
+        """Yield the layers with their importance, from the last down to the images. This frees the
+        activations on the way, so it works once; raises BadInput the second time."""
         return descend(self._take(), self.chain, self._rule, self.opened)
 
     def _take(self) -> Tensor:
@@ -97,7 +98,7 @@ class Record:
         return explained
 
     def at(self, layer: str) -> Layer:
-        """One feature map, by its name; it uses the record up, as `descend` does."""
+        """Return one layer by its name. This consumes the record, as `descend` does."""
         self.check([layer])
         return next(m for point in self.descend() for m in point.maps if m.name == layer)
 
@@ -117,14 +118,13 @@ def record(
 
     inputs    what the model takes besides the images
     last      the deepest layer; by default the last feature map of more than one pixel
-    detail    the blocks to look into
-    question  what is asked, where `score` is that with a gradient of its own
-    abandon   what every feature map's importance becomes before it goes on down, see
+    detail    the blocks whose inner feature maps are layers, too: True for all, or their names
+    question  the user's score, if `score` is a version of it with another gradient
+    abandon   changes every feature map's importance before it is propagated further down, see
               naflow.reverse.abandon
 
-    Raises BadInput for a score that is not (B,), UnsupportedModel where no gradient leads from the
-    score to the images or nothing is a feature map, NotFinite where an activation is NaN or
-    infinite.
+    Raises BadInput for a score that is not (B,), UnsupportedModel if no gradient leads from the
+    score to the images or there is no feature map, NotFinite if an activation is NaN or infinite.
     """
     ran = run(model, images, inputs)
     with torch.inference_mode(False), torch.enable_grad():
@@ -140,14 +140,14 @@ def explained_run(
     detail: bool | Iterable[str] = False,
     abandon: Rule | None = None,
 ) -> Record:
-    """The record of a run whose score has the value (B,); the rest as in `record`."""
+    """Return the record of a run with score `value` (B,); other arguments as in `record`."""
     check_score(value, ran)
     whole = cut(ran, ran.behind(value))
     refuse_transformer(whole)
     chain = whole.up_to(last)
     opened = chain.opened(detail)
     chain.keep(opened)
-    found = Record(
+    result = Record(
         chain=chain,
         score=value.detach(),
         output=mapped(ran.output, torch.Tensor.detach),
@@ -157,21 +157,27 @@ def explained_run(
         _explained=value,
         _rule=abandon,
     )
-    found.check_score()
-    return found
+    result.check_score()
+    return result
 
 
 def check_score(value: object, ran: Run) -> None:
-    """Raise where a score is not one number an image that depends on the images."""
+    """Raise BadInput or UnsupportedModel unless the score is one number per image that depends on
+    the images."""
     batch = ran.images.shape[0]
     if not isinstance(value, Tensor) or value.shape != (batch,):
         shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
         raise BadInput(
             f"The score has shape {shape}: it must give one number an image, ({batch},)."
         )
+    if value.is_complex():
+        raise BadInput(
+            f"The score is complex ({value.dtype}): it must give one real number an image, as "
+            "score(output).real or .abs() does."
+        )
     if not value.requires_grad or not ran.behind(value):
         ran.ends()  # raises where no gradient leads from the output itself
         raise BadInput(
-            "The score does not depend on the images: compute it from the model's output, and "
-            "detach nothing that it shall be explained by."
+            "The score does not depend on the images: compute it from the model's output, without "
+            "detaching it."
         )

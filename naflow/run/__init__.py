@@ -1,1 +1,1 @@
-"""The run that happened: the model's own forward pass, written down and cut into units."""
+"""The model's own forward pass, recorded and cut into units."""

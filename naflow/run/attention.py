@@ -1,4 +1,4 @@
-"""What is no CNN: a transformer, whose tokens are no feature maps."""
+"""Refuse transformers: their tokens are no feature maps."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _PRODUCTS = ("matmul", "bmm", "einsum", "baddbmm")
 
 
 def refuse_transformer(chain: Chain) -> None:
-    """Raise UnsupportedModel for a model with more self-attention than convolutions over space.
+    """Raise UnsupportedModel for a model with more self-attention than spatial convolutions.
 
-    A CNN with attention blocks (non-local blocks, attention pooling) has feature maps between them,
-    and is explained. Call it before the run's numbers are let go.
+    A CNN with attention blocks (non-local blocks, attention pooling) has feature maps between them
+    and is not refused. Call this before the values of the run are released.
     """
     operations = [operation for unit in chain.units for operation in unit.operations]
     softmaxes = {
@@ -34,7 +34,7 @@ def _attends(operation: Operation, softmaxes: dict) -> bool:
     if operation.name.endswith(_ATTENDS):
         return True
     weights = next((v for v in operation.inputs if v in softmaxes), None)
-    # One row of weights for all pixels is a pooling (as in gcnet), not self-attention.
+    # A single row of weights for all pixels is attention pooling (as in GCNet), not self-attention.
     return operation.name in _PRODUCTS and weights is not None and weights.shape[-2] > 1
 
 

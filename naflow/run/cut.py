@@ -1,8 +1,8 @@
-"""Cut a run where one value carries all of its data: the chain of units between those points.
+"""Cut a run into a chain of units, at the values that carry all of its data.
 
-A value is a cut point when every path from the images to what is explained passes through it: after
-the operation that made it, nothing else that is still needed is alive. One sweep over the run finds
-them all, so a plain net is cut layer by layer and a residual block is one unit.
+A value is a cut point if every path from the images to what is explained passes through it: after
+the operation that computed it, no other value is still needed. One sweep over the run finds all cut
+points. So a plain network is cut layer by layer, and a residual block is one unit.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from naflow.run.tape import keep_only
 
 @dataclass(frozen=True)
 class Unit:
-    """One link of the chain: the operations that make `result` from `source`, in order.
+    """One link of the chain: the operations that compute `result` from `source`, in order.
 
-    name         its result's
-    feature_map  whether the result is (B, C, *size), and not (B, *size, C) as inside a
+    name         the name of its result
+    feature_map  whether the result is (B, C, *size); False if it is (B, *size, C), as inside a
                  channels-last layer norm
     inner        name -> value of the feature maps on the branches of a block, in order
     """
@@ -40,25 +40,25 @@ class Unit:
 
     @property
     def operation(self) -> Operation | None:
-        """The only operation, of a unit that is one."""
+        """The unit's operation if it has only one, else None."""
         return self.operations[0] if len(self.operations) == 1 else None
 
     @property
     def opaque(self) -> bool:
-        """Whether an operation cannot be run again."""
+        """Whether one of the operations cannot be run again."""
         return any(operation.opaque for operation in self.operations)
 
     @property
     def kind(self) -> str:
-        """What the unit is, for the plan."""
+        """The kind of the unit for the plan, as in "conv2d" or "block of 7 operations"."""
         only = self.operation
         return only.name if only else f"block of {len(self.operations)} operations"
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Its result from another input, (B, *in) -> (B, *out), for as many images as ran.
+        """Compute the result from another input of the same shape, (B, *in) -> (B, *out).
 
-        What did not depend on the images stays as it was. Raises UnsupportedModel where a part
-        cannot be run again.
+        Values that do not depend on the images stay as recorded. Raises UnsupportedModel if an
+        operation cannot be run again.
         """
         return again(self.operations, {self.source: x})[self.result]
 
@@ -71,19 +71,20 @@ class Chain:
     units: list[Unit]
 
     def layers(self, opened: Iterable[str] = ()) -> dict[str, Value]:
-        """The feature maps by name, shallow to deep, those in an opened block before its own."""
-        found: dict[str, Value] = {}
+        """Return name -> value of the feature maps, shallow to deep; those inside an opened block
+        come before its own."""
+        layers: dict[str, Value] = {}
         for unit in self.units:
             if unit.name in opened:
-                found |= unit.inner
+                layers |= unit.inner
             if unit.feature_map:
-                found[unit.name] = unit.result
-        return found
+                layers[unit.name] = unit.result
+        return layers
 
     def up_to(self, last: str | None) -> Chain:
-        """The chain up to a layer; by default up to the last feature map of more than one pixel.
+        """Return the chain up to a layer; None: to the last feature map of more than one pixel.
 
-        Raises UnsupportedModel where there is no feature map, BadInput for an unknown layer.
+        Raises UnsupportedModel if there is no feature map, BadInput for an unknown layer.
         """
         maps = {unit.name: place for place, unit in enumerate(self.units, 1) if unit.feature_map}
         if last is not None:
@@ -100,22 +101,25 @@ class Chain:
         return Chain(self.run, self.units[:end])
 
     def opened(self, detail: bool | Iterable[str]) -> list[str]:
-        """The units to look into: all that have an inside (True), or those of the modules named,
-        as in ["layer1.0"]. Raises BadInput for a name without an inside."""
+        """Return the names of the units whose inner feature maps are wanted: all that have any
+        (True), or those of the named modules, as in ["layer1.0"]. Raises BadInput for a name
+        without inner feature maps."""
         blocks = {unit.name: unit for unit in self.units if unit.inner}
         if isinstance(detail, bool):
             return list(blocks) if detail else []
-        found = []
+        names = []
         for name in detail:
             of_module = [block for block in blocks if f"{block}.".startswith(f"{name}.")]
             if not of_module:
-                raise BadInput(f"detail: '{name}' has no inside.{near_names(name, blocks)}")
-            found += of_module
-        return found
+                raise BadInput(
+                    f"detail: '{name}' has no feature maps inside.{near_names(name, blocks)}"
+                )
+            names += of_module
+        return names
 
     def keep(self, opened: Iterable[str] = ()) -> None:
-        """Keep the numbers at the cut points, inside opened blocks and of what cannot be run again;
-        let all others go."""
+        """Keep the tensors of the cut points, of opened blocks and of operations that cannot be run
+        again; release all others."""
         wanted = [self.run.images]
         for unit in self.units:
             wanted += unit.inner.values() if unit.name in opened else ()
@@ -125,9 +129,10 @@ class Chain:
 
 
 def cut(run: Run, ends: Iterable[Value]) -> Chain:
-    """The finest chain that leads from the images to the values `ends`.
+    """Return the finest chain from the images to the values `ends`.
 
-    Raises UnsupportedModel where nothing leads there.
+    Raises UnsupportedModel if no gradient leads from them to the images, or no value holds all that
+    is computed.
     """
     ends = list(ends)
     needed = upstream(run, ends)
@@ -160,7 +165,7 @@ def cut(run: Run, ends: Iterable[Value]) -> Chain:
 
 
 def is_map(value: Value, run: Run) -> bool:
-    """Whether a value is a feature map (B, C, *size) of as many axes as the images."""
+    """Whether a value is a feature map (B, C, *size) with as many axes as the images."""
     images = run.images.shape
     return (
         _whole(value, run)
@@ -170,52 +175,53 @@ def is_map(value: Value, run: Run) -> bool:
 
 
 def known_layer(name: str, layers: Iterable[str]) -> None:
-    """Raise BadInput, with the near names, for a layer that there is not."""
+    """Raise BadInput, with similar names, for a layer that is not among `layers`."""
     layers = list(layers)
     if name not in layers:
         raise BadInput(f"There is no layer '{name}'.{near_names(name, layers)}")
 
 
 def again(operations: Iterable[Operation], given: Mapping[Value, Tensor]) -> dict[Value, Tensor]:
-    """All values that operations make, from other tensors for some of the values: those stay."""
-    found = dict(given)
+    """Run operations again from other tensors. given: value -> tensor, which is not recomputed.
+    Return the tensors of all values."""
+    computed = dict(given)
     for operation in operations:
         if all(result in given for result in operation.results):
             continue
         for value, tensor in zip(
-            operation.results, operation.again(found.__getitem__), strict=True
+            operation.results, operation.again(computed.__getitem__), strict=True
         ):
-            found.setdefault(value, tensor)
-    return found
+            computed.setdefault(value, tensor)
+    return computed
 
 
 def upstream(run: Run, ends: Iterable[Value]) -> list[Operation]:
-    """The operations that the values `ends` depend on, in order."""
-    needed, found = set(ends), []
+    """Return the operations that the values `ends` depend on, in order."""
+    needed, operations = set(ends), []
     for operation in reversed(run.operations):
         if needed.intersection(operation.results):
-            found.append(operation)
+            operations.append(operation)
             needed.update(operation.inputs)
-    return found[::-1]
+    return operations[::-1]
 
 
 def _cut_points(run: Run, needed: list[Operation], ends: list[Value]) -> list[Value]:
     last = {value: i for i, operation in enumerate(needed) for value in operation.inputs}
     last |= dict.fromkeys(ends, len(needed))
     alive = {run.images}
-    found = [run.images]
+    points = [run.images]
     for i, operation in enumerate(needed):
         alive.update(operation.results)
         alive = {value for value in alive if last.get(value, -1) > i}
         if len(alive) == 1:
             (only,) = alive
-            if only is not found[-1] and _whole(only, run):
-                found.append(only)
-    return found
+            if only is not points[-1] and _whole(only, run):
+                points.append(only)
+    return points
 
 
 def _whole(value: Value, run: Run) -> bool:
-    """Whether a value has a row an image, of real numbers as precise as the images'."""
+    """Whether a value has one row per image, and the images' dtype."""
     images = run.images
     return value.dtype == images.dtype and value.shape[:1] == images.shape[:1]
 
@@ -224,10 +230,10 @@ def _whole(value: Value, run: Run) -> bool:
 
 
 def value_names(run: Run, operations: Iterable[Operation]) -> dict[Value, str]:
-    """A name for the result of every operation.
+    """Name the result of every operation.
 
     A value that modules return is named after the outermost that is no bare nn.Sequential, as in
-    "layer4.1"; any other "<module>.<operation>", as in "layer4.1.add". A repeated name gets a
+    "layer4.1"; any other value "<module>.<operation>", as in "layer4.1.add". A repeated name gets a
     suffix: "relu", "relu#2".
     """
     names: dict[Value, str] = {run.images: "input"}
@@ -251,8 +257,8 @@ def _name(run: Run, value: Value, operation: Operation) -> str:
 
 
 def trace_axes(run: Run, operations: Iterable[Operation]) -> None:
-    """Write down where each value's axes come from, as far as permutations moved them since the
-    images or the last convolution: 0, 1, 2, ... for a feature map (B, C, *size)."""
+    """Set each value's `axes`: for each axis its position in the images or in the output of the
+    last convolution, before permutations; 0, 1, 2, ... for a feature map (B, C, *size)."""
     still = tuple(range(len(run.images.shape)))
     run.images.axes = still
     for operation in operations:

@@ -1,4 +1,4 @@
-"""What is checked of the images before any expensive work."""
+"""Checks of the images before any expensive work."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _AXES = {3: "(B, C, L)", 4: "(B, C, H, W)", 5: "(B, C, D, H, W)"}
 
 
 def check_images(model: nn.Module, images: Tensor) -> None:
-    """Raise BadInput, in one sentence, where the images cannot go through the model.
+    """Raise BadInput if the images cannot be explained with this model.
 
-    Pictures are (B, C, H, W), signals (B, C, L), volumes (B, C, D, H, W): as the model's first
-    convolution takes them.
+    Pictures are (B, C, H, W), signals (B, C, L), volumes (B, C, D, H, W), according to the model's
+    first convolution.
     """
     if not isinstance(images, Tensor):
         raise BadInput(f"images is a {type(images).__name__}: give a tensor of shape (B, C, H, W).")
@@ -38,15 +38,15 @@ def check_images(model: nn.Module, images: Tensor) -> None:
         )
     _check_weights(model, images)
     if wrong := not_finite(images):
-        raise BadInput(f"images {wrong} hold NaN or infinite pixels: mend or drop them.")
+        raise BadInput(f"images {wrong} hold NaN or infinite pixels: correct or drop them.")
 
 
 def _axes(model: nn.Module) -> list[int]:
-    """How many axes the images may have."""
+    """Return how many axes the images may have."""
     for module in model.modules():
         if isinstance(module, _ConvNd) and module.weight is not None and not is_lazy(module.weight):
             return [module.weight.ndim]
-    return list(_AXES)  # convolutions that are no modules
+    return list(_AXES)  # the convolutions are no modules
 
 
 def _check_weights(model: nn.Module, images: Tensor) -> None:

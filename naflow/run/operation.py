@@ -1,4 +1,4 @@
-"""What ran: operations on tensors that depend on the images, and the values between them."""
+"""The record of a run: operations on tensors that depend on the images, and their values."""
 
 from __future__ import annotations
 
@@ -16,31 +16,30 @@ from torch.autograd.graph import GradientEdge
 
 from naflow.errors import UnsupportedModel
 
-#: Operations whose results are not kept while the model runs: made again from their inputs, which
-#: autograd keeps anyway, they cost one pass over memory.
+#: Operations whose results are not kept while the model runs. They are recomputed, in one pass over
+#: memory, from their inputs, which autograd keeps anyway.
 _MADE_AGAIN = frozenset({"batch_norm"})
 
 
-#: A tensor object that C++ alone owned is owned by Python again.
+#: Makes Python own a tensor object again that only C++ owned.
 _owned: Callable[[Tensor], None] = getattr(Tensor, "_fix_weakref", lambda tensor: None)
 
 
 def _gone() -> Tensor | None:
-    """What a reference to a tensor that is no more returns."""
+    """Stands for a weak reference to a tensor that no longer exists."""
     return None
 
 
 class Value:
     """A tensor of the run that depends on the images.
 
-    place      the node of the model's autograd graph that its gradient arrives at, and at which of
-               its results
-    operation  what made it; None for the images
-    number     its place in the order of the run
+    place      its node in the model's autograd graph, and which output of that node it is
+    operation  the operation that computed it; None for the images
+    number     its position in the order of the run
     modules    the paths of the modules that returned it, innermost first
-    axes       where its axes come from, see naflow.run.cut
-    begins     while a reverse pass begins here, with a gradient that has been through its hooks
-    released   whether it was let go: its numbers may be gone
+    axes       where its axes come from, see naflow.run.cut.trace_axes
+    begins     True while a reverse pass begins here with a gradient that its hooks have seen
+    released   whether it was released: its tensor may be gone
     """
 
     __slots__ = (
@@ -64,35 +63,35 @@ class Value:
 
     @property
     def edge(self) -> GradientEdge:
-        """Its place, as torch.autograd.grad takes it."""
+        """Its `place`, as torch.autograd.grad takes it."""
         return GradientEdge(*self.place)
 
     def numel(self) -> int:
-        """Numbers of one image."""
+        """Return the number of elements of one image."""
         return math.prod(self.shape[1:])
 
     def keep_copy(self) -> None:
-        """Keep what it is now: it is about to be overwritten."""
+        """Copy the tensor, as it is about to be overwritten."""
         now = self._current()
         if self._held is None:
-            self._seen = _gone  # it is made again
+            self._seen = _gone  # it will be recomputed
         elif now is not None:
             self._held = now.detach().clone()
             self._version = self._held._version
 
     def keep(self) -> None:
-        """Keep it, made again if need be, after its inputs are let go."""
+        """Hold the tensor, recomputed if necessary, so that its inputs can be released."""
         self._held = self.tensor()
         self._version = self._held._version
 
     def release(self) -> None:
-        """Let it go."""
+        """Stop holding the tensor."""
         self._held, self.released = None, True
 
     def tensor(self) -> Tensor:
-        """Its numbers as the operation left them, detached.
+        """Return the tensor as its operation computed it, detached.
 
-        Raises UnsupportedModel where something overwrote them that could not be watched.
+        Raises UnsupportedModel if code that could not be watched has overwritten it.
         """
         now = self._current()
         if now is not None:
@@ -119,13 +118,14 @@ class Value:
 
 
 class Operation:
-    """One call, as it was made.
+    """One recorded call.
 
-    name      what is called, without underscores and the marks of in-place: "conv2d", "add"
-    function  None where the call itself was not seen, but what it made (opaque)
-    scope     the path of the module that it ran under, "" for the model itself
-    inputs    the values among its arguments, each once; args and kwargs hold them in their places
-    results   the values that it made
+    name      what was called, without underscores and in-place marks: "conv2d", "add"
+    function  the function that was called; None if only its result was seen (opaque)
+    scope     the path of the module that it ran in, "" for the model itself
+    args, kwargs  its arguments, with values in the place of their tensors
+    inputs    the values among its arguments, each once
+    results   the values that it computed
     """
 
     __slots__ = (
@@ -149,12 +149,12 @@ class Operation:
         self.in_place = in_place
         self.inputs = inputs
         self.results: list[Value] = []
-        self.places: list[int] = []  # of the results, among what it returned and was given
+        self.places: list[int] = []  # of the results, among the tensors returned and then given
         self._arguments: dict[str, Any] | None = None
 
     @property
     def opaque(self) -> bool:
-        """Whether only its result was seen."""
+        """Whether only the result of the call was seen."""
         return self.function is None
 
     @property
@@ -165,15 +165,16 @@ class Operation:
         return self._arguments or {}
 
     def again(self, given: Callable[[Value], Tensor]) -> list[Tensor]:
-        """Its results, from other tensors in the places of its inputs; nothing is overwritten.
+        """Run the call again with `given(value)` in the place of each input, and return its
+        results. No argument is overwritten.
 
         Raises UnsupportedModel for an opaque operation.
         """
         function = self.function
         if function is None:
             raise UnsupportedModel(
-                f"'{self.name}' in '{self.scope or 'the model'}' cannot be run again: it is code "
-                "that PyTorch shows the results of only."
+                f"'{self.name}' in '{self.scope or 'the model'}' cannot be run again: PyTorch "
+                "shows only the results of this code."
             )
         args, kwargs = replaced(self.args, given), replaced(self.kwargs, given)
         if self.in_place:
@@ -184,13 +185,13 @@ class Operation:
 
             args, kwargs = replaced(args, kept, Tensor), replaced(kwargs, kept, Tensor)
         out = function(*args, **kwargs)
-        found = [*tensors(out), *tensors((args, kwargs))]
-        return [found[place] for place in self.places]
+        candidates = [*tensors(out), *tensors((args, kwargs))]
+        return [candidates[place] for place in self.places]
 
 
 @lru_cache(maxsize=4096)
 def canonical(function: Callable) -> str:
-    """The name of what is called: "add" for torch.add, Tensor.__iadd__ and x += 1."""
+    """Return one name for all forms of a function: "add" for torch.add, Tensor.__iadd__, x += 1."""
     name = getattr(function, "__name__", type(function).__name__)
     if name == "__get__":
         name = getattr(getattr(function, "__self__", None), "__name__", name)
@@ -207,8 +208,8 @@ _ALIASES = {
 
 
 def named(function: Callable, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a call by the names that torch.nn.functional gives them; of a builtin that
-    is not known here, those that were given by name."""
+    """Return the arguments of a call under the names of torch.nn.functional, with defaults; for a
+    builtin not listed here, only the keyword arguments."""
     name = canonical(function)
     known = _ARGUMENTS.get(name)
     if known is None and inspect.isfunction(function):
@@ -221,7 +222,8 @@ def named(function: Callable, args: tuple, kwargs: dict[str, Any]) -> dict[str, 
 
 
 def overwritten(function: Callable, args: tuple, kwargs: dict[str, Any]) -> list[Tensor]:
-    """What a call is by its form to change in place: `out`, or its first tensor; mostly nothing."""
+    """Return the tensors that a call changes in place, judged by its form: `out`, the first tensor,
+    or, in most cases, none."""
     if kwargs.get("out") is not None:
         return tensors(kwargs["out"])
     place = _place_of_inplace(function)
@@ -247,7 +249,7 @@ _IN_PLACE = frozenset(
 
 @lru_cache(maxsize=4096)
 def _place_of_inplace(function: Callable) -> int | None:
-    """Where among its arguments a function of torch.nn.functional takes `inplace`, if it does."""
+    """Return the position of the argument `inplace` of a function, None if it has none."""
     if not inspect.isfunction(function):
         return None
     names = list(inspect.signature(function, follow_wrapped=False).parameters)
@@ -255,26 +257,26 @@ def _place_of_inplace(function: Callable) -> int | None:
 
 
 def tensors(value: object) -> list[Tensor]:
-    """The tensors in arguments or results, in order."""
-    found: list[Tensor] = []
-    _collect((value,), found)
-    return found
+    """Return the tensors in arguments or results, in order."""
+    collected: list[Tensor] = []
+    _collect((value,), collected)
+    return collected
 
 
-def _collect(items: Iterable, found: list[Tensor]) -> None:
+def _collect(items: Iterable, collected: list[Tensor]) -> None:
     for item in items:
         if type(item) in _SCALARS:
             continue
         if isinstance(item, Tensor):
-            found.append(item)
+            collected.append(item)
         elif isinstance(item, (tuple, list)):
-            _collect(item, found)
+            _collect(item, collected)
         elif isinstance(item, dict):
-            _collect(item.values(), found)
+            _collect(item.values(), collected)
 
 
 def replaced(arguments: Any, by: Callable[[Any], Any], kind: type = Value) -> Any:
-    """Arguments with `by` of each value (or tensor) in its place."""
+    """Return the arguments with each item x of type `kind` replaced by by(x)."""
     if type(arguments) in _SCALARS:
         return arguments
     if isinstance(arguments, kind):
@@ -294,7 +296,7 @@ def replaced(arguments: Any, by: Callable[[Any], Any], kind: type = Value) -> An
     return arguments
 
 
-#: What holds no tensor: most arguments.
+#: Types that hold no tensor; most arguments have one of these.
 _SCALARS = frozenset({int, float, bool, str, type(None), torch.dtype, torch.device, slice})
 
 
@@ -312,7 +314,7 @@ _POOL = {
     "ceil_mode": False, "return_indices": False,
 }  # fmt: skip
 
-#: Arguments of functions that inspect cannot name, built in or dispatched.
+#: Arguments of builtin or dispatched functions, whose names inspect cannot find.
 _ARGUMENTS: dict[str, dict[str, Any]] = {
     **{f"conv{rank}d": _CONV for rank in (1, 2, 3)},
     **{f"conv_transpose{rank}d": _TRANSPOSED for rank in (1, 2, 3)},

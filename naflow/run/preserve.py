@@ -10,19 +10,19 @@ from typing import Any
 import torch
 from torch import nn
 
-#: Modules held in evaluation mode, by identity: how many hold them, and the mode they were in.
+#: id of a module held in evaluation mode -> (number of holders, its mode before).
 _held: dict[int, tuple[int, bool]] = {}
 _lock = threading.Lock()
 
 
 @contextmanager
 def preserved(model: nn.Module) -> Generator[nn.Module]:
-    """Inside: evaluation mode, and no autocast, which would round reverse passes, too. After: every
-    module's mode as found, also after an exception, and also where several threads explain one
-    model: the last to leave puts it back.
+    """Put a model into evaluation mode and switch autocast off, which would round reverse passes,
+    too. Afterwards every module has its old mode, also after an exception. If several threads
+    explain one model, the last one restores it.
 
-    Nothing else needs restoring: gradients are never accumulated (`torch.autograd.grad` only, so
-    `.grad` and `requires_grad` stay), and hooks remove themselves.
+    Nothing else needs restoring: only `torch.autograd.grad` is used, so `.grad` and `requires_grad`
+    do not change, and hooks remove themselves.
     """
     modules = list(model.modules())
     with _lock:
@@ -51,11 +51,11 @@ cudnn: Any = torch.backends.cudnn
 
 @contextmanager
 def full_precision() -> Generator[None]:
-    """Inside: float32 products on a GPU are float32, not TF32. After: as found, however it was set
-    (`set_float32_matmul_precision`, `allow_tf32` or `fp32_precision`).
+    """Compute float32 products on a GPU in float32, not TF32. Afterwards the old setting is back,
+    however it was made (`set_float32_matmul_precision`, `allow_tf32` or `fp32_precision`).
 
-    A solver that multiplies by J and by J^T needs both to be the same J to its tolerance; TF32
-    keeps them alike to about 1e-3 only.
+    A solver needs its products with J and J^T to agree to its tolerance; in TF32 they agree to
+    about 1e-3 only.
     """
     switches: tuple[Any, Any] = (cudnn.conv, torch.backends.cuda.matmul)
     found = [switch.fp32_precision for switch in switches]

@@ -1,4 +1,4 @@
-"""One forward pass of the model itself, written down."""
+"""Run the model once and record its forward pass."""
 
 from __future__ import annotations
 
@@ -19,18 +19,21 @@ from naflow.run.inputs import check_images
 from naflow.run.operation import Operation, Value
 from naflow.run.tape import Execute, Tape
 
-#: What the model takes besides the images: more positional arguments, or named ones.
+#: What the model takes besides the images: more positional arguments, or keyword arguments.
 Inputs = Sequence[Any] | Mapping[str, Any]
 
 
 @dataclass
 class Run:
-    """What happened when the model saw the images.
+    """The record of one forward pass.
 
-    images      the value that holds the images; its gradient is that of the images
-    values      every value on data, in order; operations  likewise
-    inputs      what the model took besides
+    model       the model that ran, without wrappers
+    images      the value of the images; its gradient is that of the images
+    inputs      what the model took besides the images
+    values      every value that depends on the images, in order
+    operations  every operation on such values, in order
     output      what the model returned, with its autograd graph
+    tape        finds the value of a tensor
     """
 
     model: nn.Module
@@ -42,21 +45,21 @@ class Run:
     tape: Tape
 
     def is_sequence(self, path: str) -> bool:
-        """Whether the module of this path is a bare nn.Sequential."""
+        """Whether the module at this path is a bare nn.Sequential."""
         return path in self.tape.sequences
 
     def ends(self) -> list[Value]:
-        """The values of the output's tensors.
+        """Return the values of the output's tensors.
 
-        Raises UnsupportedModel where none of them depends on the images.
+        Raises UnsupportedModel if none of them depends on the images.
         """
-        found = [value for t in parts(self.output) if (value := self.tape.value_of(t)) is not None]
-        if not found:
+        values = [value for t in parts(self.output) if (value := self.tape.value_of(t)) is not None]
+        if not values:
             raise no_gradient(self.model)
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(values))
 
     def behind(self, tensor: Tensor) -> list[Value]:
-        """The recorded values that a tensor computed from the output depends on."""
+        """Return the recorded values that a tensor, computed from the output, depends on."""
         return self.tape.behind(tensor)
 
 
@@ -68,14 +71,15 @@ def run(
     *,
     check: bool = True,
 ) -> Run:
-    """Run the model once on images (B, C, ...), in evaluation mode, and write down what happens.
+    """Run the model once on images (B, C, ...) and record its forward pass.
 
-    The model runs as it is, in float32 products where autocast is on outside, with gradients where
-    inference_mode or no_grad is on outside. Wrappers that only hand on (DataParallel, a compiled
-    module) are taken off. inputs are constants. Call it inside `preserved(model)`.
+    The model itself runs, with gradients and in float32, even inside autocast, inference_mode or
+    no_grad. DataParallel and torch.compile wrappers are removed. inputs are constants. execute, if
+    given, makes each call in PyTorch's place. Call this inside `preserved(model)`, for evaluation
+    mode.
 
-    Raises BadInput for images that do not fit the model, UnsupportedModel for one that cannot run
-    here: a compiled or exported one that gives no gradients, one that has lazy layers.
+    Raises BadInput if the images do not fit the model or it raises an error, UnsupportedModel if it
+    gives no gradients.
     """
     model = unwrapped(model)
     if check:
@@ -90,7 +94,7 @@ def run(
                 output = _called(model, given, inputs)
         except NAFlowError:
             raise
-        except Exception as error:  # whatever the model itself raises
+        except Exception as error:  # of the model's own
             raise BadInput(
                 f"{type(model).__name__} cannot run on images of shape {tuple(images.shape)}: "
                 f"{type(error).__name__}: {error}"
@@ -99,7 +103,7 @@ def run(
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The model inside wrappers that only hand on what they are given."""
+    """Return the model inside DataParallel and torch.compile wrappers."""
     while True:
         if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
             model = model.module
@@ -110,18 +114,18 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def parts(output: Any) -> list[Tensor]:
-    """The tensors of a model's output: of tuples, dicts, dataclasses and plain objects."""
-    found = []
+    """Return the tensors in a model's output: in tuples, dicts, dataclasses and plain objects."""
+    tensors = []
     for leaf in tree_leaves(output):
         if isinstance(leaf, Tensor):
-            found.append(leaf)
+            tensors.append(leaf)
         elif hasattr(leaf, "__dict__"):
-            found += [value for value in vars(leaf).values() if isinstance(value, Tensor)]
-    return found
+            tensors += [value for value in vars(leaf).values() if isinstance(value, Tensor)]
+    return tensors
 
 
 def mapped(output: Any, change: Callable[[Tensor], Any]) -> Any:
-    """A model's output with each of its tensors changed."""
+    """Return a model's output with `change` applied to each of its tensors."""
 
     def part(leaf: Any) -> Any:
         if isinstance(leaf, Tensor):
@@ -129,16 +133,16 @@ def mapped(output: Any, change: Callable[[Tensor], Any]) -> Any:
         held = {k: v for k, v in getattr(leaf, "__dict__", {}).items() if isinstance(v, Tensor)}
         if not held:
             return leaf
-        found = copy(leaf)
+        changed = copy(leaf)
         for name, value in held.items():
-            object.__setattr__(found, name, change(value))
-        return found
+            object.__setattr__(changed, name, change(value))
+        return changed
 
     return tree_map(part, output)
 
 
 def _called(model: nn.Module, images: Tensor, inputs: Inputs) -> Any:
-    if isinstance(inputs, Tensor):  # whose rows would be taken for inputs
+    if isinstance(inputs, Tensor):  # each row would be taken for an input
         raise BadInput("inputs is a tensor: give a tuple of inputs, as in inputs=(tensor,).")
     if isinstance(inputs, Mapping):
         return model(images, **inputs)
@@ -147,7 +151,7 @@ def _called(model: nn.Module, images: Tensor, inputs: Inputs) -> Any:
 
 @contextmanager
 def _plain(images: Tensor) -> Generator[None]:
-    """Inside: gradients, full precision, nothing compiled and nothing recomputed."""
+    """Run the block with gradients, in full precision, without compiling or checkpointing."""
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
@@ -159,8 +163,8 @@ def _plain(images: Tensor) -> Generator[None]:
 
 
 class _Unchecked:
-    """Stands for torch.utils.checkpoint's reentrant function: autograd.grad cannot go through it,
-    and what it computes is what it is given."""
+    """Replaces torch.utils.checkpoint's reentrant function, which autograd.grad cannot pass; it
+    calls the function without checkpointing."""
 
     @staticmethod
     def apply(function: Any, preserve_rng_state: bool, *args: Any) -> Any:
@@ -169,17 +173,17 @@ class _Unchecked:
 
 @contextmanager
 def _unchecked() -> Generator[None]:
-    found = checkpoint.CheckpointFunction
+    original = checkpoint.CheckpointFunction
     setattr(checkpoint, "CheckpointFunction", _Unchecked)  # noqa: B010
     try:
         yield
     finally:
-        if found is not _Unchecked:
-            setattr(checkpoint, "CheckpointFunction", found)  # noqa: B010
+        if original is not _Unchecked:
+            setattr(checkpoint, "CheckpointFunction", original)  # noqa: B010
 
 
 def no_gradient(model: nn.Module) -> UnsupportedModel:
-    """What to say of a model through which no gradient comes back to the images."""
+    """Return the error for a model whose output has no gradient with respect to the images."""
     return UnsupportedModel(
         f"No gradient leads from the output of {type(model).__name__} back to the images: its "
         "forward detaches them, or runs under torch.no_grad or torch.inference_mode. Explain the "

@@ -1,8 +1,9 @@
-"""The record of a run while it happens: every operation on data, and the module that it ran under.
+"""Record a forward pass while it runs: every operation on data, and the module that it ran under.
 
-A TorchFunctionMode sees each call of PyTorch from Python. What it cannot see (an autograd.Function,
-scripted code, an operation in C++) is found where its result is used: a tensor that nobody recorded
-is linked through the autograd graph to the values it came from, and counts as an opaque operation.
+A TorchFunctionMode sees each call of PyTorch from Python. It cannot see an autograd.Function,
+scripted code or an operation in C++. These are noticed where their result is used: a tensor that
+was not recorded is linked through the autograd graph to the recorded values that it was computed
+from, and counts as one opaque operation.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from torch.overrides import TorchFunctionMode
 
 from naflow.run.operation import Operation, Value, canonical, overwritten, replaced, tensors
 
-#: (name, function, args, kwargs, the values among the arguments by their id) -> what it returns
+#: (name, function, args, kwargs, id of a tensor argument -> its Value) -> what the call returns
 Execute = Callable[[str, Callable, tuple, dict[str, Any], dict[int, Value]], Any]
 
-#: What is asked of a tensor, or hung on it, and makes no data.
+#: Functions that query a tensor or attach something to it, and compute no data.
 _ASKS = frozenset(
     {
         "size", "dim", "ndimension", "numel", "nelement", "stride", "storage_offset", "__len__",
@@ -33,10 +34,10 @@ _ASKS = frozenset(
         "register_hook", "retain_grad", "requires_grad_", "register_post_accumulate_grad_hook",
         "data_ptr", "untyped_storage", "is_set_to", "backward", "__set__", "__delete__",
         "__array__", "__dlpack__",
-        "grad",  # torch.autograd.grad, which cannot be called again: the graph holds what it gives
+        "grad",  # torch.autograd.grad cannot be called again; the graph holds its result
     }
 )  # fmt: skip
-_HANDS_OUT = frozenset({"numpy", "array", "dlpack"})  # memory, which may then be changed
+_HANDS_OUT = frozenset({"numpy", "array", "dlpack"})  # share the memory, which may then be changed
 _VIEWS = frozenset({"T", "mT", "H", "mH", "data", "real", "imag"})  # properties that are tensors
 
 
@@ -47,12 +48,13 @@ def _asks(func: Callable) -> bool:
 
 
 class Tape(TorchFunctionMode):
-    """Inside: what the model does with data is written down.
+    """Record what a model does with data, within `watching`.
 
-    execute  runs a call in place of the call itself, see naflow.explainers.propagation
+    execute     run a call in place of the call itself, see naflow.explainers.propagation
 
-    operations  in order; values  in order, the images first
-    sequences   the paths of bare nn.Sequentials
+    operations  the recorded operations, in order
+    values      the recorded values, in order, the images first
+    sequences   the paths of modules that are plain nn.Sequential
     """
 
     def __init__(self, model: nn.Module, execute: Execute | None = None) -> None:
@@ -63,18 +65,19 @@ class Tape(TorchFunctionMode):
         modules = list(model.named_modules())
         self.sequences = {path for path, module in modules if type(module) is nn.Sequential}
         self._paths = {id(module): path for path, module in modules}
-        self._running: list[tuple[str, int]] = []  # modules: their path, the values before them
-        #: What is at a place of the autograd graph; None: nothing that depends on the images.
+        #: The modules that are running, outermost first: path, number of values recorded before.
+        self._running: list[tuple[str, int]] = []
+        #: Place in the autograd graph -> the value there; None if it does not depend on the images.
         self._at: dict[tuple[Any, int], Value | None] = {}
-        self._stored: dict[int, list[Value]] = {}  # by the storage that they share
+        self._stored: dict[int, list[Value]] = {}  # storage -> the values that share it
 
     def begin(self, images: Tensor) -> None:
-        """Count this tensor as data; it has a place in the autograd graph."""
+        """Record this tensor, the images, as the first value. It must have a grad_fn."""
         self._new(images, None)
 
     @contextmanager
     def watching(self) -> Generator[None]:
-        """Inside: this thread's operations and module calls are recorded."""
+        """Context manager: record the operations and module calls of this thread."""
         thread = threading.get_ident()
 
         def before(module: nn.Module, _: tuple) -> None:
@@ -98,15 +101,15 @@ class Tape(TorchFunctionMode):
                 hook.remove()
 
     def value_of(self, tensor: Tensor) -> Value | None:
-        """The value that a tensor holds now; None where no gradient leads to the images."""
+        """Return the value that a tensor holds now; None if it does not depend on the images."""
         place = tensor.grad_fn, tensor.output_nr
         if place[0] is None:
             return None
         return self._at[place] if place in self._at else self._linked(tensor)
 
     def behind(self, tensor: Tensor) -> list[Value]:
-        """The values nearest to a tensor on every way back to the images."""
-        found: dict[Value, None] = {}
+        """Return the first recorded value on every path from a tensor back to the images."""
+        nearest: dict[Value, None] = {}
         seen, stack = set(), [(tensor.grad_fn, tensor.output_nr)]
         while stack:
             place = stack.pop()
@@ -116,8 +119,8 @@ class Tape(TorchFunctionMode):
             if place not in self._at:
                 stack += place[0].next_functions
             elif (value := self._at[place]) is not None:
-                found[value] = None
-        return list(found)
+                nearest[value] = None
+        return list(nearest)
 
     def __torch_function__(
         self, func: Callable, types: object, args: tuple = (), kwargs: dict | None = None
@@ -150,7 +153,7 @@ class Tape(TorchFunctionMode):
             out = func(*args, **kwargs)
         else:
             out = self._execute(name, func, args, kwargs, data)
-        # What it returned or wrote into, but for an argument that it only handed on.
+        # New values: tensors that it returned or wrote into, except arguments returned unchanged.
         known = {
             id(tensor)
             for tensor, before, now in zip(given, versions, _versions(given), strict=True)
@@ -189,23 +192,24 @@ class Tape(TorchFunctionMode):
         return value
 
     def _about_to_overwrite(self, func: Callable, args: tuple, kwargs: dict[str, Any]) -> bool:
-        """Copy the values whose memory a call will change; whether it is of a form that does."""
+        """Copy the values whose memory a call will change. Return whether the call is in place."""
         changed = overwritten(func, args, kwargs)
         for tensor in changed:
             self._keep_copies(tensor)
         return bool(changed)
 
     def _keep_copies(self, tensor: Tensor) -> None:
-        """Copy the values whose memory is this tensor's."""
+        """Copy the values that share their memory with this tensor."""
         try:
             memory = tensor.untyped_storage()._cdata
-        except NotImplementedError:  # of a constant that has none: sparse, or inside torch.func
+        except NotImplementedError:  # a constant without storage: sparse, or inside torch.func
             return
         for value in self._stored.pop(memory, ()):
             value.keep_copy()
 
     def _linked(self, tensor: Tensor) -> Value | None:
-        """The value of a tensor that no recorded operation returned in its present state."""
+        """Return the value of a tensor that no recorded operation returned in its present state:
+        the result of a new opaque operation. None if the tensor does not depend on the images."""
         inputs = self.behind(tensor)
         if not inputs:
             self._at[tensor.grad_fn, tensor.output_nr] = None
@@ -231,19 +235,20 @@ class Tape(TorchFunctionMode):
 def _called_once(
     value: Value, hook: Callable[[Tensor], Tensor | None], gradient: Tensor
 ) -> Tensor | None:
-    """A model's own hook on a gradient, which changes it once, where it arrives."""
+    """Apply a model's own hook to a gradient once, where the gradient arrives, and not again where
+    a later pass begins at this value."""
     return None if value.begins else hook(gradient)
 
 
 def _versions(given: list[Tensor]) -> list[int]:
     try:
         return [tensor._version for tensor in given]
-    except RuntimeError:  # of tensors that were made in inference mode, which have none
+    except RuntimeError:  # tensors made in inference mode have no version
         return [-1 if tensor.is_inference() else tensor._version for tensor in given]
 
 
 def keep_only(values: Iterable[Value], wanted: Iterable[Value]) -> None:
-    """Keep the numbers of the wanted values, and let the others go."""
+    """Keep the data of the wanted values, and release that of the others."""
     wanted = list(wanted)
     for value in wanted:
         value.keep()

@@ -1,4 +1,4 @@
-"""What the paper's text says of its figures, as checks; one family of claims a file.
+"""The claims that the paper's text makes about its figures, as checks; one kind per file.
 
-A definition is our reading of the text, and each claim says it beside its numbers.
+Each definition is our reading of the text; every claim states it together with its numbers.
 """

@@ -1,4 +1,4 @@
-"""What becomes of the background on the way to the decision."""
+"""Claims about the background's share of the maps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,7 +56,8 @@ class BackgroundFalls:
 
 
 def rank_correlation(values: np.ndarray) -> float:
-    """Spearman's, of numbers and their places; NaN for fewer than two, or where all are alike."""
+    """Return Spearman's correlation of numbers and their positions; NaN for fewer than two numbers,
+    or if all are equal."""
     ranks = pd.Series(values).dropna().rank().to_numpy()
     if len(ranks) < 2 or np.ptp(ranks) == 0:
         return float("nan")

@@ -1,4 +1,4 @@
-"""A claim about a figure, and what came of checking it."""
+"""A claim about a figure, and the outcome of its check."""
 
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -8,12 +8,12 @@ from pipeline.material.view import Material
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a claim.
+    """The outcome of a claim.
 
     claim    the sentence
-    holds    None where it cannot be checked; `told` then says why
+    holds    None if it cannot be checked; `told` then says why
     reading  how we read the sentence: the definition that was checked
-    told     the deciding numbers in a few words
+    told     the numbers that decide, as text
     """
 
     claim: str
@@ -24,7 +24,7 @@ class Verdict:
 
     @property
     def outcome(self) -> str:
-        """In words."""
+        """The outcome as text."""
         return {True: "holds:", False: "does not hold:", None: "not checked:"}[self.holds]
 
 

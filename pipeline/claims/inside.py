@@ -1,4 +1,4 @@
-"""Whose maps rest on the object inside the network."""
+"""Claims about which method's maps lie more on the object inside the network."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The last map of a flow."""
+"""Claims about the last map of a flow."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from pipeline.material.view import Material
 class LastIsGradCAM:
     """The last map equals Grad-CAM's, up to `tolerance` of that map's maximum.
 
-    So it must be for global average pooling and one linear layer: the inverse has not begun there.
+    This must hold for global average pooling and one linear layer: nothing is inverted there.
     """
 
     method: str
@@ -39,11 +39,12 @@ class LastIsGradCAM:
 
 
 def told(value: float) -> float | None:
-    """Three digits for JSON, which knows no infinity."""
+    """Round to three digits for JSON, which cannot hold infinity."""
     return float(f"{value:.3g}") if np.isfinite(value) else None
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> float:
-    """Largest absolute difference of two maps, in maxima of the second; of two empty ones, 0."""
+    """Return the largest absolute difference of two maps over the second's maximum; 0 for two empty
+    maps."""
     apart, most = float(np.abs(first - second).max()), float(np.abs(second).max())
     return apart / most if most > 0 else float("inf") if apart > 0 else 0.0

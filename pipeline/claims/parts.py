@@ -1,4 +1,4 @@
-"""Whether two pictures are alike by the same parts of their objects."""
+"""Claims about whether two similar pictures attend to the same parts of their objects."""
 
 from dataclasses import dataclass
 
@@ -56,7 +56,7 @@ class SameParts:
 
 
 def agreement(query: View, match: View, method: str) -> float:
-    """Correlation of the two last maps within the objects' boxes."""
+    """Return the correlation of the two last maps within the objects' boxes."""
     layer = list(query.maps[method])[-1]
     aligned = [
         torch.from_numpy(in_box(view.maps[method][layer], view.box, view.picture.shape[:2]))[None]
@@ -66,7 +66,7 @@ def agreement(query: View, match: View, method: str) -> float:
 
 
 def in_box(attention: np.ndarray, box: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """What of a map (h, w) of a picture of `size` lies in a box, as (SIDE, SIDE), bilinear."""
+    """Cut a map (h, w) of a picture of `size` to a box and resize it bilinearly to (SIDE, SIDE)."""
     x0, y0, x1, y1 = (round(float(edge)) for edge in box)
     whole = enlarged(attention.astype(np.float64), size)
     return enlarged(whole[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)], (SIDE, SIDE))

@@ -1,4 +1,4 @@
-"""How steady a flow is from layer to layer."""
+"""Claims about how stable a flow is from layer to layer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,8 +51,8 @@ class Steadier:
         )
 
     def of(self, view: View, model: str) -> dict[str, dict[str, float]]:
-        """By method: stability over the layers, and over the last layer of each stage; none of
-        methods that lack a map of one of the layers."""
+        """Return method -> stability over the layers, and over the last layers of stages. Methods
+        that lack a map of one of the layers are left out."""
         names = list(self.layers[model])
         return {
             method: {
@@ -65,11 +65,12 @@ class Steadier:
 
 
 def steadiness(view: View, method: str, names: Sequence[str]) -> float:
-    """Mean correlation of each layer's map with the next one's."""
+    """Return the mean correlation of each layer's map with the next one's."""
     flow = [torch.from_numpy(view.maps[method][name])[None] for name in names]
     return round(float(stability(flow).mean()), 4)
 
 
 def ends(names: Sequence[str]) -> list[str]:
-    """The last layer of each stage: of those that share what stands before the last dot."""
+    """Return the last layer of each stage: of the layers that share the name before the last
+    dot."""
     return [list(stage)[-1] for _, stage in groupby(names, lambda name: name.rpartition(".")[0])]

@@ -136,7 +136,8 @@ def _members(archive: Path, most_bytes: int) -> Generator[Iterator[Member]]:
 
 def _of_tars(archive: tarfile.TarFile, stream: Granted) -> Iterator[Member]:
     for info in archive:
-        stream.granted += _HEADER + (max(info.size, 0) if info.isreg() else 0)
+        stored = info.isreg() and not info.issparse()
+        stream.granted += _HEADER + (max(info.size, 0) if stored else 0)
         yield _of_tar(archive, info)
 
 
@@ -151,6 +152,8 @@ def _of_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
 
 def _of_tar(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Member:
     kind = "folder" if info.isdir() else "file" if info.isreg() else "a link or device"
+    if info.issparse():  # claims bytes that the archive does not hold
+        kind = "a sparse file"
     return Member(info.name, kind, info.size, lambda: archive.extractfile(info))
 
 

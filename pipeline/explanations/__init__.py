@@ -1,1 +1,1 @@
-"""What is explained, what is asked, and the maps that answer, as files."""
+"""What is explained: cases and scores; and the maps, as files."""

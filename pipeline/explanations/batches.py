@@ -1,4 +1,4 @@
-"""What a job explains, in batches: the pictures of a batch are read when its turn comes."""
+"""The cases of a job in batches; the pictures of a batch are read when it is explained."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ from pipeline.models.subject import AT_ONCE, outputs
 from pipeline.pictures.images import Folder, Part, Picture
 from pipeline.pictures.pixels import read
 
-SHIPPED = {"group": "base", "split": "test"}  # explain.part, where nobody gave another
+SHIPPED = {"group": "base", "split": "test"}  # the default of explain.part
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B cases and the pixels they need.
+    """B cases and their pixels.
 
     labels      (B,) names of the pictures' classes
     images      (B, 3, H, W) uint8, the pictures
-    references  the same of what they are likened to; None where a class is explained
+    references  the same of their reference pictures; None if a class is explained
     """
 
     cases: list[Case]
@@ -37,17 +37,18 @@ class Batch:
 
     @cached_property
     def mark(self) -> str:
-        """The fingerprint of the cases and of every pixel."""
+        """The fingerprint of the cases and of all pixels."""
         return fingerprint([case.pictures for case in self.cases], self.images, self.references)
 
 
 class Batches:
-    """The cases of the file `explain.cases`, or else the first pictures of the model's own part.
+    """The cases of the file `explain.cases`, or, without one, the first pictures of the model's own
+    part.
 
-    A classifier is asked for a class. For an embedding without such a file, each picture is set
-    beside the most alike among its recipe's known pictures (or those of the same part).
+    For a classifier, a class is explained. For an embedding without such a file, each picture's
+    reference is the most similar of its recipe's known pictures (or of those of the same part).
 
-    Raises BadInput for cases and pictures that are not there.
+    Raises BadInput for cases and pictures that do not exist.
     """
 
     def __init__(self, cfg: DictConfig, images: Folder, network: nn.Module) -> None:
@@ -68,19 +69,20 @@ class Batches:
         for case in self.cases:
             for key in case.pictures:
                 if key not in self._pictures:
-                    images.of_id(key)  # says which are near
+                    images.of_id(key)  # raises BadInput with similar ids
             if not (case.reference or self._known or self._of_class):
                 raise BadInput(
                     f"{cfg.explain.cases}: {case.picture} has no 'reference', and {cfg.model.name} "
-                    "gives an embedding, which is asked for a likeness. Add references, or set "
-                    "explain.cases=null to have them found."
+                    "gives an embedding, of which a similarity is explained. Add references, or "
+                    "set explain.cases=null to have them found."
                 )
 
     def __len__(self) -> int:
         return -(-len(self.cases) // self._cfg.explain.batch)
 
     def read(self, number: int) -> Batch:
-        """Batch `number`, counted from 0. Raises BadInput for a picture that cannot be decoded."""
+        """Read batch `number`, counted from 0. Raises BadInput for a picture that cannot be
+        decoded."""
         size = self._cfg.explain.batch
         part = self.cases[number * size : (number + 1) * size]
         pictures = [self._pictures[case.picture] for case in part]
@@ -93,7 +95,8 @@ class Batches:
 
     @cached_property
     def _embedded(self) -> Tensor:
-        """The embeddings of the known pictures, of which a few are in memory at a time."""
+        """The embeddings (M, ...) of the known pictures; only a few pictures are in memory at
+        once."""
         some = [self._known[at : at + AT_ONCE] for at in range(0, len(self._known), AT_ONCE)]
         return torch.cat([self._outputs(self._pixels(pictures)) for pictures in some])
 
@@ -107,19 +110,19 @@ class Batches:
 
 
 def check_part(cfg: DictConfig) -> None:
-    """Raise BadInput for an explain.part that would not be looked at, as something else says which
-    pictures are explained."""
+    """Raise BadInput for an explain.part that would be ignored because another setting chooses the
+    pictures."""
     part = cfg.explain.part
     if part == SHIPPED:
         return
     for path in ("explain.cases", "recipe.verify.part"):
         if (other := OmegaConf.select(cfg, path)) is not None:
             raise BadInput(
-                f"explain.part={part}: it is not looked at, because {path}={other} says which "
+                f"explain.part={part}: it would be ignored, because {path}={other} says which "
                 "pictures are explained. Change that instead."
             )
 
 
 def is_classifier(cfg: DictConfig) -> bool:
-    """Whether the model's outputs are classes; otherwise they are an embedding."""
+    """Whether the model gives classes; if not, it gives an embedding."""
     return cfg.model.task == weights.CLASSIFICATION

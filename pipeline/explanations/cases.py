@@ -1,4 +1,4 @@
-"""What is explained: a picture's class, or its likeness to a reference picture.
+"""Cases: what is explained, a picture's class or its similarity to a reference picture.
 
 A list of cases is a JSON file, written by `select` and read by `explain`.
 """
@@ -21,8 +21,9 @@ from pipeline.pictures.images import Picture
 class Case:
     """One explanation, by the ids of its pictures.
 
-    picture    what is explained
-    reference  what it is alike to: support picture, neighbour, retrieved picture; "" for a class
+    picture    the picture that is explained
+    reference  the picture it is similar to: support picture, neighbour, retrieved picture; "" if a
+               class is explained
     """
 
     picture: str
@@ -30,17 +31,17 @@ class Case:
 
     @property
     def pictures(self) -> tuple[str, ...]:
-        """The ids: one, or the picture's and its reference's."""
+        """The ids of the case: the picture's, and its reference's if it has one."""
         return (self.picture, self.reference) if self.reference else (self.picture,)
 
     @property
     def turned(self) -> "Case":
-        """The same likeness seen from the other side."""
+        """The same similarity with picture and reference exchanged."""
         return Case(self.reference, self.picture)
 
 
 def write(path: Path, cases: Sequence[Case]) -> None:
-    """Write a list of cases, each once, in order."""
+    """Write a list of cases, in order, without repetitions."""
     write_json(path, [asdict(case) for case in dict.fromkeys(cases)])
 
 
@@ -60,7 +61,7 @@ def read(path: Path) -> list[Case]:
 
 
 class Labelled(Protocol):
-    """What has a class: a picture, or a decision about one."""
+    """Has the name of a class as `label`: a picture, or a decision about one."""
 
     @property
     def label(self) -> str: ...
@@ -70,7 +71,8 @@ T = TypeVar("T", bound=Labelled)
 
 
 def in_turn(items: Sequence[T], classes: Sequence[str] = ()) -> list[T]:
-    """The classes in turn, in the order given or met: the first of each, then the second, ..."""
+    """Order items by turns: the first of each class, then the second of each, ... The classes are
+    in the order given, else as they first occur."""
     of_class: dict[str, list[T]] = {name: [] for name in classes}
     for item in items:
         of_class.setdefault(item.label, []).append(item)
@@ -80,10 +82,10 @@ def in_turn(items: Sequence[T], classes: Sequence[str] = ()) -> list[T]:
 def most_alike(
     pictures: Sequence[Picture], known: Sequence[Picture], found: Tensor, of_known: Tensor
 ) -> list[Case]:
-    """Each picture beside the known one, other than itself, of the largest cosine.
+    """Pair each picture with the known picture, other than itself, of the largest cosine.
 
-    found (N, ...) and of_known (M, ...) are the embeddings. Raises BadInput where a picture is the
-    only one known.
+    found (N, ...) and of_known (M, ...) are the embeddings. Raises BadInput if a picture is itself
+    the only known one.
     """
     alike = normalize(found.flatten(1)) @ normalize(of_known.flatten(1)).T
     for picture in pictures:

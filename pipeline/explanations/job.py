@@ -1,8 +1,8 @@
 """A job: the maps of one method on one model, made in parts by one process or by several.
 
-While a job is at work its folder holds parts and job.json, which says what is being made;
-manifest.json takes the place of that at the end: where it stands, the folder is complete. Merged,
-its parts are one store (pipeline.explanations.store). Whoever is killed loses one part at most.
+While a job is running, its folder holds parts and job.json, which says what is being made. At the
+end, manifest.json replaces job.json: a folder with it is complete. `merge` joins the parts to one
+store (pipeline.explanations.store). A process that is killed loses at most one part.
 """
 
 from collections.abc import Iterator
@@ -25,8 +25,9 @@ JOB = "job.json"
 class Job:
     """`count` parts of maps in `folder`.
 
-    about  what makes them, for captions and for whoever finds the folder; under "job" the
-           fingerprint of all of it, which every part carries, too: a part with another one is old
+    about  what makes them, for captions and for people who find the folder. Its "job" is the
+           fingerprint of all of it, which every part has, too: a part with another one is out of
+           date
     """
 
     folder: Path
@@ -36,20 +37,21 @@ class Job:
 
     @classmethod
     def of(cls, folder: Path) -> "Job":
-        """The job that a folder holds. Raises BadInput where it does not say, or not rightly."""
+        """Return the job that a folder holds. Raises BadInput if its description is missing or
+        damaged."""
         for name in (MANIFEST, JOB):
             if (folder / name).exists():
-                said = _said(folder / name)
-                about = {key: said[key] for key in said.keys() - {"parts", "layers", SEAL}}
-                return cls(folder, said["parts"], about)
+                content = _said(folder / name)
+                about = {key: content[key] for key in content.keys() - {"parts", "layers", SEAL}}
+                return cls(folder, content["parts"], about)
         raise BadInput(
-            f"{folder} holds parts, but neither manifest.json nor job.json, which say of what job. "
-            "Remove them, or make them anew: python -m pipeline.explain."
+            f"{folder} holds parts, but neither manifest.json nor job.json, which name their job. "
+            "Remove the parts, or make them again: python -m pipeline.explain."
         )
 
     def start(self, anew: bool) -> None:
-        """Clear away what a killed writer has left of the store. anew: a finished folder is
-        emptied; the parts of an unfinished one stay, to be gone on from."""
+        """Remove what a killed writer has left of the store. anew: empty a finished folder; the
+        parts of an unfinished one stay, and the job continues from them."""
         with locked(self.folder):
             restore(self.folder / store.NAME)
             if anew:
@@ -59,17 +61,17 @@ class Job:
                 store.remove(self.folder)
 
     def has(self, number: int, mark: str) -> bool:
-        """Whether a part is there that this very job has made of the batch with this mark."""
+        """Whether this job has made part `number` from the batch with this mark."""
         return self._fingerprint(number) == f"{self.about['job']} {mark}"
 
     def add(self, number: int, mark: str, arrays: Arrays) -> None:
-        """Write a part; the folder is at work from then on."""
+        """Write a part; from then on the folder counts as unfinished."""
         with locked(self.folder):
             self._declare()
             parts.write(parts.path(self.folder, number), f"{self.about['job']} {mark}", arrays)
 
     def missing(self) -> list[int]:
-        """The numbers of the parts that the job has not made; none once it is complete."""
+        """Return the numbers of the parts that the job has not made yet; [] once it is complete."""
         if (self.folder / MANIFEST).exists():
             return []
         return [
@@ -79,8 +81,8 @@ class Job:
         ]
 
     def finish(self) -> None:
-        """Declare the folder complete; further parts, of a longer run, are removed. All parts are
-        there."""
+        """Write the manifest, which says that the folder is complete, and remove further parts of a
+        longer run. All parts must exist."""
         with locked(self.folder):
             own = {parts.path(self.folder, number) for number in range(self.count)}
             self._remove(parts.paths(self.folder) - own)
@@ -91,9 +93,9 @@ class Job:
 
     def merge(self) -> None:
         """Write the store of a complete job, then its manifest; then remove the parts. Raises
-        BadInput, and removes nothing, where a source or the new store is damaged."""
+        BadInput, and removes nothing, if a source or the new store is damaged."""
         with locked(self.folder):
-            # After a picture was replaced, the other parts are those of the store there was.
+            # After a picture was replaced, the other parts are taken from the old store.
             old = store.Store(self.folder) if store.exists(self.folder) else None
 
             def sources() -> Iterator[Arrays]:
@@ -106,8 +108,8 @@ class Job:
             self._remove(parts.paths(self.folder))
 
     def _declare(self) -> None:
-        """Say what is being made, and that it is not complete. Every shard says so, of the same job
-        in the same words; what is missing or damaged is written anew."""
+        """Write job.json, which says what is being made, and remove the manifest. All shards of a
+        job write the same content; a missing or damaged file is written again."""
         manifest, job = self.folder / MANIFEST, self.folder / JOB
         if self._declared and job.exists() and not manifest.exists():
             return
@@ -121,8 +123,8 @@ class Job:
         self._declared = True
 
     def _fingerprint(self, number: int) -> str | None:
-        """That of a part: of its file, or else in the store. None where it is not there; a damaged
-        file is as good as none."""
+        """Return the fingerprint of a part, from its file or else from the store; None if there is
+        neither, or if the file is damaged."""
         path = parts.path(self.folder, number)
         if not path.exists():
             return self._stored[number] if number < len(self._stored) else None
@@ -133,7 +135,7 @@ class Job:
 
     @cached_property
     def _stored(self) -> list[str]:
-        """The fingerprints in the store: read once, when the first part is not there as a file."""
+        """The fingerprints in the store, read once if needed."""
         return store.fingerprints(self.folder)
 
     @staticmethod
@@ -143,7 +145,7 @@ class Job:
 
 
 def _said(path: Path) -> dict:
-    """The content of a manifest.json or job.json. Raises BadInput for one that is damaged."""
+    """Return the content of a manifest.json or job.json. Raises BadInput for a damaged file."""
     try:
         content = read_json(path)
         if isinstance(content["parts"], int):

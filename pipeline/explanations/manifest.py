@@ -1,4 +1,4 @@
-"""The file manifest.json of a folder of maps, read as the data that it is."""
+"""Read and check the file manifest.json of a folder of maps."""
 
 import hashlib
 import json
@@ -17,40 +17,40 @@ SEAL = "sha256"
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What made the maps of a complete folder.
+    """Read what made the maps of a complete folder.
 
-    Raises BadInput, naming the entry, for a file that is damaged or lacks what is read of it.
+    Raises BadInput, naming the entry, for a file that is damaged or lacks an entry that is used.
     """
     path = folder / NAME
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0]
         raise BadInput(f"{path} cannot be read ({reason}). {AGAIN}") from None
-    _expect(isinstance(found, dict), path, "it is no JSON object")
+    _expect(isinstance(content, dict), path, "it is no JSON object")
     for key in TEXT:
-        _expect(isinstance(found.get(key), str), path, f"{key!r} is no text")
+        _expect(isinstance(content.get(key), str), path, f"{key!r} is no text")
     for key in NAMES:
-        names = found.get(key)
+        names = content.get(key)
         texts = isinstance(names, list) and all(isinstance(one, str) for one in names)
         _expect(texts, path, f"{key!r} is no list of names")
     for key in ("parts", "seed"):
-        _expect(type(found.get(key)) is int, path, f"{key!r} is no whole number")
-    _expect(found["parts"] > 0, path, "it says that there are no parts")
-    _check_settings(found.get("settings"), path)
-    _expect(found == sealed(found), path, "it was changed after it was written")
-    return found
+        _expect(type(content.get(key)) is int, path, f"{key!r} is no whole number")
+    _expect(content["parts"] > 0, path, "it says that there are no parts")
+    _check_settings(content.get("settings"), path)
+    _expect(content == sealed(content), path, "it was changed after it was written")
+    return content
 
 
 def sealed(manifest: dict[str, Any]) -> dict[str, Any]:
-    """A manifest with the sha256 of what it says, by which a change is found."""
+    """Return the manifest with the sha256 of its content, by which later changes are detected."""
     said = {key: value for key, value in manifest.items() if key != SEAL}
     text = json.dumps(said, sort_keys=True)
     return said | {SEAL: hashlib.sha256(text.encode()).hexdigest()}
 
 
 def check_layers(folder: Path, manifest: dict[str, Any], layers: Iterable[str]) -> None:
-    """Raise BadInput where a manifest names other layers than those that have maps."""
+    """Raise BadInput if the manifest's layers are not those that have maps."""
     agree = manifest["layers"] == list(layers)
     _expect(agree, folder / NAME, "'layers' are not those of the maps")
 

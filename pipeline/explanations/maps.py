@@ -10,9 +10,11 @@ import pandas as pd
 from naflow.errors import BadInput, near_names
 from pipeline.explanations import parts, store
 from pipeline.explanations.cases import Case
+from pipeline.explanations.manifest import AGAIN, check_layers, read_manifest
 from pipeline.explanations.manifest import NAME as MANIFEST
-from pipeline.explanations.manifest import check_layers, read_manifest
 from pipeline.explanations.parts import STATS, Arrays
+
+COLUMNS = ("pictures", "references", "labels", "score", "confidence", "prediction")
 
 
 @dataclass(frozen=True)
@@ -20,14 +22,14 @@ class Maps:
     """All N explanations of a folder of maps.
 
     manifest    what made them: method, layers, classes, settings, versions, seed
-    cases       (N,) the picture explained, and its reference where a likeness was explained
+    cases       (N,) the picture explained, and its reference if a similarity was explained
     labels      (N,) names of the pictures' classes
-    score       (N,) what was explained
-    confidence  (N,) probability of the predicted class; cosine to the reference
-    prediction  (N,) index of the predicted class; -1 for likenesses
+    score       (N,) the score that was explained
+    confidence  (N,) probability of the predicted class, or cosine to the reference
+    prediction  (N,) index of the predicted class; -1 for a similarity
     weights     (N, C) contribution weights of the embedding's channels; (N, 0) for classes
     maps        layer -> (N, h, w) float32, raw
-    stats       layer -> field -> (N,); empty for methods that solve nothing
+    stats       layer -> field -> (N,); empty for methods other than NAFlow
     """
 
     manifest: dict
@@ -41,7 +43,7 @@ class Maps:
     stats: dict[str, dict[str, np.ndarray]]
 
     def row(self, case: Case) -> int:
-        """The number of a case. Raises BadInput when it was not explained."""
+        """Return the row of a case. Raises BadInput if it was not explained."""
         if case not in self.cases:
             raise BadInput(
                 f"The maps of {self.manifest['method']} on {self.manifest['model']} have no "
@@ -52,8 +54,8 @@ class Maps:
         return self.cases.index(case)
 
     def predicted(self, row: int) -> str | None:
-        """The name of the class that was predicted; None for a likeness. Raises BadInput where the
-        manifest has no name for it."""
+        """Return the name of the class predicted in a row; None for a similarity. Raises BadInput
+        if the manifest has no name for it."""
         number, names = int(self.prediction[row]), self.manifest["classes"]
         if number >= len(names):
             raise BadInput(
@@ -65,9 +67,10 @@ class Maps:
 
 
 def load(folder: Path) -> Maps:
-    """Read a complete folder, whole: for a large one see pipeline.explanations.store.
+    """Read all maps of a complete folder into memory; for a large one see
+    pipeline.explanations.store.
 
-    Raises BadInput when it is missing or was not finished.
+    Raises BadInput if the folder is missing, unfinished or damaged.
     """
     if not (folder / MANIFEST).exists():
         raise BadInput(
@@ -82,11 +85,32 @@ def load(folder: Path) -> Maps:
         for number in range(manifest["parts"]):
             for name, values in parts.read(parts.path(folder, number)).items():
                 pieces.setdefault(name, []).append(values)
-        del pieces["fingerprint"]
-        joined = {name: np.concatenate(some) for name, some in pieces.items()}
-    found = _maps(manifest, joined)
-    check_layers(folder, manifest, found.maps)
-    return found
+        pieces.pop("fingerprint", None)
+        try:
+            joined = {name: np.concatenate(some) for name, some in pieces.items()}
+        except ValueError:  # arrays of one name with other shapes
+            joined = {}
+    if not _agree(joined):
+        raise BadInput(
+            f"{folder} holds other arrays than explain writes, or of different numbers of cases. "
+            f"{AGAIN}"
+        )
+    loaded = _maps(manifest, joined)
+    check_layers(folder, manifest, loaded.maps)
+    return loaded
+
+
+def _agree(arrays: Arrays) -> bool:
+    """Whether these can be the arrays of parts: all there, of as many cases and dimensions."""
+    dimensions = dict.fromkeys(COLUMNS, 1) | {"weights": 2}
+    for name in arrays:
+        kind, _, layer = name.partition("/")
+        if layer:
+            dimensions[name] = 3 if kind == "map" else 1
+            if kind == "residual":
+                dimensions |= {f"{field}/{layer}": 1 for field in (*STATS, "stop")}
+    told = all(arrays[n].ndim == d if n in arrays else False for n, d in dimensions.items())
+    return told and len({len(values) for values in arrays.values() if values.ndim}) == 1
 
 
 def _maps(manifest: dict, arrays: Arrays) -> Maps:
@@ -109,7 +133,8 @@ def _maps(manifest: dict, arrays: Arrays) -> Maps:
 
 
 def summary(found: Maps) -> pd.DataFrame:
-    """One row a layer, the means over all cases: size of the map, and how well it was found."""
+    """Return a table with one row per layer: size of the map, the means of its statistics over all
+    cases, and the share of empty maps."""
     table = []
     for layer, values in found.maps.items():
         sides = {"layer": layer, "height": values.shape[1], "width": values.shape[2]}
@@ -121,7 +146,8 @@ def summary(found: Maps) -> pd.DataFrame:
 
 
 def summary_of_parts(folder: Path, numbers: Iterable[int]) -> pd.DataFrame:
-    """The same of parts as files, one in memory at a time; empty where there are none."""
+    """Return the same table for the given parts, reading one at a time; an empty table if none
+    exists."""
     sums, cases = [], 0
     for path in (parts.path(folder, number) for number in numbers):
         if path.exists():

@@ -1,4 +1,4 @@
-"""Where the objects of pictures are, cut as the model saw the pictures."""
+"""The objects' masks, cropped as the model sees the pictures."""
 
 from collections.abc import Sequence
 
@@ -11,8 +11,8 @@ from pipeline.pictures.pixels import read
 
 
 def objects(images: Folder, ids: Sequence[str], size: int, fit: str) -> Tensor:
-    """Boolean (N, size, size): of each picture its mask, or else its box; all False where there is
-    neither. Raises BadInput for a picture that is not there or cannot be decoded."""
+    """Return each picture's mask, or else its box, as boolean (N, size, size); all False if it has
+    neither. Raises BadInput for a picture that does not exist or cannot be decoded."""
     each = list(dict.fromkeys(ids))
     pixels = read([images.of_id(key) for key in each], [], size, fit, quiet=True)
     has_mask = pixels.masks.flatten(1).any(1)[:, None, None]
@@ -21,6 +21,6 @@ def objects(images: Folder, ids: Sequence[str], size: int, fit: str) -> Tensor:
 
 
 def measurable(masks: Tensor) -> Tensor:
-    """Boolean (N,): which show some object and some background."""
+    """Return boolean (N,): which masks have both object and background."""
     flat = masks.flatten(1)
     return flat.any(1) & ~flat.all(1)

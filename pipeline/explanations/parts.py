@@ -1,14 +1,14 @@
-"""Maps of one batch as one file: part-000.npz, part-001.npz, ..., each whole or not there.
+"""The maps of one batch as one file: part-000.npz, part-001.npz, ..., each whole or absent.
 
-A part's arrays, of its B cases:
+The arrays of a part with B cases:
 
-    fingerprint           of its job and, behind a blank, of its own cases and pixels
-    pictures, references  (B,) ids; a reference is "" where a class was explained
+    fingerprint           of its job and, after a space, of its own cases and pixels
+    pictures, references  (B,) ids; a reference is "" if a class was explained
     labels                (B,) names of the pictures' classes
-    score                 (B,) what was explained
+    score                 (B,) the score that was explained
     confidence, prediction, weights  (B,), (B,), (B, D): see questions.py
     map/LAYER             (B, h, w) float32, raw
-    iterations/LAYER, ... (B,) how a method solved its equations, if it has any
+    iterations/LAYER, ... (B,) the fields of LayerStats, for methods that have them
 """
 
 import zipfile
@@ -25,7 +25,7 @@ from pipeline.atomic import replacing
 from pipeline.explanations.cases import Case
 from pipeline.explanations.questions import Question
 
-# What reading a damaged .npz file can raise.
+# The exceptions that reading a damaged .npz file can raise.
 DAMAGED = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
 STATS = ("iterations", "residual", "norm_ratio", "abandoned")
 
@@ -33,18 +33,18 @@ Arrays = dict[str, np.ndarray]
 
 
 def path(folder: Path, number: int) -> Path:
-    """Where part `number`, counted from 0, lies."""
+    """Return the path of part `number`, counted from 0."""
     return folder / f"part-{number:03d}.npz"
 
 
 def paths(folder: Path) -> set[Path]:
-    """Those of all parts that lie in a folder."""
+    """Return the paths of all parts in a folder."""
     return set(folder.glob("part-*.npz"))
 
 
 def arrays(flow: Flow, question: Question, cases: Sequence[Case], labels: Sequence[str]) -> Arrays:
-    """A part's arrays, but for its fingerprint."""
-    found = {
+    """Return the arrays of a part, without its fingerprint."""
+    part = {
         "pictures": np.array([case.picture for case in cases]),
         "references": np.array([case.reference for case in cases]),
         "labels": np.array(labels),
@@ -54,16 +54,16 @@ def arrays(flow: Flow, question: Question, cases: Sequence[Case], labels: Sequen
         "weights": question.weights(flow).cpu().numpy(),
     }
     for layer in flow.layers:
-        found[f"map/{layer}"] = flow.maps[layer].detach().float().cpu().numpy()
+        part[f"map/{layer}"] = flow.maps[layer].detach().float().cpu().numpy()
     for layer, stats in flow.stats.items():
         for field in STATS:
-            found[f"{field}/{layer}"] = np.asarray(getattr(stats, field))
-        found[f"stop/{layer}"] = np.array([stop.name.lower() for stop in stats.stop])
-    return found
+            part[f"{field}/{layer}"] = np.asarray(getattr(stats, field))
+        part[f"stop/{layer}"] = np.array([stop.name.lower() for stop in stats.stop])
+    return part
 
 
 def layers_of(names: Sequence[str]) -> list[str]:
-    """The layers, shallow to deep, of a part whose arrays have these names."""
+    """Return the layers, shallow to deep, of a part whose arrays have these names."""
     return [name.removeprefix("map/") for name in names if name.startswith("map/")]
 
 
@@ -75,12 +75,12 @@ def write(path: Path, fingerprint: str, arrays: Arrays) -> None:
 
 
 def read(path: Path) -> Arrays:
-    """The arrays of a part's file, the fingerprint among them. Raises BadInput where it is missing
-    or damaged: a machine that broke down may leave one without its content."""
+    """Read the arrays of a part, with its fingerprint. Raises BadInput if the file is missing or
+    damaged: a machine that crashes may leave an empty one."""
     try:
         whole = path.read_bytes()
         with zipfile.ZipFile(BytesIO(whole)) as part:
-            # Read whole, and so against its checksum, before any of it is believed.
+            # Read whole, which checks the checksums, before any of it is used.
             contents = {name.removesuffix(".npy"): part.read(name) for name in part.namelist()}
         if len(contents) != int.from_bytes(whole[-12:-10], "little"):  # its directory's own count
             raise ValueError("its list of arrays was changed")

@@ -1,4 +1,4 @@
-"""What an explanation answers: which class, or what makes two pictures alike."""
+"""The score that a stored explanation has: of the predicted class, or of a similarity."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,26 +12,26 @@ from naflow.scores import ChannelContribution, ClassLogit, Score
 
 
 class Question(Protocol):
-    """The score of a batch of B pictures, and what the answer says beside the maps."""
+    """The score of a batch of B pictures, and what is stored besides the maps."""
 
     @property
     def score(self) -> Score: ...
 
     def confidence(self, flow: Flow) -> Tensor:
-        """(B,) how sure the network is."""
+        """Return the network's confidence, (B,)."""
         ...
 
     def prediction(self, flow: Flow) -> Tensor:
-        """(B,) index of the predicted class, -1 where there are no classes."""
+        """Return the index of the predicted class, (B,); -1 if there are no classes."""
         ...
 
     def weights(self, flow: Flow) -> Tensor:
-        """(B, D) contribution weights of the embedding, (B, 0) where there are none."""
+        """Return the contribution weights of the embedding, (B, D); (B, 0) for classes."""
         ...
 
 
 class PredictedClass:
-    """Why the class that the network predicts? Its confidence is the class's probability."""
+    """Explains the predicted class; the confidence is its probability."""
 
     score = ClassLogit()
 
@@ -48,7 +48,7 @@ class PredictedClass:
 
 @dataclass(frozen=True)
 class Likeness:
-    """Why is it alike to the reference? Its confidence is the cosine of the two embeddings.
+    """Explains the similarity to a reference; the confidence is the cosine of the two embeddings.
 
     reference  (B, ...) the references' embeddings
     """
@@ -57,7 +57,7 @@ class Likeness:
 
     @property
     def score(self) -> ChannelContribution:
-        """Eqs 17-21."""
+        """The contributions of the channels (Eqs 17-21)."""
         return ChannelContribution(self.reference)
 
     def confidence(self, flow: Flow) -> Tensor:

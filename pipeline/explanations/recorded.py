@@ -1,5 +1,5 @@
-"""What a manifest names of the configuration, looked up there: data that was handed over names a
-choice of conf/ and gives its values, and nothing else of it is called."""
+"""Make the objects that a manifest names. A manifest is data that somebody handed over: it can only
+choose among the files of conf/ and give values; nothing else is called."""
 
 import functools
 import json
@@ -20,10 +20,9 @@ _folders: dict[str, Folder] = {}
 
 
 def images(manifest: Mapping[str, Any]) -> Folder:
-    """The folder of pictures that maps were made of; most manifests name the same, read once.
+    """Return the folder of pictures from which maps were made; each folder is read once.
 
-    Raises BadInput where conf/images has no such kind of folder, and where there is none with these
-    values.
+    Raises BadInput if conf/images has no such kind of folder, and if these values do not fit it.
     """
     key = json.dumps(manifest["settings"]["images"], sort_keys=True)
     if key not in _folders:
@@ -32,14 +31,14 @@ def images(manifest: Mapping[str, Any]) -> Folder:
 
 
 def method(manifest: Mapping[str, Any]) -> Callable[[nn.Module], Explainer]:
-    """What explains a network as the maps were made. Raises BadInput where conf/method has no such
-    method; so does what is returned, where it cannot be with these values."""
+    """Return the function that makes, for a network, the method that made the maps. That function
+    raises BadInput if conf/method has no such method, and if these values do not fit it."""
     return functools.partial(_made, "method", manifest)
 
 
 @functools.cache
 def choices(group: str) -> frozenset[str]:
-    """What the files of a group of conf/ call: all that a manifest can name."""
+    """Return the targets of all files in a group of conf/: all that a manifest can name."""
     files = [OmegaConf.load(file) for file in (CONF / group).rglob("*.yaml")]
     entries = [file for file in files if isinstance(file, DictConfig)]
     return frozenset(str(entry["_target_"]) for entry in entries if "_target_" in entry)
@@ -56,7 +55,8 @@ def _refuse_calls(value: object, where: str) -> None:
 
 
 def _made(group: str, manifest: Mapping[str, Any], *arguments: nn.Module) -> Any:
-    """The choice of a group, called with the values as they are: nothing in them is resolved."""
+    """Call the manifest's choice of a group with its values as they are; no interpolation is
+    resolved."""
     where = f"The manifest of {manifest['method']} on {manifest['model']}, settings.{group}"
     values = dict(manifest["settings"][group])
     named = str(values.pop("_target_", None))

@@ -1,13 +1,12 @@
-"""Finished maps as one chunked, compressed store, of which any map is read alone.
+"""Finished maps as one chunked, compressed store, from which single maps can be read.
 
 The folder maps.zarr holds the arrays of all parts (see pipeline.explanations.parts), each as one
-array of all N cases. Maps, and whatever else has more than one number a case, lie in chunks of one
-part, so that the map of a case at a layer is read from one chunk. Text is stored as numbers of the
-distinct values, which stand in the array's attributes.
+array of all N cases. Maps, and other arrays with more than one number per case, have one chunk per
+part, so the map of a case at a layer is read from one chunk. Text is stored as indices into the
+distinct values, which are in the array's attributes.
 
-A chunk carries its checksum, crc32c; the store's attributes carry that of every array's
-description, and their own. A store with a changed bit, or without one of its files, is refused
-where it is read.
+Each chunk has a checksum, crc32c; the store's attributes have those of the arrays' descriptions and
+their own. Reading a store with a changed bit or a missing file raises BadInput.
 
 Needs the package zarr, of the extra `sweep`.
 """
@@ -20,7 +19,7 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -43,37 +42,38 @@ def remove(folder: Path) -> None:
 
 
 def fingerprints(folder: Path) -> list[str]:
-    """Those of the parts in the store; none where there is no store."""
+    """Return the fingerprints of the parts in the store; [] if there is no store."""
     return _attributes(folder / NAME).get("fingerprints", [])
 
 
 def names(folder: Path) -> list[str]:
-    """Those of the arrays in the store, as a part has them; none where there is no store."""
+    """Return the names of the arrays in the store, as in a part; [] if there is no store."""
     return _attributes(folder / NAME).get("names", [])
 
 
 def write(folder: Path, parts: Callable[[], Iterable[dict[str, np.ndarray]]]) -> None:
-    """Write the arrays of parts, one in memory at a time, as the folder's store, whole or not at
-    all. All parts are of the same length, but the last may be shorter.
+    """Write the arrays of parts, one part in memory at a time, as the folder's store, whole or not
+    at all. All parts have the same length, except that the last may be shorter.
 
-    parts is called twice: what was written is read back and compared before it takes the place of
-    the store there was. The folder is locked (pipeline.atomic.locked). Raises BadInput where what
-    is read back differs.
+    parts is called twice: the new store is read back and compared before it replaces an old one.
+    The caller must hold the folder's lock (pipeline.atomic.locked). Raises BadInput if what is read
+    back differs.
     """
     with replacing_folder(folder / NAME) as partial:
         _write(partial, parts())
         written = Store(folder, partial.name)
         for number, part in enumerate(parts()):
-            found = written.part(number)
-            if found.keys() != part.keys() or not all(_same(found[n], part[n]) for n in part):
+            stored = written.part(number)
+            if stored.keys() != part.keys() or not all(_same(stored[n], part[n]) for n in part):
                 raise BadInput(
-                    f"{folder / NAME}: part {number} was read back otherwise than it was written. "
-                    "The parts are kept; look after the disk, then merge again."
+                    f"{folder / NAME}: part {number}, read back, differs from what was written. "
+                    "The parts are kept; check the disk, then merge again."
                 )
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether every bit is; of text, every letter: how much room it is given may differ."""
+    """Whether two arrays are equal bit by bit; for text, letter by letter, as its width may
+    differ."""
     if one.dtype.kind == other.dtype.kind == "U":
         return one.tolist() == other.tolist()
     alike = (one.dtype, one.shape) == (other.dtype, other.shape)
@@ -83,7 +83,7 @@ def _same(one: np.ndarray, other: np.ndarray) -> bool:
 def _write(place: Path, parts: Iterable[dict[str, np.ndarray]]) -> None:
     group = _zarr().open_group(place, mode="w")
     marks: list[str] = []
-    columns: dict[str, list[np.ndarray]] = {}  # a number or a word a case: few enough to be held
+    columns: dict[str, list[np.ndarray]] = {}  # one number or word per case: kept in memory
     chunked: dict[str, Any] = {}
     for part in parts:
         marks.append(str(part["fingerprint"]))
@@ -109,11 +109,12 @@ def _write(place: Path, parts: Iterable[dict[str, np.ndarray]]) -> None:
 
 
 class Store:
-    """The store of a folder, open for reading. Raises BadInput where there is none, and, naming
-    layer and pictures, where what is read is damaged.
+    """The store of a folder, open for reading.
 
     cases   (N,) what is explained
     layers  of the model, shallow to deep
+
+    Raises BadInput if there is none, and, naming layer and pictures, if what is read is damaged.
     """
 
     def __init__(self, folder: Path | str, name: str = NAME) -> None:
@@ -134,8 +135,8 @@ class Store:
         return [Case(str(picture), str(reference)) for picture, reference in pairs]
 
     def map(self, case: Case, layer: str) -> np.ndarray:
-        """The raw map (h, w) of a case at a layer; one chunk is read. Raises BadInput with the
-        near names where there is no such case or layer."""
+        """Return the raw map (h, w) of a case at a layer, reading one chunk. Raises BadInput, with
+        similar names, for an unknown case or layer."""
         if layer not in self.layers:
             raise BadInput(
                 f"{self._place}: there is no layer {layer!r}.{near_names(layer, self.layers)}"
@@ -149,33 +150,35 @@ class Store:
         return self.array(f"map/{layer}", slice(row, row + 1))[0]
 
     def array(self, name: str, rows: slice = slice(None)) -> np.ndarray:
-        """Some rows of an array of a part (pipeline.explanations.parts), by default all."""
+        """Return some rows, by default all, of an array (see pipeline.explanations.parts)."""
         stored = self._opened(name)
         first, last, _ = rows.indices(stored.shape[0])
         size = stored.chunks[0]
         numbers = range(first // size, -(-last // size)) if math.prod(stored.shape) else range(0)
         zeros = "." + ".".join("0" * (stored.ndim - 1)) if stored.ndim > 1 else ""
         place = self._place / name
-        for number in numbers:  # of a chunk that is not there, zarr would give zeros
+        for number in numbers:  # for a missing chunk, zarr would return zeros
             if not (place / f"c.{number}{zeros}").is_file():
                 raise self._damaged(name, number * size, size, "a file is missing")
         try:
             values = stored[rows]
+            return np.array(stored.attrs["words"])[values] if "words" in stored.attrs else values
+        except MemoryError:
+            raise
         except Exception as error:  # a damaged file can raise anything
             for number in numbers:
                 try:
                     stored[number * size : (number + 1) * size]
                 except Exception:
                     raise self._damaged(name, number * size, size, str(error)) from None
-            raise
-        return np.array(stored.attrs["words"])[values] if "words" in stored.attrs else values
+            raise self._damaged(name, 0, None, str(error)) from None
 
     def arrays(self, rows: slice = slice(None)) -> dict[str, np.ndarray]:
-        """Those rows of every array."""
+        """Return these rows of every array."""
         return {name: self.array(name, rows) for name in self._about["names"]}
 
     def part(self, number: int) -> dict[str, np.ndarray]:
-        """The arrays of a part, with its fingerprint, as they were written."""
+        """Return the arrays of a part, with its fingerprint, as they were written."""
         size = self._about["size"]
         rows = slice(number * size, (number + 1) * size)
         return {"fingerprint": np.array(self._about["fingerprints"][number])} | self.arrays(rows)
@@ -185,21 +188,24 @@ class Store:
         return {case: row for row, case in enumerate(self.cases)}
 
     def _opened(self, name: str) -> Any:
-        """An array of zarr, whose description is as it was written."""
+        """Open an array, after checking that its description is unchanged."""
         place = self._place / name
         described = place / "zarr.json"
         sound = described.is_file() and _sha256(described.read_bytes())
         if sound != self._about["described"][name]:
             raise self._damaged(name, 0, None, "its description was changed or removed")
-        return self._zarr.open_array(place, mode="r")
+        try:  # of format 2, whose filters may unpickle, nothing is read
+            return self._zarr.open_array(place, mode="r", zarr_format=3)
+        except Exception as error:  # what it says may be anything
+            raise self._damaged(name, 0, None, str(error)) from None
 
     def _damaged(self, name: str, row: int, rows: int | None, why: str) -> BadInput:
-        """The refusal to give so many rows of an array; None: all."""
+        """Return the error for `rows` rows of an array from `row` on; None: all of them."""
         kind, _, layer = name.partition("/")
         whose = f"layer {layer!r}" if layer else f"the array {name!r}"
         if layer and kind != "map":
             whose += f" ({kind})"
-        if name not in ("pictures", "references"):  # which would tell their names
+        if name not in ("pictures", "references"):  # these hold the names
             keys = [case.picture for case in self.cases[row:][:rows]]
             whose += f", pictures {keys[0]!r} to {keys[-1]!r}"
         return _refused(self._place, f"{whose}: {why}")
@@ -213,7 +219,7 @@ def _refused(place: Path, why: str) -> BadInput:
 
 
 def _created(group: Any, name: str, values: np.ndarray) -> Any:
-    """An array of these values, which are one chunk of it, compressed without loss."""
+    """Create an array with these values as its first chunk, compressed without loss."""
     codecs = _zarr().codecs
     return group.create_array(
         name,
@@ -223,24 +229,40 @@ def _created(group: Any, name: str, values: np.ndarray) -> Any:
             codecs.BloscCodec(cname="zstd", clevel=1, shuffle=codecs.BloscShuffle.shuffle),
             codecs.Crc32cCodec(),
         ),
-        chunk_key_encoding={"name": "default", "separator": "."},  # a file a chunk, not a folder
+        chunk_key_encoding={"name": "default", "separator": "."},  # a file per chunk, no folders
         config={"write_empty_chunks": True},  # -0.0 is not 0.0
     )
 
 
 def _attributes(place: Path) -> dict:
-    """Of the store as a whole: plain JSON, for which zarr is not needed. {} where there is none;
-    raises BadInput where they are not as they were written."""
+    """Return the attributes of a store, read as plain JSON without zarr; {} if there is no store.
+    Raises BadInput if they were changed."""
     if not place.exists():
         return {}
     try:
         about = dict(read_json(place / "zarr.json")["attributes"])
-        told = about.pop("sha256")
+        checksum = about.pop("sha256")
     except (OSError, ValueError, KeyError, TypeError):
         raise _refused(place, "its zarr.json is no description with a checksum") from None
-    if _sha256(_canonical(about)) != told:
+    if _sha256(_canonical(about)) != checksum:
         raise _refused(place, "its zarr.json was changed")
+    if not _is_description(about):
+        raise _refused(place, "its zarr.json describes no arrays of maps")
     return about
+
+
+def _is_description(about: dict) -> bool:
+    """Whether this can be what `_write` says of a store: of arrays inside it, each with a sum."""
+    names, described = about.get("names"), about.get("described")
+    if not (_are_texts(names) and _are_texts(about.get("fingerprints"))):
+        return False
+    inside = not any(name.startswith("/") or ".." in name.split("/") for name in names)
+    sums = isinstance(described, dict) and described.keys() >= {*names, "pictures", "references"}
+    return inside and sums and type(about.get("size")) is int and about["size"] > 0
+
+
+def _are_texts(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def _canonical(about: dict) -> bytes:
@@ -252,7 +274,7 @@ def _sha256(content: bytes) -> str:
 
 
 def _zarr() -> ModuleType:
-    """Imported late: only merged maps need it."""
+    """Import zarr, which only merged maps need."""
     try:
         import zarr
         import zarr.codecs

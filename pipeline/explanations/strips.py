@@ -1,4 +1,4 @@
-"""Strips of maps, logged while they are made: one for each case, its picture under every map."""
+"""Strips of maps for the log: one per case, its picture under every map."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from pipeline.tracking import Run
 
 
 def show(run: Run, batch: Batch, flow: Flow) -> None:
-    """Log the strips of a batch, their maps from shallow to deep."""
+    """Log one strip for each case of a batch, maps shallow to deep."""
     maps = [flow.maps[layer].detach().cpu().numpy() for layer in flow.layers]
     for row, (case, image) in enumerate(zip(batch.cases, batch.images, strict=True)):
         drawn = strip(image.permute(1, 2, 0).numpy(), [values[row] for values in maps])
@@ -20,6 +20,6 @@ def show(run: Run, batch: Batch, flow: Flow) -> None:
 
 
 def strip(image: np.ndarray, attention: Sequence[np.ndarray]) -> np.ndarray:
-    """The image (H, W, 3) uint8 under each map, side by side: (H, L*W, 3) uint8."""
+    """Draw the image (H, W, 3) uint8 under each of L maps, side by side: (H, L*W, 3) uint8."""
     panels = [overlay(image / 255, one) for one in attention]
     return (np.concatenate(panels, axis=1) * 255).astype(np.uint8)

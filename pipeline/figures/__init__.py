@@ -1,1 +1,1 @@
-"""One kind of figure a file: each draws from finished maps and returns a matplotlib figure."""
+"""The figures, one kind per file: each draws from finished maps and returns a matplotlib figure."""

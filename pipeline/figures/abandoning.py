@@ -1,7 +1,7 @@
-"""Abandoning: which neurons a decision uses, counted on a network small enough to draw them all,
-and how many a real network abandons.
+"""The figure of abandoning: the neurons that a decision uses, on a network small enough to draw
+them all, and the share that a real network abandons.
 
-Nothing is drawn by hand: the small network runs through the method as the explained models do.
+Nothing is drawn by hand: the method explains the small network like any other model.
 """
 
 from collections.abc import Sequence
@@ -32,8 +32,8 @@ READING = (
 
 
 def draw(material: Material, claims: Sequence[Verdict], method: str) -> Drawn:
-    """(a) the worked example under the settings of `method`; (b) the share of abandoned neurons in
-    every layer of the figure's model. Raises BadInput where there are no maps of `method`."""
+    """Draw (a) the worked example with the settings of `method`, (b) the share of abandoned neurons
+    in every layer of the figure's model. Raises BadInput if there are no maps of `method`."""
     (method,) = material.methods([method])
     found, view = material.found[method], material.views[0]
     example = worked_example(partial(abandoning, found))
@@ -60,7 +60,8 @@ def draw(material: Material, claims: Sequence[Verdict], method: str) -> Drawn:
 
 
 def abandoning(found: Maps, network: nn.Module) -> NAFlow:
-    """The method of maps, for another network. Raises BadInput for one that abandons nothing."""
+    """Make the method of these maps for another network. Raises BadInput if it is no NAFlow, which
+    alone abandons neurons."""
     explainer = recorded.method(found.manifest)(network)
     if not isinstance(explainer, NAFlow):
         raise BadInput(
@@ -71,7 +72,7 @@ def abandoning(found: Maps, network: nn.Module) -> NAFlow:
 
 
 def caption(material: Material, found: Maps, view: View) -> str:
-    """Complete: the picture together with it needs no other text."""
+    """Return the figure's complete caption."""
     manifest = found.manifest
     return (
         "(a) A convolutional network along one dimension, its weights fixed, and the logit S of "
@@ -88,8 +89,8 @@ def caption(material: Material, found: Maps, view: View) -> str:
 
 
 def over_depth(page: Page, top: float, view: View, found: Maps) -> float:
-    """A bar a layer for one picture, which stands beside, and a dot for each picture explained;
-    returns where it ends."""
+    """Draw one bar per layer for one picture, shown on the left, and a dot for each picture
+    explained; return where it ends, in inches."""
     side, left, row = 0.85, 1.6, found.row(view.case)
     panel(page.axes(0.3, top, side, side), view.picture)
     page.text(

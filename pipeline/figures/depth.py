@@ -1,4 +1,5 @@
-"""A measure against depth: a panel a model, a line a method, a band its interval."""
+"""The figure of a measure against depth: one panel per model, one line per method with its
+interval as a band."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,9 +29,10 @@ def draw(
     confidence: float,
     seed: int,
 ) -> Figure:
-    """Small multiples of one measure.
+    """Draw one measure, one panel per model.
 
-    measured  (model, method) -> a row a picture and layer: layer, depth, picture, the measure
+    measured  (model, method) -> table, one row per picture and layer: layer, depth, picture, the
+              measure
     """
     style = styles(ordered({method for _, method in measured}))
     page = Page()
@@ -59,7 +61,7 @@ def curve(
     line: Mapping[str, Any],
     resampling: tuple[int, float, int],
 ) -> None:
-    """The means over pictures at every depth where the measure was taken, and their band."""
+    """Draw the means over pictures, with intervals, at every depth that was measured."""
     wide = table.dropna(subset=[measure]).pivot_table(
         index="picture", columns="depth", values=measure
     )
@@ -72,7 +74,7 @@ def curve(
 
 
 def legend(page: Page, style: Mapping[str, Mapping[str, Any]]) -> float:
-    """The methods in rows; returns where they end."""
+    """Draw the methods' names and lines in rows; return where they end, in inches."""
     left, top = 0.03, 0.15
     for method, line in style.items():
         name = label(method)

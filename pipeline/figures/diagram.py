@@ -1,4 +1,4 @@
-"""A small network drawn neuron by neuron, its layers from left to right."""
+"""Draw a small network neuron by neuron, its layers from left to right."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ from naflow.plot import COLOURS
 from pipeline.figures.page import NORMAL, SMALL, SOFT, WIDTH, Page
 from pipeline.figures.small_network import Example, Layer
 
-CELL, PITCH, LOW = (0.15, 0.09), 0.1, 0.06  # inches: a cell; neuron to neuron; in the maps below
-LEFT, RIGHT, HEAD, GAP = 0.8, 0.44, 0.4, 0.16  # inches before, behind, above the layers, between
+CELL, PITCH, LOW = (0.15, 0.09), 0.1, 0.06  # inches: a cell; from neuron to neuron; in the maps
+LEFT, RIGHT, HEAD, GAP = 0.8, 0.44, 0.4, 0.16  # inches left, right, above the layers; between them
 SIGNED, WEIGHTS = "RdBu_r", "PiYG_r"
 INK, PALE = "0.3", "0.85"
-NAMES = {  # layer -> what it is, and how it is set
+NAMES = {  # layer -> its operation, and its settings
     "input": ("signal", ""),
     "conv1": ("convolution", "3 wide"),
     "relu1": ("ReLU", ""),
@@ -27,9 +27,10 @@ NAMES = {  # layer -> what it is, and how it is set
 
 
 def diagram(page: Page, top: float, example: Example) -> float:
-    """Channels below each other, then the attention maps, then the counts; returns where it ends.
+    """Draw the channels below each other, then the attention maps, then the counts; return where it
+    ends, in inches.
 
-    Every neuron is a row of cells x, alpha, x~; an abandoned one has x and a cross.
+    Every neuron is a row of cells x, alpha, x~; an abandoned one has only x and a cross.
     """
     block, low = (len(example.layers[0].places) * pitch for pitch in (PITCH, LOW))
     channels = HEAD, HEAD + block + GAP
@@ -77,12 +78,12 @@ def _width(layer: Layer) -> float:
 
 
 def _spots(layer: Layer, left: float, starts: tuple[float, ...]) -> np.ndarray:
-    """(n, 2) left middle of every neuron."""
+    """Return the left middle point of every neuron, (n, 2)."""
     return np.array([(left, start + PITCH * (at + 0.5)) for start in starts for at in layer.places])
 
 
 def _connections(ax: Axes, layer: Layer, here: np.ndarray, above: np.ndarray) -> None:
-    """Pale where an end is abandoned, dark where both are used."""
+    """Draw the connections: pale if an end is abandoned, dark if both are used."""
     unused = layer.use.connections & ~layer.use.uses
     for wanted, colour, width in ((unused, PALE, 0.35), (layer.use.uses, INK, 0.5)):
         lines = [
@@ -104,7 +105,7 @@ def _head(ax: Axes, layer: Layer, left: float) -> None:
 def _neurons(ax: Axes, layer: Layer, spots: np.ndarray) -> None:
     x, alpha = layer.activation.flatten().numpy(), layer.importance.flatten().numpy()
     bpfm = np.zeros_like(x) if layer.bpfm is None else layer.bpfm.flatten().numpy()
-    largest = max(abs(x).max(), abs(bpfm).max())  # x and x~ can be compared by their colours
+    largest = max(abs(x).max(), abs(bpfm).max())  # so that the colours of x and x~ are comparable
     columns = [(SIGNED, x / largest), (WEIGHTS, alpha / abs(alpha).max()), (SIGNED, bpfm / largest)]
     for n, (left, middle) in enumerate(spots):
         used = bool(layer.use.used[n])
@@ -135,7 +136,7 @@ def _box(ax: Axes, left: float, middle: float, size: tuple[float, float], **styl
 
 
 def _text(ax: Axes, middle: float, at: float, words: str, **style: Any) -> None:
-    """Words around a point."""
+    """Write text centred at a point."""
     style = {"fontsize": NORMAL, "ha": "center", "va": "center"} | style
     ax.text(middle, at, words, **style)
 

@@ -1,4 +1,4 @@
-"""Localisation over depth: how much of each layer's map lies on the object, under every method."""
+"""The figure of localisation over depth: each layer's share on the object, for every method."""
 
 from collections.abc import Mapping
 from itertools import groupby
@@ -12,7 +12,7 @@ from pipeline.figures.lines import styles
 from pipeline.figures.null import null_hypothesis
 from pipeline.figures.page import LARGE, NORMAL, SMALL, SOFT, WIDTH, Page
 
-COLUMNS, HEIGHT, LEFT, GAP = 2, 1.05, 0.3, 0.32  # panels a row; inches of a panel, and between
+COLUMNS, HEIGHT, LEFT, GAP = 2, 1.05, 0.3, 0.32  # panels per row; inches: a panel, and the gaps
 TITLE = "Localisation over depth, model by model"
 CAPTION = (
     "Share of the attention map inside the object, over the object's share of the picture, in "
@@ -24,10 +24,10 @@ CAPTION = (
 
 
 def draw(table: pd.DataFrame, names: Mapping[str, str]) -> Figure:
-    """One panel a model, one line a method.
+    """Draw one panel per model, one line per method.
 
     table  as evaluation/localisation.csv: model, method, layer, ratio, ratio_low, ratio_high, ...
-    names  method -> how it is called
+    names  method -> its label
     """
     there = set(table["method"])
     page, style = Page(), styles(method for method in names if method in there)
@@ -47,23 +47,23 @@ def draw(table: pd.DataFrame, names: Mapping[str, str]) -> Figure:
 
 
 def caption(table: pd.DataFrame, names: Mapping[str, str], confidence: float) -> str:
-    """Complete: the figure together with it needs no other text."""
+    """Return the figure's complete caption."""
     counts = {"undefined": table["undefined"].sum(), "maps": table["cases"].sum()}
     parts = [CAPTION.format(confidence=confidence, **counts), null_hypothesis(names)]
     return " ".join(filter(None, parts))
 
 
 def panel(ax: Axes, rows: pd.DataFrame, style: Mapping[str, dict[str, Any]]) -> None:
-    """The lines of one model, over its layers."""
-    of_method = [list(found["layer"]) for _, found in rows.groupby("method")]
+    """Draw the lines of one model over its layers."""
+    of_method = [list(table["layer"]) for _, table in rows.groupby("method")]
     longest = max(of_method, key=len)  # a method may lack layers
     layers = list(dict.fromkeys([*longest, *rows["layer"]]))
     for method, line in style.items():
-        found = rows[rows["method"] == method].set_index("layer").reindex(layers)
+        table = rows[rows["method"] == method].set_index("layer").reindex(layers)
         at = range(len(layers))
-        ax.plot(at, found["ratio"], linewidth=0.9, markersize=1.8, **line)
+        ax.plot(at, table["ratio"], linewidth=0.9, markersize=1.8, **line)
         ax.fill_between(
-            at, found["ratio_low"], found["ratio_high"], color=line["color"], alpha=0.13, lw=0
+            at, table["ratio_low"], table["ratio_high"], color=line["color"], alpha=0.13, lw=0
         )
     ax.axhline(1, color="black", linewidth=0.6, linestyle=(0, (1, 2)), zorder=5)
     ax.set(xlim=(-0.5, len(layers) - 0.5), ylim=(0, None))
@@ -75,8 +75,9 @@ def panel(ax: Axes, rows: pd.DataFrame, style: Mapping[str, dict[str, Any]]) -> 
 
 
 def stages(layers: list[str]) -> tuple[list[int], list[str]]:
-    """Where the first layer stands and where each stage of several layers begins, and their names;
-    a stage is what shares the name before the first dot."""
+    """Return positions and names of ticks: where each stage with several layers begins, or, before
+    the first stage, the first layer. A stage is the layers that share the name before the first
+    dot."""
     places, names, at = [0], [layers[0]], 0
     for stage, members in groupby(layers, lambda name: name.split(".")[0]):
         count = len(list(members))
@@ -90,7 +91,7 @@ def stages(layers: list[str]) -> tuple[list[int], list[str]]:
 
 
 def legend(page: Page, style: Mapping[str, dict[str, Any]], names: Mapping[str, str]) -> None:
-    """The methods in a row, above all panels."""
+    """Draw the methods' names and lines in a row above all panels."""
     page.text(0.03, 0.02, "On the object, in multiples of chance", NORMAL, fontweight="bold")
     left = 2.0
     for method, line in style.items():

@@ -1,6 +1,6 @@
-"""A figure of a page's width, whose places are inches from its top left corner.
+"""A figure as wide as a page, with positions in inches from its top left corner.
 
-Its height is known last, so that what is drawn need not be measured before.
+Its height is set last, so nothing has to be measured before it is drawn.
 """
 
 from pathlib import Path
@@ -16,21 +16,21 @@ from pipeline.atomic import replacing
 
 WIDTH = 7.16  # inches: both columns of IEEE Transactions
 SMALL, NORMAL, LARGE = 5.0, 5.5, 6.5  # points, as printed
-SOFT = "0.35"  # grey of what is said beside
-LETTER = 0.0072  # inches of a letter's width for each point, on average
-LEADING = 0.0165  # inches from line to line for each point
-DPI = {"png": 160, "pdf": 300}  # of what is no line or letter
+SOFT = "0.35"  # grey of secondary text
+LETTER = 0.0072  # average width of a letter, in inches per point of size
+LEADING = 0.0165  # distance of lines, in inches per point of size
+DPI = {"png": 160, "pdf": 300}  # in a PDF, only of rasters
 
 
 def publish(figure: Figure, place: Path) -> None:
-    """Write a figure as PNG and PDF; `place` is its path without the ending."""
+    """Write a figure as PNG and PDF; `place` is its path without suffix."""
     for ending, dpi in DPI.items():
         with replacing(place.with_suffix(f".{ending}")) as partial:
             plot.save(figure, partial, dpi)
 
 
 class Page:
-    """What was drawn so far, and where."""
+    """A page being drawn: its axes and texts, with their positions."""
 
     def __init__(self) -> None:
         self.figure = Figure(figsize=(WIDTH, 1))
@@ -38,20 +38,20 @@ class Page:
         self._texts: list[tuple[Text, tuple[float, float]]] = []
 
     def axes(self, left: float, top: float, width: float, height: float) -> Axes:
-        """A place to draw in."""
+        """Add axes at this position."""
         ax = self.figure.add_axes((0, 0, 1, 1), label=str(len(self._axes)))
         self._axes.append((ax, (left, top, width, height)))
         return ax
 
     def inches(self, left: float, top: float, width: float, height: float) -> Axes:
-        """A place without a frame whose coordinates are inches, y downwards."""
+        """Add axes without a frame whose coordinates are inches, y downwards."""
         ax = self.axes(left, top, width, height)
         ax.set(xlim=(0, width), ylim=(height, 0))
         ax.set_axis_off()
         return ax
 
     def text(self, left: float, top: float, words: str, size: float = NORMAL, **style: Any) -> None:
-        """One line of words that begins at `left`, or ends or is centred there (ha=...)."""
+        """Write one line of text that begins at `left`, or ends or is centred there (ha=...)."""
         style.setdefault("va", "top")
         line = self.figure.text(0, 0, words, fontsize=size, **style)
         self._texts.append((line, (left, top)))
@@ -66,7 +66,7 @@ class Page:
         centred: bool = False,
         **style: Any,
     ) -> float:
-        """Words broken into lines of `width`; returns where they end."""
+        """Write text in lines of `width`; return where it ends."""
         at = left + width / 2 if centred else left
         for line in wrap(words, max(1, int(width / (LETTER * size)))):
             self.text(at, top, line, size, ha="center" if centred else "left", **style)
@@ -74,7 +74,7 @@ class Page:
         return top
 
     def ended(self, height: float) -> Figure:
-        """The figure, `height` inches high."""
+        """Return the figure, `height` inches high."""
         self.figure.set_size_inches(WIDTH, height)
         for ax, (left, top, width, tall) in self._axes:
             ax.set_position((left / WIDTH, 1 - (top + tall) / height, width / WIDTH, tall / height))
@@ -84,7 +84,7 @@ class Page:
 
 
 def framed(ax: Axes, *sides: str) -> None:
-    """Thin axes on these sides alone, with small numbers."""
+    """Draw thin axes with small numbers on these sides only."""
     ax.tick_params(labelsize=SMALL, length=2, width=0.5, pad=1)
     for side, spine in ax.spines.items():
         spine.set(visible=side in sides, linewidth=0.5)

@@ -1,4 +1,4 @@
-"""Pairs: two pictures that a network finds alike, beside the flows of both."""
+"""The figure of pairs: two pictures that a network finds similar, with the flows of both."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ from pipeline.material.view import Material, View
 from pipeline.pictures.labels import spoken
 from pipeline.pictures.pixels import read
 
-SIDE, LARGEST = 1.5, 0.4  # inches: beside the flows at least, of a cell at most
+SIDE, LARGEST = 1.5, 0.4  # inches: least room left of the flows, largest cell
 ROLES = ("query", "match")
 OWN, MATCH = "#0072b2", "#b10026"
 WEIGHTS = (
@@ -37,9 +37,9 @@ SUPPORT = "Small pictures: the support set; red: the match, blue: the query's ow
 def draw(
     material: Material, claims: Sequence[Verdict], methods: Sequence[str], layers: Sequence[str]
 ) -> Drawn:
-    """Each chosen picture and its match under `methods`, at `layers` from shallow to deep.
+    """Draw each chosen picture and its match by `methods`, at `layers`, shallow to deep.
 
-    Raises BadInput for a method and a layer without maps.
+    Raises BadInput for a method or a layer without maps.
     """
     methods, names = material.methods(methods), material.layers(layers)
     found = {method: material.found[method] for method in methods}
@@ -70,7 +70,7 @@ def draw(
 def aside(
     page: Page, top: float, width: float, material: Material, chosen: Chosen, pair: Sequence[View]
 ) -> float:
-    """Both pictures, what was decided, the support set, the weights; returns where they end."""
+    """Draw both pictures, the decision, the support set and the weights; return where they end."""
     side, ends = (width - 0.08) / 2, []
     for number, view in enumerate(pair):
         at = MARGIN + number * (side + 0.08)
@@ -89,7 +89,8 @@ def aside(
 
 
 def support(page: Page, top: float, width: float, material: Material, chosen: Chosen) -> float:
-    """The support pictures, the query's own class and the match marked; returns where they end."""
+    """Draw the support pictures, with marks on the match and the query's own class; return where
+    they end."""
     cut = material.first.manifest["settings"]["model"]["input"]
     pictures = [material.images.of_id(key) for key in chosen.decision.support]
     pixels = read(pictures, [], cut["size"], cut["fit"], quiet=True)
@@ -110,7 +111,8 @@ def support(page: Page, top: float, width: float, material: Material, chosen: Ch
 
 
 def weights(page: Page, top: float, width: float, shares: np.ndarray) -> float:
-    """The sum of the k largest contribution weights, and where it is one half; returns its end."""
+    """Draw the sum of the k largest contribution weights, and where it is one half; return where it
+    ends."""
     most, every = half(shares), len(shares)
     words = f"half of Σw in {most:,} of D = {every:,}"
     top = page.paragraph(MARGIN, top, width, words, NORMAL) + 0.03
@@ -129,6 +131,6 @@ def weights(page: Page, top: float, width: float, shares: np.ndarray) -> float:
 
 
 def half(shares: np.ndarray) -> int:
-    """How many of the largest weights (D,) it takes for half of their sum."""
+    """Return how many of the largest weights (D,) make up half of the sum."""
     total = np.sort(shares.astype(np.float64))[::-1].cumsum()
     return int(np.searchsorted(total, 0.5 * total[-1])) + 1

@@ -1,4 +1,4 @@
-"""The pieces that figures of flows are built from: a picture, the names of layers, flows."""
+"""The parts of figures of flows: pictures, names of layers, rows of maps."""
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -23,16 +23,16 @@ PANEL = 0.95  # of a cell; the rest is the gap to the next one
 
 
 def places(count: int, least: float, largest: float) -> tuple[float, float]:
-    """Of `count` columns: where they begin, and the side of a cell, in inches.
+    """Return, for `count` columns, where they begin and the side of a cell, in inches.
 
-    At their left `least` inches stay free, and more where a cell would be larger than `largest`.
+    At least `least` inches stay free on the left, and more if cells would be larger than `largest`.
     """
     cell = min(largest, (WIDTH - 2 * MARGIN - LABEL - least) / count)
     return WIDTH - MARGIN - cell * (count - 1 + PANEL), cell
 
 
 def picture(page: Page, left: float, top: float, side: float, view: View) -> float:
-    """A picture with its object's outline or box, its class below it; returns where they end."""
+    """Draw a picture with its object's outline or box, its class below; return where they end."""
     ax = page.axes(left, top, side, side)
     panel(ax, view.picture)
     outline(ax, extent(view), 0.7)
@@ -42,8 +42,8 @@ def picture(page: Page, left: float, top: float, side: float, view: View) -> flo
 
 
 def outline(ax: Axes, mask: np.ndarray, width: float, column: int | None = None) -> None:
-    """The object's edge where it is known, over a picture drawn pixel by pixel, or over the panel
-    of a column."""
+    """Draw the object's outline, if its mask (H, W) is not empty, over a picture in pixel
+    coordinates, or over the panel of a column."""
     if not mask.any():
         return
     height, length = mask.shape
@@ -54,7 +54,7 @@ def outline(ax: Axes, mask: np.ndarray, width: float, column: int | None = None)
 
 
 def header(page: Page, left: float, top: float, cell: float, found: Maps, names: list[str]) -> None:
-    """The names of layers above their columns, those of one stage together, and their sizes."""
+    """Write the names of layers above their columns, grouped by stage, and the sizes of maps."""
     ax = page.inches(left, top, cell * len(names), HEADER)
     at = 0
     for stem, members in groupby(names, lambda name: name.rpartition(".")[0]):
@@ -81,10 +81,10 @@ def rows(
     names: list[str],
     roles: Sequence[str] = ("",),
 ) -> float:
-    """The flows of views under each method, those of one method together; returns where they end.
+    """Draw the flows of the views, grouped by method; return where they end.
 
-    left   where the panels begin; the names of the methods stand before it
-    roles  what each view is, as in ("query", "match")
+    left   where the panels begin; the methods' names are left of it
+    roles  labels of the views, as in ("query", "match")
     """
     for method, maps in found.items():
         start = top
@@ -119,7 +119,7 @@ def row(
     flow: Mapping[str, np.ndarray],
     names: list[str],
 ) -> None:
-    """One flow: each map over the picture, and the object's outline; blank where it has none."""
+    """Draw one flow: each map over the picture, with the object's outline; blank without a map."""
     ax = page.axes(left, top, cell * len(names), cell * PANEL)
     for column, name in enumerate(names):
         if name not in flow:
@@ -132,7 +132,7 @@ def row(
 
 
 def residuals(page: Page, left: float, top: float, cell: float, values: Sequence[float]) -> None:
-    """The relative residuals of the inverses below their panels; none where it is 0."""
+    """Write the relative residuals of the inverses below their panels, unless 0."""
     for column, value in enumerate(values):
         if value > 0:
             middle = left + (column + PANEL / 2) * cell
@@ -140,7 +140,7 @@ def residuals(page: Page, left: float, top: float, cell: float, values: Sequence
 
 
 def labelled(page: Page, right: float, middle: float, method: str, maps: Maps) -> None:
-    """The name of a method, its preset, and whether it is the null hypothesis."""
+    """Write the name of a method, its preset, and whether it is the null hypothesis."""
     name, _, preset = maps.manifest["method"].partition(" (")
     below = [f"({preset}" * bool(preset), "null hyp." * (method in NULL)]
     lines = [name, *filter(None, below)]
@@ -151,5 +151,5 @@ def labelled(page: Page, right: float, middle: float, method: str, maps: Maps) -
 
 
 def short(key: str) -> str:
-    """An id without its folders and ending."""
+    """Return an id without folders and suffix."""
     return PurePosixPath(key).stem

@@ -1,4 +1,4 @@
-"""Profile: strips, and below their columns, how much of each map is on the object."""
+"""The figure of strips with curves below: how much of each layer's map is on the object."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,9 +25,9 @@ SAYS = (
 def draw(
     material: Material, claims: Sequence[Verdict], methods: Sequence[str], layers: Sequence[str]
 ) -> Drawn:
-    """The chosen pictures under `methods`, at `layers`; curves, where the object is known.
+    """Draw the chosen pictures by `methods`, at `layers`, and curves if objects are known.
 
-    Raises BadInput for a method and a layer without maps.
+    Raises BadInput for a method or a layer without maps.
     """
     methods, names = material.methods(methods), material.layers(layers)
     page, ratios = Page(), {}
@@ -48,7 +48,7 @@ def draw(
 def curves(
     page: Page, top: float, material: Material, ratios: Mapping[str, np.ndarray], count: int
 ) -> float:
-    """One curve a method, and their names on the left; returns where they end."""
+    """Draw one curve per method, with the names on the left; return where they end."""
     left, cell = places(count, SIDE, LARGEST)
     ax = page.axes(left, top, cell * count, HEIGHT)
     words = "Share on the object, in multiples of chance"

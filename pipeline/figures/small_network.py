@@ -1,4 +1,4 @@
-"""A network small enough to draw every neuron, and one decision of it explained."""
+"""A network small enough to draw every neuron, and the explanation of one decision."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -20,9 +20,9 @@ SIGNAL = (0.1, 0.2, 0.9, 0.6, 0.3, 0.2, 0.8, 1.0, 0.5, 0.4, 0.1, 0.3, 0.2)
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of C channels of w neurons.
+    """One layer of C channels with w neurons each.
 
-    places      (w,) the middle of what each position sees, in positions of the signal
+    places      (w,) centre of each position's receptive field, in positions of the signal
     activation, importance, bpfm  (C, 1, w); attention (1, w). The signal has no BPFM and no map
     """
 
@@ -43,8 +43,8 @@ class Example:
 
 
 def small_network() -> nn.Sequential:
-    """Two convolutions along a line, each with a ReLU, an overlapping max pool between them, and a
-    linear classifier of two classes; float64, every weight fixed."""
+    """Build two one-dimensional convolutions, each with a ReLU, an overlapping max pool between
+    them, and a linear classifier of two classes; float64, with fixed weights."""
     network = nn.Sequential(
         OrderedDict(
             conv1=nn.Conv2d(1, 2, (1, 3)),
@@ -75,7 +75,7 @@ def small_network() -> nn.Sequential:
 
 
 def worked_example(method: Callable[[nn.Module], NAFlow]) -> Example:
-    """The class that the network predicts for the signal, explained by `method` and counted."""
+    """Explain by `method` the class predicted for the signal, and count the neurons used."""
     network = small_network()
     signal = torch.tensor(SIGNAL, dtype=torch.float64).view(1, 1, 1, -1)
     recorded = record(network, signal, ClassLogit())
@@ -102,12 +102,13 @@ def worked_example(method: Callable[[nn.Module], NAFlow]) -> Example:
 
 
 def _step(unit: Unit) -> int:
-    """How many positions of its input lie between two of its output."""
+    """Return the stride of a unit."""
     stride = unit.operation.arguments.get("stride") if unit.operation else None
     return stride[-1] if isinstance(stride, (tuple, list)) else stride or 1
 
 
 def _places(width: int, step: int) -> list[float]:
-    """Nothing is padded, so every layer lies in the middle of the signal."""
+    """Return the centres of a layer's positions. Nothing is padded, so they are centred on the
+    signal."""
     middle = (len(SIGNAL) - 1) / 2
     return [middle + (position - (width - 1) / 2) * step for position in range(width)]

@@ -1,4 +1,4 @@
-"""Strips: each picture beside its flows, one row a method, one column a layer."""
+"""The figure of strips: each picture with its flows, one row per method, one column per layer."""
 
 from collections.abc import Sequence
 
@@ -18,15 +18,15 @@ from pipeline.figures.words import Drawn, caption, foot, title, told
 from pipeline.material.view import Material, View
 from pipeline.pictures.labels import spoken
 
-SIDE, LARGEST = 0.85, 0.54  # inches: of a picture at least, of a cell at most
+SIDE, LARGEST = 0.85, 0.54  # inches: smallest side of a picture, largest cell
 
 
 def draw(
     material: Material, claims: Sequence[Verdict], methods: Sequence[str], layers: Sequence[str]
 ) -> Drawn:
-    """The chosen pictures under `methods`, at `layers` from shallow to deep.
+    """Draw the chosen pictures by `methods`, at `layers`, shallow to deep.
 
-    Raises BadInput for a method and a layer without maps.
+    Raises BadInput for a method or a layer without maps.
     """
     methods, names = material.methods(methods), material.layers(layers)
     page = Page()
@@ -40,7 +40,7 @@ def draw(
 
 
 def strips(page: Page, material: Material, methods: Sequence[str], names: list[str]) -> float:
-    """All pictures with their flows, from the top of the page; returns where they end."""
+    """Draw all pictures with their flows, from the top of the page; return where they end."""
     left, cell = places(len(names), SIDE, LARGEST)
     header(page, left, 0.02, cell, material.first, names)
     found = {method: material.found[method] for method in methods}
@@ -52,7 +52,7 @@ def strips(page: Page, material: Material, methods: Sequence[str], names: list[s
 
 
 def aside(page: Page, top: float, side: float, view: View) -> float:
-    """The picture and what the network decided; returns where they end."""
+    """Draw the picture and the network's decision; return where they end."""
     top = picture(page, MARGIN, top, side, view)
     decided = f"predicted {spoken(view.predicted)}, {view.confidence:.1%}"
     for words in (decided, short(view.case.picture)):

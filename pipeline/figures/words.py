@@ -1,4 +1,4 @@
-"""What figures say, from their data alone: captions, and the lines at their foot."""
+"""The texts of figures, made from their data: titles, captions, and the lines at the foot."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,8 +23,8 @@ from pipeline.pictures.labels import spoken
 class Drawn:
     """A finished figure.
 
-    caption  complete: the picture together with it needs no other text
-    numbers  what the figure shows, for its JSON file
+    caption  complete: with it, the picture needs no other text
+    numbers  the numbers that it shows, for its JSON file
     """
 
     figure: Figure
@@ -34,13 +34,14 @@ class Drawn:
 
 
 def title(material: Material, methods: Sequence[str]) -> str:
-    """What is shown, in one line."""
+    """Return the title of a figure of flows."""
     names = listed(material.found[method].manifest["method"] for method in methods)
     return f"Attention flows of {material.selection.model}: {names}"
 
 
 def caption(material: Material, methods: Sequence[str], names: Sequence[str]) -> str:
-    """What every figure of flows says: pictures, layers, methods, colours, residuals, selection."""
+    """Return the caption of a figure of flows: pictures, layers, methods, colours, residuals, and
+    how the pictures were selected."""
     manifest = material.first.manifest
     size = manifest["settings"]["model"]["input"]["size"]
     images = manifest["settings"]["images"]["name"]
@@ -62,27 +63,26 @@ def caption(material: Material, methods: Sequence[str], names: Sequence[str]) ->
 
 
 def blank(material: Material, methods: Sequence[str], names: Sequence[str]) -> str:
-    """Which methods lack maps of which layers."""
+    """Return which methods lack maps of which layers, as text; "" if none does."""
     lacking = {one: material.lacking(one, names) for one in methods}
-    told = (
+    sentences = (
         f"{material.found[one].manifest['method']} has no map of {listed(layers)}."
         for one, layers in lacking.items()
         if layers
     )
-    return " ".join(["Blank:", *told]) if any(lacking.values()) else ""
+    return " ".join(["Blank:", *sentences]) if any(lacking.values()) else ""
 
 
 def edges(views: Sequence[View]) -> str:
-    """What the black lines are."""
+    """Return what the black lines show, as text."""
     lines = {"outline": any(view.mask.any() for view in views), "box": any(map(by_box, views))}
     drawn = [name for name, there in lines.items() if there]
     return f"Black line: the object's {' or '.join(drawn)}." * bool(drawn)
 
 
 def noted(shown: Mapping[str, str]) -> dict[str, str]:
-    """Those methods, name -> how it is called, of which there is more to say than that. Maps of
-    the same name that were made with other knobs are called otherwise, and nothing is said of them.
-    """
+    """Return those methods, name -> label, for which METHODS has a note. If other settings were
+    used, the label differs from that of METHODS, and the note does not apply."""
     return {
         one: called
         for one, called in shown.items()
@@ -91,7 +91,7 @@ def noted(shown: Mapping[str, str]) -> dict[str, str]:
 
 
 def sentence(chosen: Chosen, view: View) -> str:
-    """One picture and what was decided for it."""
+    """Return a sentence on one picture and its decision."""
     decision = chosen.decision
     outcome = "rightly" if decision.right else f"though it shows {spoken(decision.label)}"
     beside = f" beside {decision.reference}" * bool(decision.reference)
@@ -105,13 +105,13 @@ def sentence(chosen: Chosen, view: View) -> str:
 def residuals(
     views: Iterable[View], material: Material, methods: Sequence[str], names: Sequence[str]
 ) -> str:
-    """What the numbers below a row are, and how large."""
+    """Return what the numbers below the rows are, and their range, as text."""
     parts = []
     views = list(views)
     for method in methods:
-        found = [view.residuals[method].get(n, 0) for view in views for n in names]
-        if any(found):
-            low, high = min(value for value in found if value > 0), max(found)
+        values = [view.residuals[method].get(n, 0) for view in views for n in names]
+        if any(values):
+            low, high = min(value for value in values if value > 0), max(values)
             parts.append(
                 f"Numbers below the rows of {material.found[method].manifest['method']}: relative "
                 f"residual of the inverse that gave the map ({low:.2f} to {high:.2f}; none where "
@@ -121,7 +121,7 @@ def residuals(
 
 
 def chosen_by(selection: Selection) -> str:
-    """How the pictures were found, and where no picture was what the rule asks for, that."""
+    """Return how the pictures were selected, and whether too few satisfy the rule, as text."""
     counts = ", ".join(f"{number} {what}" for what, number in selection.counts.items())
     found = f"Pictures: {selection.rule} ({counts})."
     if selection.met:
@@ -132,7 +132,7 @@ def chosen_by(selection: Selection) -> str:
 def foot(
     page: Page, top: float, material: Material, methods: Sequence[str], claims: Sequence[Verdict]
 ) -> float:
-    """Colours, the model, and what became of the claims; returns where the foot ends."""
+    """Draw the foot: colours, the model, and the outcomes of the claims; return where it ends."""
     bar = page.axes(MARGIN, top + 0.01, 0.6, 0.075)
     panel(bar, overlay(np.full((8, 120, 3), 0.55), np.linspace(0, 1, 120)[None]))
     bar.set_aspect("auto")
@@ -154,7 +154,7 @@ def foot(
 
 
 def told(material: Material, methods: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
-    """The numbers of a figure, and what it is of."""
+    """Return what a figure shows and its numbers, for its JSON file."""
     first, views = material.first, [*material.views, *material.references]
     return {
         "model": first.manifest["model"],
@@ -178,6 +178,6 @@ def told(material: Material, methods: Sequence[str], names: Sequence[str]) -> di
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names as a sentence lists them."""
+    """Join names as in a sentence: "a, b and c"."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last

@@ -1,5 +1,5 @@
-"""Pictures that a classifier finds hard, and what it attends to in them, as views to learn from.
+"""Hard samples: pictures that a classifier finds hard, masked by its attention, for fine-tuning.
 
-The second use of CF-CAM that its abstract names: Sun, Shi and Wang, JEIT 45(4), 2023. Only the
-abstract could be read; what it leaves open is said where it is chosen.
+This is the second use of CF-CAM that its abstract names: Sun, Shi and Wang, JEIT 45(4), 2023. Only
+the abstract was available to us; every choice that it leaves open is marked as such.
 """

@@ -1,4 +1,4 @@
-"""Masks of what speaks for a picture's class, from the maps of one layer."""
+"""Masks of the evidence for a picture's class, from the maps of one layer."""
 
 from collections.abc import Sequence
 
@@ -23,15 +23,15 @@ def attended(
     batch: int = 8,
     quiet: bool | None = None,
 ) -> Tensor:
-    """Masks (B, 1, H, W) in [0, 1], on the CPU, of uint8 images (B, 3, H, W); all 0 where nothing
-    speaks for the class. See naflow.explainers.image_masks.
+    """Return masks (B, 1, H, W) in [0, 1], on the CPU, of uint8 images (B, 3, H, W); all 0 for an
+    image without evidence for the class. See naflow.explainers.image_masks.
 
-    labels     (B,) the classes asked about: the true ones, also where the classifier is wrong. Our
-               reading: learning knows them, and a view must keep what shows its class
-    layer      whose maps; None: the last one
-    threshold  None: soft masks; else the share of a map's maximum from which on a mask is 1
+    labels     (B,) the classes explained: the true ones, even if the classifier is wrong. Our
+               reading: they are known in training, and a view must keep what shows its class
+    layer      the layer of the maps; None: the last one
+    threshold  None: soft masks; else masks are 1 from this share of the map's maximum on
 
-    Raises BadInput for a layer that there is not.
+    Raises BadInput for an unknown layer.
     """
     where = next(explainer.model.parameters()).device
     masks = []

@@ -1,4 +1,4 @@
-"""Ways of training compared pair by pair: the same seeds, the same test pictures."""
+"""Compare ways of training (arms) pair by pair, on the same seeds and test pictures."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -14,20 +14,21 @@ from naflow.metrics import bootstrap
 def compared(
     arms: Mapping[str, Tensor], confidence: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> dict[str, dict]:
-    """The differences of every two arms, each (S, T) bool: which test pictures each seed got right.
+    """Compare every two arms; each is (S, T) bool: which of T test pictures each of S seeds got
+    right. Returns "b - a" -> numbers:
 
-    "b - a" -> seeds: the difference of accuracy for each seed, and its mean;
-    low, high: Student's interval, over the seeds: would other trainings say the same?
-    pictures_low, pictures_high: the bootstrap's, over the test pictures: would other pictures?
+    seeds, mean                  difference of accuracy for each seed, and its mean
+    low, high                    Student's interval over seeds: would other trainings say the same?
+    pictures_low, pictures_high  bootstrap interval over test pictures: would other pictures?
 
     Raises BadInput for fewer than two seeds.
     """
-    found = {}
+    differences = {}
     for (first, a), (second, b) in combinations(arms.items(), 2):
         pairs = b.double() - a.double()
         mean, low, high = interval(pairs.mean(1).numpy(), confidence)
         shown = bootstrap(pairs.mean(0)[:, None].numpy(), resamples, confidence, seed)
-        found[f"{second} - {first}"] = rounded(
+        differences[f"{second} - {first}"] = rounded(
             {
                 "seeds": pairs.mean(1).tolist(),
                 "mean": mean,
@@ -37,16 +38,17 @@ def compared(
                 "pictures_high": float(shown.high[0]),
             }
         )
-    return found
+    return differences
 
 
 def accuracies(right: Tensor) -> dict:
-    """Of one arm (S, T) bool: the accuracy of each seed, and their mean."""
+    """Return the accuracy of each seed of one arm (S, T) bool, and their mean."""
     return rounded({"seeds": right.double().mean(1).tolist(), "mean": float(right.double().mean())})
 
 
 def interval(values: np.ndarray, confidence: float) -> tuple[float, float, float]:
-    """Mean, and the ends of Student's interval for it, of independent values (n,), n >= 2."""
+    """Return the mean of independent values (n,), and its Student's interval. Raises BadInput for
+    n < 2."""
     if len(values) < 2:
         raise BadInput("finetune.seeds: an interval needs two seeds or more.")
     mean, spread = float(values.mean()), float(values.std(ddof=1)) / len(values) ** 0.5
@@ -55,7 +57,7 @@ def interval(values: np.ndarray, confidence: float) -> tuple[float, float, float
 
 
 def rounded(numbers: dict) -> dict:
-    """Numbers and lists of numbers, with six digits."""
+    """Round numbers and lists of numbers to six digits."""
     return {
         name: [round(one, 6) for one in value] if isinstance(value, list) else round(value, 6)
         for name, value in numbers.items()
@@ -63,7 +65,7 @@ def rounded(numbers: dict) -> dict:
 
 
 def table(before: float, arms: Mapping[str, dict], differences: Mapping[str, dict]) -> str:
-    """All of it as text, in percent."""
+    """Return accuracies and differences as text, in percent."""
     lines = [f"{'before':24} {before:7.1%}"]
     lines += [f"{name:24} {one['mean']:7.1%}" for name, one in arms.items()]
     lines += [

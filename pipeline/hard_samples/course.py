@@ -1,4 +1,4 @@
-"""Fine-tunings that start alike, and what each of them gets right."""
+"""Run fine-tunings that start from the same weights, and test each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from pipeline.tracking import tracked
 
 @dataclass(frozen=True)
 class Course:
-    """One fine-tuning after the other, all from the same weights and with the same steps."""
+    """Runs fine-tunings, all from the same weights and with the same number of steps."""
 
     cfg: DictConfig
     chosen: Mapping[str, Any]
@@ -32,7 +32,8 @@ class Course:
     test: Pixels
 
     def __call__(self, arm: str, seed: int, views: HardViews) -> Tensor:
-        """(T,) bool: which test pictures the network gets right that this arm and seed give."""
+        """Return which test pictures, (T,) bool, the network trained with this arm and seed
+        classifies correctly."""
         path = Path(self.cfg.results) / "finetune" / self.cfg.model.name / f"{arm}-{seed}.json"
         mark = self.mark(seed, views)
         with locked(path):
@@ -42,7 +43,7 @@ class Course:
         return torch.tensor([key not in set(done["wrong"]) for key in self.test.ids])
 
     def trained(self, arm: str, seed: int, views: HardViews, mark: str, path: Path) -> dict:
-        """Train, write what came of it to `path`, and return that."""
+        """Train; write the result to `path` and return it."""
         where, cfg = device.chosen(self.cfg.device), self.cfg
         schedule = dict(self.chosen["schedule"])
         phases = [Phase(**phase) for phase in schedule.pop("phases")]
@@ -76,14 +77,14 @@ class Course:
         return done
 
     def right(self, network: torch.nn.Module) -> Tensor:
-        """(T,) bool: which test pictures a network gets right."""
+        """Return which test pictures a network classifies correctly, (T,) bool."""
         seen = self.cfg.model.input
         found = outputs(network, self.test.images, seen.mean, seen.std)
         return found.argmax(1) == self.test.labels
 
     def mark(self, seed: int, views: HardViews) -> str:
-        """The fingerprint that a training must agree on to be kept: all that goes into it and into
-        its test."""
+        """Return the fingerprint of all that goes into a training and its test; a stored result
+        with another one is out of date."""
         model: Any = OmegaConf.to_container(self.cfg.model, resolve=True)
         trains = {key: self.chosen[key] for key in ("schedule", "augmentation", "smoothing")}
         return fingerprint(
@@ -97,7 +98,7 @@ class Course:
 
 
 def kept(path: Path) -> dict:
-    """What a training has written to `path`; {} where there is nothing, or nothing to be read."""
+    """Return what a training has written to `path`; {} if there is nothing, or it is unreadable."""
     try:
         return dict(read_json(path))
     except (FileNotFoundError, ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""Fine-tuning: a network that has learned goes on learning as it is used."""
+"""The objective of fine-tuning: the network is trained in evaluation mode."""
 
 from typing import Self
 
@@ -6,12 +6,12 @@ from pipeline.learning.objectives import Classification
 
 
 class Settled(Classification):
-    """Cross-entropy with the network as in evaluation: batch norms keep their statistics, and
-    nothing is dropped.
+    """Cross-entropy with the network in evaluation mode: batch norms keep their statistics, and
+    dropout is off.
 
-    A few steps on few pictures would only spoil the statistics; published networks whose batch
-    norms are folded into the weights have none that could be learned anew. And chance is then the
-    training loop's alone, so two trainings can be compared pair by pair.
+    A few steps on few pictures would only spoil the statistics, and published networks whose batch
+    norms are folded into the weights have none. Also, all randomness is then in the training loop,
+    so two trainings can be compared pair by pair.
     """
 
     def train(self, mode: bool = True) -> Self:

@@ -1,4 +1,4 @@
-"""Pictures with a part hidden, and how they come into training."""
+"""Masked hard pictures, and how they are mixed into training."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -18,13 +18,13 @@ FILLS = ("blur", "mean")
 class Arm:
     """One way to use the masks.
 
-    hide         "background": what the classifier does not attend to is hidden, M x + (1 - M) fill,
-                 the image that CF-CAM itself shows the classifier; "attended": what it attends to
-                 is hidden, (1 - M) x + M fill, so that it must find something else. The abstract
-                 does not say which: the first is assumed, the second is the other way round
-    fill         "blur": the picture under the Gaussian of CF-CAM; "mean": its mean colour
-    probability  with which a hard picture is replaced by its masked one, anew each time it is seen
-    shuffled     each mask on another picture: what the masks are worth that are not at their place
+    hide         "background": hide what the classifier does not attend to, M x + (1 - M) fill, as
+                 CF-CAM itself does; "attended": hide what it attends to, (1 - M) x + M fill, so
+                 that it must find something else. The abstract does not say which; we assume the
+                 first
+    fill         "blur": the picture, blurred as in CF-CAM; "mean": its mean colour
+    probability  of replacing a hard picture by its masked version, drawn each time it is used
+    shuffled     put each mask on another picture, as a control
 
     Raises BadInput for a value outside its range.
     """
@@ -46,7 +46,7 @@ class Arm:
             raise BadInput(f"finetune.arms: probability={self.probability} is not in [0, 1].")
 
     def masked(self, images: Tensor, masks: Tensor) -> Tensor:
-        """Images (B, 3, H, W) uint8 with a part hidden, from them and masks (B, 1, H, W)."""
+        """Return images (B, 3, H, W) uint8 with the part hidden that masks (B, 1, H, W) choose."""
         masks = masks.roll(1, 0) if self.shuffled else masks
         kept = masks if self.hide == "background" else 1 - masks
         shown = images.float()
@@ -56,13 +56,13 @@ class Arm:
 
 @dataclass(frozen=True)
 class HardViews:
-    """What takes the place of a curriculum in the training loop: the pictures as they are, the hard
-    ones masked now and then.
+    """Takes a curriculum's place in the training loop: returns pictures, with hard ones masked at
+    random.
 
-    hard         (M,) numbers of the hard pictures
-    masked       (M, 3, H, W) uint8, their masked ones
-    probability  0: never. The same chance is drawn then, so that two trainings of one seed differ
-                 in nothing but what is masked
+    hard         (M,) indices of the hard pictures
+    masked       (M, 3, H, W) uint8, their masked versions
+    probability  of masking; 0: never. The same random numbers are drawn in any case, so that two
+                 trainings with the same seed differ only in what is masked
     """
 
     hard: Tensor
@@ -72,7 +72,8 @@ class HardViews:
     def __call__(
         self, pixels: Pixels, chosen: Tensor, share: float, generator: Generator
     ) -> Tensor:
-        """The pictures numbered `chosen` as (B, 3, H, W) uint8; `share` is of no effect."""
+        """Return the pictures with indices `chosen` (B,) as (B, 3, H, W) uint8; `share` has no
+        effect."""
         place = torch.full((len(pixels.labels),), -1)
         place[self.hard] = torch.arange(len(self.hard))
         at = place[chosen]

@@ -1,1 +1,1 @@
-"""How networks learn: views of pictures, objectives, and the loop."""
+"""Training: augmentation, curriculum, objectives, and the training loop."""

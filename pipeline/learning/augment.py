@@ -1,4 +1,4 @@
-"""Random views of a batch, computed as tensors on whatever device the batch lies on."""
+"""Random views of a batch, computed as tensors on the batch's device."""
 
 from dataclasses import dataclass
 
@@ -9,15 +9,15 @@ from torch import Generator, Tensor
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far a training view may lie from its picture; zeros leave it as it is.
+    """How much a training view may differ from its picture; zeros change nothing.
 
-    crop         the smallest share of the picture's area that a view may show, from anywhere in it;
-                 1: the whole picture
-    zoom, shift  share of the picture's side
-    turn         degrees, either way
-    flip         mirrored half the time
-    colour       each channel's gain and offset, as a share of its range
-    shuffle      share of the views whose colour channels change places
+    crop         smallest share of the picture's area that a view may show, from anywhere in it; 1:
+                 the whole picture
+    zoom, shift  largest change, as a share of the picture's side
+    turn         largest rotation in degrees, in either direction
+    flip         whether half of the views are mirrored
+    colour       largest change of each channel's gain and offset, as a share of its range
+    shuffle      share of the views whose colour channels are permuted
     """
 
     crop: float = 1.0
@@ -29,12 +29,13 @@ class Augmentation:
     shuffle: float = 0.0
 
     def __call__(self, images: Tensor, size: int, generator: Generator) -> Tensor:
-        """Views (B, 3, size, size) in [0, 1] of uint8 images (B, 3, H, W).
+        """Return views (B, 3, size, size) in [0, 1] of uint8 images (B, 3, H, W).
 
-        All chance comes from `generator` (on the CPU), so a seed means the same on every device.
+        All random numbers come from `generator`, on the CPU, so a seed means the same on every
+        device.
         """
         images = images.float() / 255
-        # As fine as the smallest crop needs, and no finer: the grid itself does not smooth.
+        # Reduced to the resolution that the smallest crop needs, as grid_sample does not smooth.
         fine = min(round(size / self.crop**0.5), images.shape[-1]) if self.crop < 1 else size
         if fine != images.shape[-1]:
             images = F.interpolate(
@@ -46,7 +47,7 @@ class Augmentation:
         return self._tinted(views, generator)
 
     def _placement(self, count: int, generator: Generator) -> Tensor:
-        """Affine matrices (B, 2, 3) in the convention of `affine_grid`."""
+        """Draw affine matrices (B, 2, 3) in the convention of `affine_grid`."""
 
         def between(limit: float, *shape: int) -> Tensor:
             return (2 * torch.rand(*shape, generator=generator) - 1) * limit

@@ -1,9 +1,9 @@
-"""A curriculum of views: first the object as a bare silhouette, at last the scene as it is.
+"""A curriculum of views: first the object as a silhouette, in the end the scene as it is.
 
-For training on the embedded scenes, and our choice. A network learns outlines from silhouettes in a
-few steps, and keeps them while surfaces come in. On the ground of other pictures, instance
-discrimination cannot tell pictures apart by what is chance in these scenes, everything but the
-object. Masks are used, classes are not.
+For training on the embedded scenes; our choice. A network learns outlines from silhouettes in a few
+steps, and keeps them while textures are added. Objects can also be put on the background of other
+pictures: then instance discrimination cannot use the background, which is random in these scenes.
+Masks are used, classes are not.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from pipeline.pictures.pixels import Pixels
 
 @dataclass(frozen=True)
 class Curriculum:
-    """When what comes in, as shares of all steps.
+    """When each change begins or ends, as a share of all steps.
 
-    bare      until then, every object is black and every ground white
-    plain     until then, object and ground have one colour each, ever more varied
-    coloured  from then on, both are as they are
-    swap      whether the ground is that of another picture
+    bare      until then, every object is black and every background white
+    plain     until then, object and background have one colour each, which varies more and more
+    coloured  from then on, both have their own textures
+    swap      whether the background is that of another picture
     """
 
     bare: float = 0.0
@@ -33,9 +33,10 @@ class Curriculum:
     def __call__(
         self, pixels: Pixels, chosen: Tensor, share: float, generator: Generator
     ) -> Tensor:
-        """The pictures numbered `chosen` as (B, 3, H, W) uint8, after `share` of all steps."""
+        """Return the pictures with indices `chosen` (B,) as (B, 3, H, W) uint8, after `share` of
+        all steps."""
         colours = torch.rand(2, len(chosen), 3, 1, 1, generator=generator) * 255
-        colours[1] = (colours[0] + 128) % 256  # far from the ground's in every channel
+        colours[1] = (colours[0] + 128) % 256  # far from the background's in every channel
         if self.bare:
             bare = torch.tensor([255.0, 0.0]).view(2, 1, 1, 1, 1)
             varied = _progress(share - self.bare, self.plain - self.bare)
@@ -59,7 +60,7 @@ def _progress(done: float, all_: float) -> float:
 
 
 def _ground(pixels: Pixels, chosen: Tensor) -> Tensor:
-    """Pictures (B, 3, H, W) whose object is covered by what lies half a picture away."""
+    """Return pictures (B, 3, H, W) whose object is covered by the part half a picture away."""
     images = pixels.images[chosen].float()
     half = images.shape[-2] // 2, images.shape[-1] // 2
     around = F.max_pool2d(pixels.masks[chosen][:, None].float(), 5, 1, 2)

@@ -1,4 +1,4 @@
-"""The training loop: an objective, pixels, a schedule, and checkpoints between epochs."""
+"""The training loop, with checkpoints between epochs."""
 
 import io
 import logging
@@ -24,18 +24,18 @@ from pipeline.pictures.pixels import Pixels, normalised
 
 log = logging.getLogger(__name__)
 
-# Fused: one pass over a weight's state; on two cores ResNet50's AdamW step takes 13 ms, not 90.
+# Fused optimizers need one pass over memory: ResNet50's AdamW step takes 13 ms, not 90, on 2 cores.
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "adamw": partial(AdamW, fused=True),
     "adam": partial(Adam, fused=True),
     "sgd": partial(SGD, momentum=0.9, fused=True),
 }
 Shown = Callable[[Pixels, Tensor, float, Generator], Tensor]
-"""(pictures, the numbers of some, share of all steps done, chance) -> those, (B, 3, H, W) uint8"""
+"""(pictures, indices of some (B,), share of steps done, generator) -> those, (B, 3, H, W) uint8"""
 
 
 def at_least(low: int, name: str, value: object, kinds: tuple[type, ...] = (int,)) -> None:
-    """Raise BadInput for a setting that is no number, or below `low`."""
+    """Raise BadInput for a setting that is no number of these types, or below `low`."""
     if type(value) not in kinds or not value >= low:  # ty: ignore[unsupported-operator]
         number = "a whole number" if kinds == (int,) else "a number"
         raise BadInput(f"{name}={value!r}: it must be {number} of {low} or more.")
@@ -43,7 +43,7 @@ def at_least(low: int, name: str, value: object, kinds: tuple[type, ...] = (int,
 
 @dataclass(frozen=True)
 class Phase:
-    """Some epochs on views of `size` pixels a side; small ones first cost little, teach much."""
+    """Some epochs on views of `size` pixels a side; starting with small views saves time."""
 
     size: int
     epochs: int
@@ -55,14 +55,17 @@ class Phase:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long, how much at a time, and how fast.
+    """Epochs, batch size, optimizer and learning rate.
 
-    phases      one after the other
-    batch       pictures a step; of an episodic objective, episodes
-    optimizer   adamw, adam, or sgd (momentum 0.9)
-    rate        the highest learning rate; it is reached after the `warmup` share of the steps
-    milestones  shares of the steps after each of which the rate is a tenth of what it was; none:
-                it falls linearly to 0
+    phases        in order
+    batch         pictures per step; for an episodic objective, episodes
+    optimizer     adamw, adam, or sgd (momentum 0.9)
+    rate          the highest learning rate, reached after the share `warmup` of the steps
+    milestones    shares of the steps after which the rate is divided by ten; none: it falls
+                  linearly to 0
+    weight_decay  of the optimizer
+
+    Raises BadInput for a value outside its range.
     """
 
     phases: Sequence[Phase]
@@ -89,11 +92,11 @@ class Schedule:
 
     @property
     def sizes(self) -> list[int]:
-        """The view size of every epoch."""
+        """The views' size in every epoch."""
         return [phase.size for phase in self.phases for _ in range(phase.epochs)]
 
     def rate_at(self, share: float) -> float:
-        """The learning rate after `share` (0 to 1) of all steps."""
+        """Return the learning rate after `share` (0 to 1) of all steps."""
         if share < self.warmup:
             return self.rate * (0.02 + 0.98 * share / self.warmup)
         if self.milestones:
@@ -105,16 +108,15 @@ class Schedule:
 class Trainer:
     """Trains `objective`, and with it its network, in place.
 
-    `checkpoint` is written after the last epoch, and after any other that ends more than EVERY
-    seconds from the one before: ResNet50's takes 0.4 s to write, as long as a step of training. A
-    run with the same `fingerprint` goes on from it and ends with the weights that an uninterrupted
-    run gives: every epoch's chance depends on the seed and its number. Of a damaged checkpoint
-    nothing is used: that is said, and training begins again. `note` is told the mean loss of every
-    epoch.
+    `checkpoint` is written after the last epoch, and after any other if the last checkpoint is more
+    than EVERY seconds old: ResNet50's takes 0.4 s to write, as long as a training step. A run with
+    the same `fingerprint` continues from it and gives the same weights as an uninterrupted run,
+    since an epoch's random numbers depend only on the seed and its number. A damaged checkpoint is
+    reported and not used. `note` is called with the mean loss of every epoch.
     """
 
     EVERY: ClassVar[float] = 15.0
-    DIVERGED: ClassVar[float] = 10.0  # a mean loss, in multiples of what knowing nothing gives
+    DIVERGED: ClassVar[float] = 10.0  # mean loss that counts as diverged, in multiples of chance
 
     objective: Objective
     schedule: Schedule
@@ -129,9 +131,9 @@ class Trainer:
     note: Callable[[Mapping[str, float]], None] = lambda values: None
 
     def __call__(self, pixels: Pixels) -> list[float]:
-        """Train to the end of the schedule; returns the mean loss of every epoch.
+        """Train to the end of the schedule; return the mean loss of every epoch.
 
-        Raises BadInput for training that diverges; what was saved before stays.
+        Raises BadInput if training diverges; the last checkpoint stays.
         """
         optimizer = OPTIMIZERS[self.schedule.optimizer](
             self.objective.parameters(),
@@ -152,9 +154,9 @@ class Trainer:
         return losses
 
     def _check(self, loss: float, epoch: int) -> None:
-        """Raises BadInput for a loss that tells of divergence: no number, or far above chance."""
+        """Raise BadInput if the loss shows divergence: it is NaN, or far above chance."""
         chance = self.objective.chance
-        if loss < self.DIVERGED * max(chance, 1.0):  # which no NaN is
+        if loss < self.DIVERGED * max(chance, 1.0):  # False for NaN
             return
         known = f", where knowing nothing would give {chance:.4g}" * math.isfinite(chance)
         raise BadInput(
@@ -170,7 +172,7 @@ class Trainer:
             "objective": self.objective.state_dict(),
             "optimizer": optimizer.state_dict(),
         }
-        content = io.BytesIO()  # of a full disk, torch's own files say only that they fail
+        content = io.BytesIO()  # torch's own writer hides the reason if the disk is full
         torch.save(state, content)
         with replacing(self.checkpoint) as partial:
             partial.write_bytes(content.getbuffer())
@@ -188,7 +190,7 @@ class Trainer:
         return self._views(pixels, chosen, self.schedule.sizes[0], 0.0, generator)
 
     def _resumed(self, optimizer: Optimizer) -> list[float]:
-        """The losses of the epochs that a run of the same fingerprint has done, if any."""
+        """Load a checkpoint with the same fingerprint, if any; return the losses of its epochs."""
         if not self.checkpoint.exists():
             return []
         try:
@@ -220,7 +222,7 @@ class Trainer:
     def _views(
         self, pixels: Pixels, chosen: Tensor, size: int, share: float, generator: Generator
     ) -> Tensor:
-        """What the network is given for the pictures `chosen` (B,): (B, 3, size, size)."""
+        """Return the network's input (B, 3, size, size) for the pictures `chosen` (B,)."""
         images = pixels.images[chosen]
         if self.curriculum is not None:
             images = self.curriculum(pixels, chosen, share, generator)
@@ -231,7 +233,7 @@ class Trainer:
         )
 
     def _step(self, views: Tensor, chosen: Tensor, optimizer: Optimizer) -> Tensor:
-        """One step on views of the pictures `chosen`."""
+        """Make one step on views of the pictures `chosen`; return the loss."""
         loss = self.objective(views, chosen.to(views.device))
         optimizer.zero_grad()
         loss.backward()
@@ -240,7 +242,7 @@ class Trainer:
 
 
 def whole(checkpoint: Path) -> dict[str, Any]:
-    """The content of a checkpoint. Raises BadInput for one that is not as it was written.
+    """Return the content of a checkpoint. Raises BadInput if the file was changed.
 
     The file is a zip archive; torch writes the checksums of its members, but does not check them.
     """

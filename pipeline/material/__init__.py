@@ -1,1 +1,1 @@
-"""What figures are drawn from and claims are checked on."""
+"""The material of figures and claims: pictures as a network sees them, with their maps."""

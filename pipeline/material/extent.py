@@ -1,4 +1,4 @@
-"""What of a picture is its object: by mask, or where none is published, by box."""
+"""The object of a picture, by its mask, or by its box if there is no mask."""
 
 import numpy as np
 import torch
@@ -8,7 +8,8 @@ from pipeline.material.view import View
 
 
 def extent(view: View) -> np.ndarray:
-    """Boolean (H, W): the mask, or else all of the box; all False where nothing tells."""
+    """Return the object as boolean (H, W): the mask, or else the whole box; all False if neither is
+    known."""
     if view.mask.any() or not np.isfinite(view.box).all():
         return view.mask
     height, width = view.mask.shape
@@ -16,5 +17,5 @@ def extent(view: View) -> np.ndarray:
 
 
 def by_box(view: View) -> bool:
-    """Whether the box alone tells where the object is."""
+    """Whether only the box of the object is known."""
     return not view.mask.any() and bool(extent(view).any())

@@ -1,4 +1,5 @@
-"""What figures are drawn from and claims are checked on: pictures as a network sees them."""
+"""Views and material: pictures as a network sees them, from which figures are drawn and on which
+claims are checked."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,15 +20,16 @@ from pipeline.pictures.pixels import read
 
 @dataclass(frozen=True)
 class View:
-    """One picture as one network sees it, under every method.
+    """One picture as one network sees it, with the maps of every method.
 
-    picture     (H, W, 3) in [0, 1], cut as the network was given it
-    mask        (H, W) bool, True on the object; all False where nothing tells
-    box         (4,) x0, y0, x1, y1 of the object in pixels of `picture`; NaN where nothing tells
+    label       name of the picture's class
+    picture     (H, W, 3) in [0, 1], cropped as for the network
+    mask        (H, W) bool, True on the object; all False if unknown
+    box         (4,) x0, y0, x1, y1 of the object in pixels of `picture`; NaN if unknown
     maps        method -> layer -> (h, w), raw
     residuals   method -> layer -> relative residual of the inverse; empty for other methods
-    predicted   name of the class decided for; "" for a likeness
-    confidence  probability of that class; cosine to the reference
+    predicted   name of the predicted class; "" for a similarity
+    confidence  probability of that class, or cosine to the reference
     weights     (D,) contribution weights; empty for a class
     """
 
@@ -45,9 +47,11 @@ class View:
 
 @dataclass(frozen=True)
 class Material:
-    """Everything a figure is made of.
+    """Everything that a figure is made of.
 
-    found, beside  method -> maps of the figure's model, and of the second one
+    selection  the chosen pictures
+    found      method -> maps of the figure's model
+    beside     method -> maps of the second model
     """
 
     selection: Selection
@@ -56,12 +60,12 @@ class Material:
 
     @property
     def first(self) -> Maps:
-        """The maps of any method: what they say beside the maps is the same under all."""
+        """The maps of the first method; except for the maps, all methods agree."""
         return next(iter(self.found.values()))
 
     @cached_property
     def images(self) -> Folder:
-        """The folder the pictures are from."""
+        """The folder of the pictures."""
         return recorded.images(self.first.manifest)
 
     @cached_property
@@ -71,17 +75,17 @@ class Material:
 
     @cached_property
     def references(self) -> list[View]:
-        """What they are alike to, seen from there; none where classes are explained."""
+        """The views with picture and reference exchanged; [] if classes are explained."""
         return [self.view(view.case.turned) for view in self.views if view.case.reference]
 
     def view(self, case: Case) -> View:
-        """One case under the figure's own model."""
+        """Return the view of one case for the figure's own model."""
         return _view(self.found, case, self.images)
 
     def of_model(self, name: str) -> list[View]:
-        """The chosen pictures as the figure's model or the second one sees them.
+        """Return the chosen pictures as the figure's model or the second model sees them.
 
-        The second model may have found another reference. Raises BadInput for a third model.
+        The second model may have another reference. Raises BadInput for a third model.
         """
         own, other = (next(iter(found.values())) for found in (self.found, self.beside))
         if name == own.manifest["model"]:
@@ -94,29 +98,30 @@ class Material:
         return [_view(self.beside, nearest(other, view.case), self.images) for view in self.views]
 
     def turned(self, name: str, view: View) -> View:
-        """The reference of a view of model `name`, seen from there."""
+        """Return a view of model `name` with picture and reference exchanged."""
         found = self.found if name == self.first.manifest["model"] else self.beside
         return _view(found, view.case.turned, self.images)
 
     def layers(self, wanted: Sequence[str]) -> list[str]:
-        """The names asked for, or every layer of the flow for ["all"]. Raises BadInput."""
+        """Return the wanted layers, or every layer for ["all"]. Raises BadInput for an unknown
+        layer."""
         known = self.first.manifest["layers"]
         return list(known) if list(wanted) == ["all"] else of_known(wanted, known, "layer")
 
     def lacking(self, method: str, names: Iterable[str]) -> list[str]:
-        """The layers of which a method has no map: a preset may merge units, and lose those maps
-        between them."""
+        """Return the layers of which a method has no map: a preset may merge units, and then has no
+        maps inside them."""
         return [name for name in names if name not in self.found[method].maps]
 
     def methods(self, wanted: Sequence[str]) -> list[str]:
-        """The methods asked for. Raises BadInput for one that has no maps here."""
+        """Return the wanted methods. Raises BadInput for one that has no maps here."""
         return of_known(wanted, self.found, "method")
 
 
 def gathered(
     results: Path, figure: str, model: str, beside: str, methods: Iterable[str]
 ) -> Material:
-    """Read what a figure is made of. Raises BadInput for whatever was not made yet."""
+    """Read the material of a figure. Raises BadInput for what was not made yet."""
     methods = list(methods)
     chosen = selection.read(results / "selected" / model / f"{figure}.json")
     found = {
@@ -127,7 +132,7 @@ def gathered(
 
 
 def nearest(found: Maps, case: Case) -> Case:
-    """The case itself where it was explained, else the first one of the same picture."""
+    """Return the case itself if it was explained, else the first case of the same picture."""
     return next(
         (one for one in found.cases if case not in found.cases and one.picture == case.picture),
         case,
@@ -135,7 +140,7 @@ def nearest(found: Maps, case: Case) -> Case:
 
 
 def of_known(wanted: Sequence[str], known: Iterable[str], what: str) -> list[str]:
-    """The names wanted. Raises BadInput for the first that is not known."""
+    """Return the wanted names. Raises BadInput for the first that is not known."""
     for name in wanted:
         if name not in known:
             raise BadInput(
@@ -145,7 +150,7 @@ def of_known(wanted: Sequence[str], known: Iterable[str], what: str) -> list[str
 
 
 def bounds(mask: np.ndarray) -> np.ndarray:
-    """x0, y0, x1, y1 around a mask (H, W); NaN where it is empty."""
+    """Return x0, y0, x1, y1 of the box around a mask (H, W); NaN if it is empty."""
     if not mask.any():
         return np.full(4, np.nan, np.float32)
     ends = [np.flatnonzero(mask.any(axis))[[0, -1]] for axis in (0, 1)]
@@ -172,7 +177,7 @@ def _view(found: Mapping[str, Maps], case: Case, images: Folder) -> View:
             m: {n: float(stats["residual"][rows[m]]) for n, stats in of.stats.items()}
             for m, of in found.items()
         },
-        (maps.predicted(row) or "").split(",")[0],  # first of synonyms
+        (maps.predicted(row) or "").split(",")[0],  # the first of several synonyms
         float(maps.confidence[row]),
         maps.weights[row],
     )

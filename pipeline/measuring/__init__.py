@@ -1,1 +1,1 @@
-"""How well maps tell what a network looked at: what is asked, and what is measured."""
+"""The validation metrics of maps: the scores explained, what is measured, and its statistics."""

@@ -1,4 +1,4 @@
-"""What is asked of a batch of pictures, in any order: a class each, or a likeness each."""
+"""The scores of a batch of pictures, in any order: of a class each, or of a similarity each."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,20 +11,23 @@ from naflow.scores import ChannelContribution, ClassLogit, Score, Similarity
 
 
 class Asked(Protocol):
-    """The questions of B pictures. rows (b,): which of them, one for each image explained."""
+    """The scores of B pictures. rows (b,): the indices of the pictures that are scored."""
 
     def score(self, rows: Tensor) -> Score:
-        """What the methods explain."""
+        """Return the score that the methods explain."""
         ...
 
     def answer(self, rows: Tensor) -> Score:
-        """What is watched while pictures are changed: a number with a fixed range."""
+        """Return the score that is measured on perturbed pictures; its range is fixed."""
         ...
 
 
 @dataclass(frozen=True)
 class OfClass:
-    """Why this class? Its logit is explained, its probability watched. classes: (B,) int64."""
+    """A class: its logit is explained, its probability measured on perturbed pictures.
+
+    classes  (B,) int64
+    """
 
     classes: Tensor
 
@@ -37,8 +40,11 @@ class OfClass:
 
 @dataclass(frozen=True)
 class OfLikeness:
-    """Why alike to the reference? The channels' contributions are explained (Eqs 17-21), the cosine
-    watched. references: (B, ...) embeddings."""
+    """Similarity to a reference: the channels' contributions are explained (Eqs 17-21), the cosine
+    is measured on perturbed pictures.
+
+    references  (B, ...) embeddings
+    """
 
     references: Tensor
 
@@ -51,13 +57,13 @@ class OfLikeness:
 
 
 def _full(output: Any) -> Any:
-    """Half-precision outputs in float32: a cosine needs the digits."""
+    """Convert half-precision outputs to float32: a cosine needs the digits."""
     return output.float() if isinstance(output, Tensor) else output
 
 
 def asked(outputs: Tensor, references: Tensor | None) -> Asked:
-    """The question of every picture: what the network gives for them, (B, N) logits, is asked for
-    its largest; where there are references, (B, ...) embeddings, the likeness to them."""
+    """Return the scores of a batch: of the predicted classes, from outputs (B, N), the logits; or,
+    if there are references (B, ...), embeddings, of the similarity to them."""
     if references is None:
         return OfClass(outputs.argmax(1))
     return OfLikeness(references.to(torch.float32))

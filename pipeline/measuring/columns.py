@@ -1,4 +1,4 @@
-"""What is measured, in words: how each measure is called, and which way is better."""
+"""The measures: their titles, and whether more or less is better."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -7,14 +7,19 @@ import pandas as pd
 
 
 class Measure(NamedTuple):
-    """title of a table, the words of a sentence, and 1 where more is better, -1 where less is."""
+    """The name of one measure.
+
+    title  as title of a table
+    words  in a sentence
+    sign   1 if more is better, -1 if less is
+    """
 
     title: str
     words: str
     sign: int = 1
 
 
-#: Of every study.
+#: The measures of every study.
 BASIC = {
     "ratio": Measure(
         "Localisation (share on the object over the object's share of the picture)",
@@ -26,7 +31,7 @@ BASIC = {
         "class sensitivity",
     ),
 }
-#: Where what maps owe to the question was measured, too.
+#: The measures of studies that include the sanity checks.
 QUESTIONED = {
     "share": Measure("Localisation (share on the object)", "localisation"),
     "redrawn_rank": Measure(
@@ -49,6 +54,6 @@ EVERY = BASIC | QUESTIONED
 
 
 def measured(tables: Iterable[pd.DataFrame]) -> list[str]:
-    """The measures that these tables hold."""
-    asked = all("empty" in table and table["empty"].notna().any() for table in tables)
-    return [*BASIC, *(QUESTIONED if asked else ())]
+    """Return the names of the measures in these tables."""
+    questioned = all("empty" in table and table["empty"].notna().any() for table in tables)
+    return [*BASIC, *(QUESTIONED if questioned else ())]

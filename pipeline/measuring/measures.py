@@ -1,6 +1,6 @@
-"""What is measured of the maps of a batch, layer by layer: place, faithfulness, and whose they are.
+"""The measures of a batch of maps at one layer: localisation, faithfulness, class sensitivity.
 
-Every function gives name -> (B,) float64, NaN where a map is zero everywhere.
+Every function returns name -> (B,) float64, NaN where a map is zero everywhere.
 """
 
 from collections.abc import Callable
@@ -16,9 +16,9 @@ Numbers = dict[str, Tensor]
 
 
 def place(maps: Tensor, masks: Tensor, tolerance: int) -> Numbers:
-    """Where maps (B, h, w) lie against objects (B, H, W); tolerance, in pixels, is that of the
-    pointing game."""
-    found = {
+    """Measure the localisation of maps (B, h, w) on objects (B, H, W). tolerance: of the pointing
+    game, in pixels."""
+    measures = {
         "share": metrics.energy_share(maps, masks),
         "ratio": metrics.energy_ratio(maps, masks),
         "interference": metrics.interference(maps, masks),
@@ -26,16 +26,16 @@ def place(maps: Tensor, masks: Tensor, tolerance: int) -> Numbers:
         "rank_accuracy": metrics.rank_accuracy(maps, masks),
     }
     nothing = metrics.empty(maps)
-    return {name: values.masked_fill(nothing, torch.nan) for name, values in found.items()}
+    return {name: values.masked_fill(nothing, torch.nan) for name, values in measures.items()}
 
 
 def faith(
     answer: Callable[[Tensor], Tensor], images: Tensor, maps: Tensor, steps: int, seed: int
 ) -> Numbers:
-    """What the network answers while the pixels of images (B, 3, H, W) are taken away, and while
-    they come back, the strongest of maps (B, h, w) first; what is not there is blurred.
+    """Measure the faithfulness of maps (B, h, w): the areas under the deletion and insertion curves
+    of images (B, 3, H, W). Deleted pixels are blurred.
 
-    insertion less deletion is `gain`: a map that orders the pixels by chance has 0.
+    `gain` is insertion less deletion: 0 for a map that orders the pixels at random.
     """
     hidden = blurred(images)
     curves = (
@@ -49,13 +49,12 @@ def faith(
 def owner(
     explain: Callable[..., Flow], images: Tensor, asked: Asked, order: Tensor, layers: list[str]
 ) -> dict[str, Numbers]:
-    """Layer -> how well the maps of two questions are told apart, on scenes of two pictures.
+    """Measure class sensitivity on scenes of two pictures: layer -> name -> (B,).
 
-    Picture i (B, 3, H, W) stands left of picture order[i], of another class; where there is none,
-    order[i] is i, and the answer NaN. `own` is the share of
-    the map that lies on the left half when picture i's question is asked, less the same when the
-    other's is: 1 for a method that is always on the picture asked for, 0 for one that does not
-    see the question.
+    In scene i, picture i of images (B, 3, H, W) is left of picture order[i], of another class; if
+    there is none, order[i] is i, and the result NaN. `own` is the share of the map on the left half
+    when picture i's score is explained, less that share when the other's is: 1 for a method whose
+    map is always on the picture whose score is explained, 0 for one that ignores the score.
     """
     scenes = torch.cat([images, images[order]], dim=3)
     rows = torch.arange(len(images))
@@ -69,8 +68,8 @@ def owner(
 
 
 def _left(maps: Tensor) -> Tensor:
-    """(B,) the share of the positive part of maps (B, h, w) on their left half."""
+    """Return the share (B,) of the positive part of maps (B, h, w) on their left half."""
     maps = maps.clamp(min=0).double()
     columns = (torch.arange(maps.shape[2], device=maps.device) + 0.5) / maps.shape[2]
-    weight = 0.5 * (1 - (columns - 0.5).sign())  # the middle one of an odd number counts half
+    weight = 0.5 * (1 - (columns - 0.5).sign())  # a middle column counts half
     return (maps * weight).sum((1, 2)) / maps.sum((1, 2))

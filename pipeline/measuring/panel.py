@@ -1,4 +1,4 @@
-"""Pictures as they are measured: shown to the network, with their objects and their questions."""
+"""A panel: pictures to measure maps on, with their objects' masks and their scores."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ from pipeline.pictures.pixels import normalised
 class Panel:
     """B pictures.
 
-    ids, references  (B,) of the pictures and of what they are likened to, "" for a class
-    images           (B, 3, H, W) as the network is given them
-    masks            (B, H, W) bool: objects
-    asked            the questions
+    ids, references  (B,) of the pictures and of their references, "" for a class
+    images           (B, 3, H, W), the network's input
+    masks            (B, H, W) bool, the objects
+    asked            the scores
     labels           (B,) names of the pictures' classes
     """
 
@@ -37,12 +37,13 @@ class Panel:
 
     @property
     def rows(self) -> Tensor:
-        """All pictures, in order."""
+        """The indices of all pictures, (B,)."""
         return torch.arange(len(self.ids))
 
     @property
     def partners(self) -> Tensor:
-        """(B,) for each picture the next one of another class; itself where there is none."""
+        """(B,) for each picture the index of the next one of another class; its own if there is
+        none."""
         count = len(self.labels)
         return torch.tensor(
             [
@@ -59,24 +60,24 @@ class Panel:
         )
 
     def takes_scenes(self, network: nn.Module) -> bool:
-        """Whether a scene of two pictures side by side gives an output as large as a picture's. It
-        does behind global pooling; a flattened feature map grows with the picture."""
+        """Whether two pictures side by side give an output of the same shape as one picture. They
+        do after global pooling; a flattened feature map grows with the picture."""
         picture = self.images[:1]
         with torch.no_grad():
             one, two = network(picture), network(torch.cat([picture, picture], dim=3))
         return one.shape == two.shape
 
     def answer(self, network: nn.Module, images: Tensor) -> Tensor:
-        """(n B,) what the network answers to n changes of the pictures, in half precision where the
-        hardware has it: thousands of them are asked."""
+        """Return the scores (n B,) of n perturbed versions of the pictures, in half precision if
+        the hardware has it, as there are thousands."""
         answers = Answers(network, self.asked.answer(self.rows), len(self.ids))
         with device.autocast(images.device):
             return answers(images)
 
 
 def panel_of(cfg: DictConfig, images: Folder, network: nn.Module, batch: Batch) -> Panel | None:
-    """A batch of pictures, less those without an object or a background; None if no other is
-    left."""
+    """Return the panel of a batch, without pictures that have no object or no background; None if
+    no picture remains."""
     seen, ids = cfg.model.input, [case.picture for case in batch.cases]
     masks = objects(images, ids, seen.size, seen.fit)
     kept = measurable(masks).nonzero()[:, 0].tolist()

@@ -1,4 +1,4 @@
-"""Tables of batches, kept as they are made: what was measured once is not measured again."""
+"""Store the tables of each batch, so that no batch is measured twice."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,37 +10,37 @@ import pandas as pd
 from pipeline.atomic import replacing
 
 DIGITS = "%.6f"
-KINDS = ("flow", "layers")  # in the order they are written: the last one says that all are there
+KINDS = ("flow", "layers")  # in the order of writing: the last one shows that all are there
 
 Tables = tuple[pd.DataFrame, ...]  # one of each kind
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The tables of a job, a file a batch and kind.
+    """The tables of a job, one file for each batch and kind.
 
-    folder  where they lie
-    job     a hash of all that decides their numbers, but for the pictures
+    folder  their folder
+    job     a hash of all that determines their numbers, except the pictures
     """
 
     folder: Path
     job: str
 
     def key(self, batch: Sequence[object]) -> str:
-        """The name of a batch of pictures, in the state in which they are measured."""
+        """Return the name of a batch of pictures, which depends on their content."""
         return hashlib.sha256(f"{self.job} {list(batch)!r}".encode()).hexdigest()[:20]
 
     def done(self, key: str) -> bool:
-        """Whether a batch was measured to its end."""
+        """Whether all tables of a batch are stored."""
         return self._paths(key)[-1].is_file()
 
     def read(self, key: str) -> Tables:
-        """The tables of a batch, as text: so they are written again as they are."""
+        """Read the tables of a batch, as text, so that writing them again does not change them."""
         paths = self._paths(key)
         return tuple(pd.read_csv(path, dtype=str, keep_default_na=False) for path in paths)
 
     def write(self, key: str, tables: Tables) -> None:
-        """Keep the tables of a batch."""
+        """Store the tables of a batch."""
         for path, table in zip(self._paths(key), tables, strict=True):
             write(path, table)
 
@@ -49,6 +49,6 @@ class Parts:
 
 
 def write(path: Path, table: pd.DataFrame) -> None:
-    """Write a table whose bytes depend on its numbers to six digits."""
+    """Write a table as CSV with six decimals."""
     with replacing(path) as unfinished:
         table.to_csv(unfinished, index=False, float_format=DIGITS, lineterminator="\n")

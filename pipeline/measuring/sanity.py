@@ -1,5 +1,5 @@
-"""What maps owe to the question: asked of a network whose last layer knows nothing, and asked for
-a class that the picture does not show."""
+"""Sanity checks of maps: with a random last layer, and for a class that the picture does not
+show."""
 
 from collections.abc import Callable, Sequence
 from random import Random
@@ -13,7 +13,7 @@ from pipeline.measuring.asked import OfClass
 from pipeline.measuring.measures import Numbers
 from pipeline.measuring.panel import Panel
 
-CELLS = 28  # a side of the maps whose order is compared: finer ones differ by their texture
+CELLS = 28  # side to which maps are averaged before rank correlation: finer ones differ by texture
 
 
 def sanity(
@@ -24,15 +24,17 @@ def sanity(
     layers: list[str],
     seed: int,
 ) -> dict[str, Numbers]:
-    """Layer -> what is left of the maps of `flow` without the class; {} where none is asked for.
+    """Compare the maps of `flow` with maps that do not depend on the class: layer -> name -> (B,).
+    {} if no class is explained.
 
     explain  makes the method for a network
 
-    redrawn_share, redrawn_rank  of the same class's map, when the last layer was drawn anew: its
-                                 share on the object, and its rank correlation with the true map
-    absent_share, absent_rank    of the map for a class drawn among the less probable half
-    empty, redrawn_empty, absent_empty  1 for a map that is zero everywhere, else 0. Its share is
-                                 NaN; it correlates by 0 with a true map that is not empty
+    redrawn_share, redrawn_rank  of the same class's map, with a random last layer: its share on the
+                                 object, and its rank correlation with the true map
+    absent_share, absent_rank    the same of the map for a class drawn among the less probable half
+    empty, redrawn_empty, absent_empty  1 for a map that is zero everywhere, else 0. The share of
+                                 such a map is NaN; its correlation with a true map that is not
+                                 empty is 0
     """
     if not isinstance(panel.asked, OfClass):
         return {}
@@ -49,7 +51,8 @@ def sanity(
 
 
 def absent_classes(logits: Tensor, ids: Sequence[str], seed: int) -> Tensor:
-    """(B,) for each picture a class of the less probable half of logits (B, N), by its name."""
+    """Return for each picture a class (B,) among the less probable half of logits (B, N), drawn by
+    seed and the picture's id."""
     order = logits.argsort(1).cpu()
     half = max(1, logits.shape[1] // 2)
     drawn = [Random(f"absent {seed} {name}").randrange(half) for name in ids]
@@ -58,18 +61,18 @@ def absent_classes(logits: Tensor, ids: Sequence[str], seed: int) -> Tensor:
 
 def _compared(true: Tensor, others: dict[str, Tensor], panel: Panel) -> Numbers:
     own = _positive(true)
-    found = {"empty": metrics.empty(own).double()}
+    numbers = {"empty": metrics.empty(own).double()}
     for name, maps in others.items():
         other = _positive(maps)
         nothing = metrics.empty(other)
         share = metrics.energy_share(other, panel.masks)
         rank = metrics.rank_correlation(_pooled(own), _pooled(other))
-        found |= {
+        numbers |= {
             f"{name}_share": share.masked_fill(nothing, torch.nan),
             f"{name}_rank": rank.masked_fill(metrics.empty(own), torch.nan),
             f"{name}_empty": nothing.double(),
         }
-    return found
+    return numbers
 
 
 def _positive(maps: Tensor) -> Tensor:
@@ -77,6 +80,6 @@ def _positive(maps: Tensor) -> Tensor:
 
 
 def _pooled(maps: Tensor) -> Tensor:
-    """Maps (B, h, w) averaged to CELLS a side where they are larger."""
+    """Average maps (B, h, w) down to at most CELLS a side."""
     height, width = (min(CELLS, side) for side in maps.shape[1:])
     return adaptive_avg_pool2d(maps[:, None].double(), (height, width))[:, 0]

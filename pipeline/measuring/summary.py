@@ -1,4 +1,4 @@
-"""The study in short, as Markdown: one table a measure."""
+"""The summary of a study as Markdown: one table per measure."""
 
 from collections.abc import Mapping
 
@@ -9,8 +9,13 @@ from pipeline.measuring.thirds import THIRDS
 
 
 def markdown(means: pd.DataFrame, tally: Mapping, ours: str) -> str:
-    """means: a row a model, method, third and measure; tally: other method -> measure -> third ->
-    on how many models `ours` is ahead, alike, behind."""
+    """Return the summary.
+
+    means  one row for each model, method, third and measure
+    tally  other method -> measure -> third -> number of models on which `ours` is ahead, alike,
+           behind
+    ours   the method that the others are compared with
+    """
     parts = []
     for measure, (title, *_) in BASIC.items():
         table = means[means["measure"] == measure]

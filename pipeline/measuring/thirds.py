@@ -1,4 +1,4 @@
-"""What many measured pictures say: means over a third of the depth, and who is ahead of whom."""
+"""Statistics over pictures: means over each third of the depth, and paired comparisons."""
 
 from collections.abc import Sequence
 
@@ -12,10 +12,10 @@ SIZES = (0, 0.1, 0.3, 1.0)  # of objects, as shares of the picture
 
 
 def by_third(table: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
-    """A row a picture, a column (measure, third): means over its layers of that third.
+    """Return one row per picture and one column per (measure, third): means over the third's
+    layers; NaN if the measure is undefined for all of them.
 
-    table: of one model and method, as stage `measure` writes it. NaN where no map of the third
-    was defined.
+    table: of one model and method, as stage `measure` writes it.
     """
     third = np.ceil(table["depth"] * len(THIRDS) - 1e-9).astype(int) - 1
     return table.groupby(["picture", third])[list(measures)].mean().unstack("depth")
@@ -24,18 +24,19 @@ def by_third(table: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
 def means(
     table: pd.DataFrame, measures: Sequence[str], resamples: int, confidence: float, seed: int
 ) -> pd.DataFrame:
-    """A row a third and measure: the mean over pictures, its interval, and of how many."""
+    """Return one row per third and measure: the mean over pictures, its interval, and the number of
+    pictures."""
     wide = by_third(table, measures)
-    found = metrics.bootstrap(wide.to_numpy(), resamples, confidence, seed)
-    return _rows(wide, dict(zip(("mean", "low", "high"), found, strict=True)))
+    estimate = metrics.bootstrap(wide.to_numpy(), resamples, confidence, seed)
+    return _rows(wide, dict(zip(("mean", "low", "high"), estimate, strict=True)))
 
 
 def by_size(table: pd.DataFrame) -> pd.DataFrame:
-    """A row a size of the object (small ones fill less than a tenth of the picture, large ones more
-    than three tenths) and third: how many pictures, the mean share of the map on the object, and
-    the median ratio of that share to the object's.
+    """Return one row per size of the object and third: the number of pictures, the mean share of
+    the map on the object, and the median ratio of that share to the object's.
 
-    A mean of ratios is led by small objects: these numbers tell how far.
+    Small objects fill less than a tenth of the picture, large ones at least three tenths. Small
+    objects dominate a mean of ratios; these numbers show how much.
     """
     wide = by_third(table, ["share", "ratio"])
     area = table.groupby("picture")["area"].first()
@@ -64,11 +65,11 @@ def lead(
     confidence: float,
     seed: int,
 ) -> pd.DataFrame:
-    """A row a third and measure: ours less the other's, paired over pictures, its interval, and the
-    p-value of no difference, not yet corrected for asking often."""
+    """Return one row per third and measure: ours less the other's, paired over pictures, with its
+    interval and the p-value of no difference, not yet corrected for multiple tests."""
     wide = by_third(ours, measures) - by_third(other, measures)
-    found = metrics.bootstrap(wide.to_numpy(), resamples, confidence, seed)
-    columns = dict(zip(("lead", "low", "high"), found, strict=True))
+    estimate = metrics.bootstrap(wide.to_numpy(), resamples, confidence, seed)
+    columns = dict(zip(("lead", "low", "high"), estimate, strict=True))
     return _rows(wide, columns | {"p": metrics.sign_flip(wide.to_numpy(), seed=seed)})
 
 

@@ -1,8 +1,9 @@
-"""What a study says, as a page made from its tables: numbers, intervals, and sentences.
+"""The page of a study, made from its tables: numbers, intervals, and sentences.
 
-    python -m pipeline.measuring.told docs/method-study/published
+    python -m pipeline.measuring.told docs/method-study/classifiers
 
-prints, of such a folder of tables, the sentence on the random last layer.
+writes docs/method-study/classifiers.md from means.csv, leads.csv and, if it exists, sizes.csv of
+that folder. Stage `study` does the same.
 """
 
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from naflow.errors import BadInput
+from pipeline.atomic import replacing
 from pipeline.measuring.columns import EVERY, Measure
 from pipeline.measuring.thirds import THIRDS
 
@@ -29,49 +32,72 @@ QUESTIONED = {
     "absent_empty": "absent class: empty",
     "absent_share": "its others: share on the object",
 }
-COMPARED = {name: EVERY[name] for name in ("share", "own", "gain", "redrawn_rank", "absent_rank")}
+COMPARED = {
+    name: EVERY[name] for name in ("share", "ratio", "own", "gain", "redrawn_rank", "absent_rank")
+}
 
 
 def told_of(
-    means: pd.DataFrame, leads: pd.DataFrame, sizes: pd.DataFrame, ours: str, folder: str
+    means: pd.DataFrame, leads: pd.DataFrame, sizes: pd.DataFrame | None, ours: str, folder: str
 ) -> str:
-    """The page of one study. means, leads, sizes: as stage `study` writes them into `folder`."""
+    """Return the page of one study, as Markdown.
+
+    means, leads, sizes  the tables that stage `study` writes; sizes may be None
+    ours                 the method that the others are compared with
+    folder               the name of the folder that holds the tables
+    """
+    sane = "redrawn_empty" in set(means["measure"])
     parts = [
-        f"# `{ours}` on photographs: localisation, class sensitivity, faithfulness, sanity\n\n"
+        f"# `{ours}` beside other methods: {folder}\n\n"
         "Made by `python -m pipeline.study`; every number below is read from its tables. Cells are "
-        "the shallow, middle and deep third of the network's blocks; intervals are of 95 %, "
-        "resampled over pictures. Four questions of equal rank: is the map on the object, does it "
-        "follow the class, does what it points at decide, and does it go when what it should "
-        "depend on goes? Rank correlations should be low, all else high.\n"
+        "the shallow, middle and deep third of the network's depth; intervals are of 95 %, "
+        "resampled over pictures. Is the map on the object, does it follow the class, does what it "
+        "points at decide"
+        + (", and does it go when what it should depend on goes? Rank correlations" * sane)
+        + ("? All numbers should be high.\n", " should be low, all else high.\n")[sane]
     ]
     for model, of_model in means.groupby("model", sort=False):
-        mine = leads[leads["model"] == model]
-        pictures = {m: _pictures(of_model, ours, m) for m in ("share", "own", "gain")}
-        parts.append(
-            f"## {model}\n\n{pictures['share']} pictures, {pictures['own']} pairs, "
-            f"{pictures['gain']} pictures for insertion and deletion.\n\n"
-            + table(of_model, SHOWN, ours)
-            + "\n"
-            + "\n".join(f"- {line}" for line in sentences(mine, ours))
-            + f"\n\n**What is left without the class.** {sentence(of_model, ours)}\n\n"
-            + table(of_model, QUESTIONED, ours)
-            + "\nBy size of the object (mean share; median ratio):\n\n"
-            + _sizes(sizes[sizes["model"] == model], ours)
-        )
+        parts.append(_of_model(str(model), of_model, leads[leads["model"] == model], ours, sane))
+        if sizes is not None:
+            parts.append(
+                "By size of the object (mean share; median ratio):\n\n"
+                + _sizes(sizes[sizes["model"] == model], ours)
+            )
     parts.append(
         f"Tables: [means]({folder}/means.csv) and [paired differences]({folder}/leads.csv), each "
-        f"with intervals, [sizes]({folder}/sizes.csv).\n"
+        "with intervals" + (f", [sizes]({folder}/sizes.csv).\n" if sizes is not None else ".\n")
     )
     return "\n".join(parts)
+
+
+def _of_model(model: str, means: pd.DataFrame, leads: pd.DataFrame, ours: str, sane: bool) -> str:
+    """Return the section of one model; sane: whether the sanity checks were measured."""
+    pictures = {m: _pictures(means, ours, m) for m in ("ratio", "own", "gain")}
+    text = (
+        f"## {model}\n\n{pictures['ratio']} pictures, {pictures['own']} pairs, "
+        f"{pictures['gain']} pictures for insertion and deletion.\n\n"
+        + table(means, SHOWN, ours)
+        + "\n"
+        + "\n".join(f"- {line}" for line in sentences(leads, ours))
+        + "\n"
+    )
+    if sane:
+        left = f"\n**What is left without the class.** {sentence(means, ours)}\n\n"
+        text += left + table(means, QUESTIONED, ours)
+    return text
 
 
 def sentences(
     leads: pd.DataFrame, ours: str, measures: Mapping[str, Measure] = COMPARED
 ) -> list[str]:
-    """How ours compares to each other method, a sentence a measure: ahead or behind where the
-    interval of the paired difference excludes 0, else level."""
-    found = []
+    """Return how `ours` compares with the other methods, one sentence per measure and outcome:
+    ahead or behind if the interval of the paired difference excludes 0, else level."""
+    texts = []
+    leads = leads[leads["lead"].notna()]  # an embedding has no classes
+    known = set(leads["measure"])
     for measure, (_, words, sign) in measures.items():
+        if measure not in known or (measure == "ratio" and "share" in known):
+            continue
         groups: dict[str, list[str]] = {}
         for other, rows in leads[leads["measure"] == measure].groupby("less", sort=False):
             by = rows.set_index("third").reindex(THIRDS)
@@ -79,12 +105,13 @@ def sentences(
             numbers = "; ".join(_interval(by.loc[third], sign) for third in THIRDS)
             groups.setdefault(_run(states), []).append(f"`{other}` ({numbers})")
         for state, others in groups.items():
-            found.append(f"{words[0].upper()}{words[1:]}: `{ours}` is {state} {_and(others)}.")
-    return found
+            text = f"{words[0].upper()}{words[1:]}: `{ours}` is {state} {_and(others)}."
+            texts.append(text)
+    return texts
 
 
 def sentence(means: pd.DataFrame, ours: str) -> str:
-    """What is left of the maps of one model when its last layer is drawn anew."""
+    """Return how many maps of one model are not empty with a random last layer, as a sentence."""
     of = means[means["method"] == ours].set_index(["measure", "third"])["mean"]
 
     def over(measure: str) -> str:
@@ -106,6 +133,8 @@ def table(means: pd.DataFrame, shown: Mapping[str, str], ours: str) -> str:
     """A row a method, ours first; a column a measure: its means at the three thirds."""
     wide = means.set_index(["method", "measure", "third"])["mean"]
     methods = sorted(dict.fromkeys(means["method"]), key=lambda one: one != ours)
+    known = set(means[means["mean"].notna()]["measure"])
+    shown = {measure: title for measure, title in shown.items() if measure in known}
     rows = [["method", *shown.values()], ["---"] * (len(shown) + 1)]
     for method in methods:
         cells = [
@@ -137,12 +166,12 @@ def _lines(rows: Iterable[Sequence[str]]) -> str:
 
 
 def _cell(values: Iterable[float | None]) -> str:
-    return " ".join("-" if v is None or pd.isna(v) else f"{v:.2f}" for v in values)
+    return " ".join("-" if v is None or pd.isna(v) else f"{v:z.2f}" for v in values)
 
 
 def _pictures(means: pd.DataFrame, method: str, measure: str) -> int:
     rows = means[(means["method"] == method) & (means["measure"] == measure)]
-    return int(rows["pictures"].max())
+    return int(rows["pictures"].max()) if len(rows) else 0
 
 
 def _state(row: pd.Series, sign: int) -> str:
@@ -151,7 +180,7 @@ def _state(row: pd.Series, sign: int) -> str:
 
 
 def _run(states: Sequence[str]) -> str:
-    """The states of the three thirds in words, each said once."""
+    """Return the states of the three thirds in words, each state once."""
     if len(set(states)) == 1:
         return f"at every depth {states[0]}"
     thirds: dict[str, list[str]] = {}
@@ -162,7 +191,7 @@ def _run(states: Sequence[str]) -> str:
 
 def _interval(row: pd.Series, sign: int) -> str:
     low, high = sorted((sign * row["low"], sign * row["high"]))
-    return f"{sign * row['lead']:+.2f} [{low:+.2f}, {high:+.2f}]"
+    return f"{sign * row['lead']:+z.2f} [{low:+z.2f}, {high:+z.2f}]"
 
 
 def _and(words: Iterable[str]) -> str:
@@ -170,15 +199,25 @@ def _and(words: Iterable[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def main(folder: Path) -> None:
-    """Print the sentence of each model whose tables are in a folder."""
-    means = pd.read_csv(folder / "means.csv")
-    ours = pd.read_json(folder / "study.json", typ="series")
-    compared = set(ours.index)
-    method = next(name for name in means["method"] if name not in compared)
-    for model, of_model in means.groupby("model", sort=False):
-        sys.stdout.write(f"{model}: {sentence(of_model, method)}\n")
+def write(folder: Path) -> Path:
+    """Write the page of a folder of tables beside the folder; return its path.
+
+    Raises BadInput if the tables are missing.
+    """
+    try:
+        means, leads = (pd.read_csv(folder / f"{name}.csv") for name in ("means", "leads"))
+    except FileNotFoundError as error:
+        raise BadInput(
+            f"{error.filename}: there is no such file. Make it: python -m pipeline.study."
+        ) from None
+    (ours,) = set(means["method"]) - set(leads["less"])
+    sizes = folder / "sizes.csv"
+    text = told_of(means, leads, pd.read_csv(sizes) if sizes.exists() else None, ours, folder.name)
+    page = folder.with_suffix(".md")
+    with replacing(page) as partial:
+        partial.write_text(text, encoding="utf-8")
+    return page
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    write(Path(sys.argv[1]))

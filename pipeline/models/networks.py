@@ -1,4 +1,4 @@
-"""Networks whose published weights were trained with other padding than torchvision's."""
+"""Networks whose published weights need another padding than torchvision's."""
 
 from collections import OrderedDict
 
@@ -7,9 +7,10 @@ from torch import nn
 
 
 def mobilenet_v2_same(classes: int) -> nn.Module:
-    """MobileNet v2 whose strided convolutions pad right and below, as TensorFlow's "SAME" does.
+    """Build MobileNet v2 with strided convolutions that pad right and below, as TensorFlow's "SAME"
+    does.
 
-    Parameter names are torchvision's, so a state dict of either loads into both.
+    Parameter names are torchvision's, so a state dict of either network fits both.
     """
     network = torchvision.models.mobilenet_v2(num_classes=classes)
     for parent in list(network.modules()):

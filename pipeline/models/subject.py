@@ -18,13 +18,13 @@ AT_ONCE = 512  # pictures decoded at a time
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a network gives for N pictures.
+    """A network's outputs for N pictures.
 
     values   (N, ...) float32
-    labels   (N,) the numbers of their classes, -1 for a class that is not among `classes`
-    classes  the names of the numbers
+    labels   (N,) index of each picture's class in `classes`, -1 if it is not there
+    classes  names of the classes
     names    (N,) the names of the pictures' classes
-    ids      (N,) the pictures' own names; none where nobody knows them
+    ids      (N,) the pictures' ids; [] if unknown
     """
 
     values: Tensor
@@ -36,7 +36,7 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Subject:
-    """`network` in eval mode, the pictures it is shown, and how.
+    """`network` in eval mode, the folder of pictures to test it on, and its preprocessing.
 
     classes  names of the network's outputs, None for an embedding
     bank     file (.npy) of its published memory bank; it need not exist
@@ -54,11 +54,12 @@ class Subject:
 
     @property
     def device(self) -> torch.device:
-        """Where the network is, and what is computed from its outputs best is, too."""
+        """The network's device, on which its outputs are best processed, too."""
         return next(self.network.parameters()).device
 
     def outputs(self, part: Part) -> Outputs:
-        """The outputs for every picture of a part; labels are numbers of `classes`, if any."""
+        """Return the outputs for every picture of a part; labels are indices into the network's
+        classes, or, if it has none, those of the part."""
         classes, pictures = self.folder.part(part)
         values, labels = [], []
         for start in tqdm(range(0, len(pictures), AT_ONCE), desc="outputs", disable=self.quiet):
@@ -70,9 +71,9 @@ class Subject:
         return Outputs(torch.cat(values), torch.cat(labels), self.classes or classes, names, ids)
 
     def memory(self) -> Outputs:
-        """The published memory bank (N, D) and its labels.
+        """Return the published memory bank (N, D) and its labels.
 
-        Raises BadInput where there is none, and where it is not of this folder's training pictures.
+        Raises BadInput if there is none, or if it is not of this folder's training pictures.
         """
         if not self.bank.is_file():
             raise BadInput(
@@ -97,9 +98,9 @@ def outputs(
     std: Sequence[float],
     batch: int = 64,
 ) -> Tensor:
-    """What the network gives for uint8 images (N, 3, H, W), in eval mode and float32, on the CPU.
+    """Return the network's outputs for uint8 images (N, 3, H, W), in eval mode, on the CPU.
 
-    Raises BadInput when it gives a NaN or an infinity.
+    Raises BadInput if an output is NaN or infinite.
     """
     device = next(network.parameters()).device
     network.eval()

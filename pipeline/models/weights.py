@@ -1,4 +1,4 @@
-"""Networks and their weights: build from the configuration, load from a file, save to one."""
+"""Build networks from the configuration; load and save their weights."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ CLASSIFICATION = "classification"  # the task (conf/model) whose outputs are cla
 
 @dataclass(frozen=True)
 class Loaded:
-    """A network in eval mode, and the names of its outputs in order where they are classes."""
+    """A network in eval mode, and its class names in order; None for an embedding."""
 
     network: nn.Module
     classes: list[str] | None
@@ -29,7 +29,7 @@ class Loaded:
 def save(path: Path, model: str, network: nn.Module, classes: Sequence[str] | None) -> None:
     """Write weights and class names as one safetensors file, whole or not at all.
 
-    The file is one that `naflow.models.create(model, path)` reads, too.
+    `naflow.models.create(model, path)` can read the file, too.
     """
     settings = {} if classes is None else {"classes": len(classes)}
     about = {"model": model, "settings": settings, "classes": classes and list(classes)}
@@ -37,11 +37,11 @@ def save(path: Path, model: str, network: nn.Module, classes: Sequence[str] | No
 
 
 def load(model: DictConfig, device: torch.device) -> Loaded:
-    """The network that conf/model describes, with its weights, in eval mode.
+    """Return the network that conf/model describes, with its weights, in eval mode.
 
-    Reads .safetensors, and .pt or .pth files of a state dict (never unpickling code). Raises
-    BadInput for a file that is missing, damaged or made for another network, and for a wrong
-    number of names.
+    Reads .safetensors, and .pt or .pth files of a state dict, without running code. Raises BadInput
+    for a file that is missing, damaged or of another network, and for a wrong number of class
+    names.
     """
     state, settings, classes = _read(Path(model.weights), "model.weights")
     if model.labels is not None:
@@ -60,13 +60,13 @@ def load(model: DictConfig, device: torch.device) -> Loaded:
 
 
 def _built(model: DictConfig, settings: dict) -> nn.Module:
-    """The network of the configuration, with the settings that its file of weights tells.
+    """Build the network of the configuration, with the settings of its file of weights.
 
-    They never meet Hydra: what is called stands in the configuration alone. Raises BadInput for a
-    setting that the network does not have or that the configuration has otherwise.
+    Those settings are not passed through Hydra: only the configuration says what is called. Raises
+    BadInput for an unknown setting, or one that contradicts the configuration.
     """
     function, own = get_method(model.network._target_), dict(model.network)
-    create = function is naflow.models.create  # which hands settings on to the network's function
+    create = function is naflow.models.create  # it passes settings on to the network's function
     known = settings_of(model.network.name) if create else parameters(function)
     who = f"{model.weights}, settings: {model.name}"
     check(settings, known, who)
@@ -86,10 +86,10 @@ def _built(model: DictConfig, settings: dict) -> nn.Module:
 
 
 def begin_from(network: nn.Module, path: Path, without: Sequence[str]) -> None:
-    """Give a network the weights of a file, in all but the modules named in `without`, wherever
-    they are, as in ["fc", "cbam"].
+    """Load the weights of a file into a network, except into modules with a name in `without` at
+    any depth, as in ["fc", "cbam"].
 
-    Raises BadInput when the file is missing or anything else of the two does not fit.
+    Raises BadInput if the file is missing or the other tensors do not fit.
     """
 
     def kept(name: str) -> bool:
@@ -116,7 +116,8 @@ def begin_from(network: nn.Module, path: Path, without: Sequence[str]) -> None:
 
 
 def _read(path: Path, setting: str) -> tuple[dict[str, Tensor], dict, list[str] | None]:
-    """Weights in float32, the network's settings, and the class names where the file has them."""
+    """Return the weights in float32, the network's settings, and the class names, if the file has
+    them."""
     if not path.is_file():
         raise BadInput(
             f"{setting}={path}: there is no such file. "

@@ -1,4 +1,4 @@
-"""Boxes of objects, as ImageNet publishes them: one XML file a picture, PASCAL VOC's form."""
+"""Read ImageNet's boxes of objects: one XML file per picture, in the format of PASCAL VOC."""
 
 import tarfile
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 @cache  # a sweep opens the same folder of pictures many times
 def boxes(path: Path) -> dict[str, Box]:
-    """The box of each picture, by its file's name without the ending; of several objects, the
+    """Return the box of each picture, by its file's name without suffix; for several objects, the
     smallest box around all of them.
 
-    `path` is a folder, whose XML files may lie in folders of it, or the published archive, which
-    is read as it is. Raises BadInput for anything else, and for a file that is no annotation.
+    `path` is a folder, which may have subfolders, or the published archive, which is read without
+    unpacking. Raises BadInput for anything else, and for a file that is no annotation.
     """
     found: dict[str, Box] = {}
     for name, content in _files(path):
@@ -42,7 +42,7 @@ def boxes(path: Path) -> dict[str, Box]:
 
 
 def _files(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of all XML files."""
+    """Yield names and contents of all XML files."""
     if path.is_dir():
         for file in sorted(path.rglob("*.xml")):
             yield file.relative_to(path).as_posix(), file.read_bytes()

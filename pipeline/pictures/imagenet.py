@@ -2,15 +2,15 @@
 
 It is never downloaded. Three layouts of a folder are read:
 
-    val/n01440764/ILSVRC2012_val_00000293.JPEG     one folder a class
+    val/n01440764/ILSVRC2012_val_00000293.JPEG     one folder per class
     val/ILSVRC2012_val_00000293.JPEG               with a file of labels and a list of synsets
     ILSVRC2012_img_val.tar                         with ILSVRC2012_devkit_t12.tar.gz
 
-The folder may also be val itself. From the archives val/ is unpacked beside them, once, whole or
-not at all, into one folder a class, as torchvision.datasets.ImageNet has it.
+The folder may also be val itself. Archives are unpacked once to val/ beside them, whole or not at
+all, with one folder per class, as torchvision.datasets.ImageNet does.
 
-What the labels mean: pipeline.pictures.synsets. Boxes of the objects, which are published apart,
-are read where they are there: pipeline.pictures.annotations.
+What the labels mean: pipeline.pictures.synsets. Boxes of the objects, which are published
+separately, are read if they exist: pipeline.pictures.annotations.
 """
 
 import re
@@ -32,7 +32,7 @@ from pipeline.pictures.synsets import WNID, in_words, label_of, order, training_
 TAR, DEVKIT = "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12"
 BOXES = "ILSVRC2012_bbox_val_v3"
 TRUTH = "ILSVRC2012_validation_ground_truth.txt"
-# Where labels, synsets and boxes are looked for, below the folder.
+# The usual places of labels, synsets and boxes in the folder.
 USUAL = {
     "labels": [TRUTH, f"{DEVKIT}/data/{TRUTH}", "val.txt"],
     "synsets": ["meta.mat", f"{DEVKIT}/data/meta.mat", "synsets.txt"],
@@ -42,18 +42,18 @@ NUMBERED = re.compile(r"ILSVRC2012_val_\d{8}\.\w+")
 
 
 class ImageNet(Folder):
-    """The validation set, or some pictures of it, as a Folder: all are in our split test.
+    """The validation set, or some pictures of it, as a Folder; all are in our split test.
 
-    root     the folder; None when nobody gave one
+    root     the folder; None raises BadInput
     labels   for pictures outside class folders, see `label_of`; None: from its usual place
     synsets  the classes, see `order`; None: from its usual place. 1000 class folders need none
-    boxes    the published boxes, see `annotations.boxes`; None: from their usual place, and there
-             are none where there is no such file; False: not read
+    boxes    the published boxes, see `annotations.boxes`; None: from their usual place, if there
+             are any; False: do not read them
     fit      how a picture becomes a square (see pipeline.pictures.pixels)
 
-    Pictures stand in the order of their ids, the files' names without the ending; a label is a wnid
-    and its word (see `in_words`). `classes` are in the order of the wnids, those without pictures
-    too. Raises BadInput, saying what was looked for, or which file and line is wrong.
+    Pictures are in the order of their ids, the files' names without suffix; a label is a wnid and
+    its word (see `in_words`). `classes` are in the order of the wnids and include those without
+    pictures. Raises BadInput, saying what is missing, or which file and line is wrong.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class ImageNet(Folder):
         self._synsets = synsets
 
     def bank_labels(self) -> Tensor:
-        """The class of every training picture, as torchvision's ImageFolder numbers pictures.
+        """Return the class of every training picture, in the order of torchvision's ImageFolder.
 
         The pictures themselves are not needed, only their counts in the devkit's meta.mat.
         """
@@ -142,7 +142,8 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _found(root: Path, setting: str, given: str | None) -> Path:
-    """The file that images.`setting` names, or the one in its usual place, the devkit included."""
+    """Return the file that images.`setting` names, or the one in its usual place; the devkit is
+    unpacked if necessary. Raises BadInput if there is none."""
     devkit = root / f"{DEVKIT}.tar.gz"
     if given is None and devkit.is_file() and not (root / DEVKIT).exists():
         with _unpacked(devkit) as folder:
@@ -158,7 +159,7 @@ def _found(root: Path, setting: str, given: str | None) -> Path:
 
 
 def _boxes(root: Path, given: str | bool | None) -> Mapping[str, Box]:
-    """The boxes that images.boxes names, or those in their usual place; none where none are."""
+    """Return the boxes that images.boxes names, or those in their usual place, or none."""
     if given is False:
         return {}
     names = USUAL["boxes"] if given is None or given is True else [given]
@@ -174,7 +175,8 @@ def _boxes(root: Path, given: str | bool | None) -> Mapping[str, Box]:
 
 
 def _into_class_folders(tar: Path, known: dict[str, str], wnids: list[str]) -> None:
-    """Unpack the pictures in `tar` into val/ beside it, as `known` says, whole or not at all."""
+    """Unpack the pictures in `tar` into class folders in val/ beside it, whole or not at all.
+    known: name of a picture's file without suffix -> wnid."""
     with _unpacked(tar) as folder:
         files = _pictures(folder)
         if {file.stem for file in files} != known.keys():
@@ -190,7 +192,8 @@ def _into_class_folders(tar: Path, known: dict[str, str], wnids: list[str]) -> N
 
 @contextmanager
 def _unpacked(archive: Path) -> Generator[Path]:
-    """A folder beside `archive` with what is in it, removed at the end unless it was renamed."""
+    """Unpack an archive to a folder beside it, which is removed at the end unless it was
+    renamed."""
     folder = archive.with_name(archive.name + ".partial")
     shutil.rmtree(folder, ignore_errors=True)
     try:

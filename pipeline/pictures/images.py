@@ -1,7 +1,7 @@
-"""One reader for every folder of pictures: an index (CSV), or one folder a class.
+"""Read any folder of pictures: with an index (CSV), or with one folder per class.
 
-Reading the index and checking that every file exists costs no decoding, so mistakes show before any
-expensive work. The pixels are read by pipeline.pictures.pixels.
+The index is read and every file is checked to exist without decoding pictures, so mistakes show
+before any expensive work. The pixels are read by pipeline.pictures.pixels.
 """
 
 import hashlib
@@ -24,10 +24,10 @@ FITS = ("crop", "centre", "stretch", "box")
 
 @dataclass(frozen=True)
 class Picture:
-    """One row: where its files are, what it shows, and which split it is for.
+    """One picture: its files, its class, and its split.
 
-    `box` is x0, y0, x1, y1 in pixels of the file. `mask` and `box` are None where there is none.
-    `group` is that of its class: groups share no class, as few-shot learning and retrieval need it.
+    `box` is x0, y0, x1, y1 in pixels of the file. `mask` and `box` are None if unknown. `group` is
+    the group of its class: groups share no class, as few-shot learning and retrieval require.
     """
 
     id: str
@@ -41,9 +41,9 @@ class Picture:
 
 @dataclass(frozen=True)
 class Part:
-    """Some pictures of a folder: those of a group of classes and of a split; None means all.
+    """Some pictures of a folder: those of a group of classes and of a split; None: all.
 
-    each  at most so many pictures of a class, the first ones
+    each  at most so many pictures of each class, the first ones
     """
 
     group: str | None = None
@@ -55,18 +55,19 @@ class Folder:
     """The pictures of one folder, in a fixed order.
 
     root     the folder
-    index    a CSV file, its path relative to root; None: one folder a class
+    name     its name in messages and results
+    index    a CSV file, its path relative to root; None: one folder per class
     columns  names of the index's columns: id, image, mask, label, split, group, box (four names).
-             Only image and label must exist; ids are then the image paths, and every class is in
-             the group "base"
+             Only image and label must exist; without the others, ids are the image paths, and every
+             class is in the group "base"
     select   column -> value: other rows are left out
-    splits   our split (train, val, test) -> its name in the index, None for no such split. Pictures
-             without a split column are dealt out by their id: 70 % train, 10 % val, 20 % test
+    splits   our split (train, val, test) -> its name in the index, None for no such split. Without
+             a split column, pictures are assigned by their id: 70 % train, 10 % val, 20 % test
     classes  the class names in order; None: all labels of the selected rows, sorted
-    groups   group -> its classes, where no column tells; the other classes are in "base"
+    groups   group -> its classes, if there is no column for it; other classes are in "base"
     fit      how a picture becomes a square: one of FITS (see pipeline.pictures.pixels.square)
 
-    Raises BadInput, naming the file, row or column, for whatever cannot be used.
+    Raises BadInput, naming the file, row or column that cannot be used.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class Folder:
         if index is None:
             self.pictures = _from_class_folders(self.root)
         else:
-            # Plain values: settings of Hydra are slow to look up, row by row.
+            # As plain values: Hydra's settings are slow to look up in every row.
             plain: dict[str, Any] = dict(columns or {})
             plain |= {"box": list(plain.get("box", ()))}
             self.pictures = _from_index(self.root / index, self.root, plain, dict(select or {}))
@@ -107,7 +108,7 @@ class Folder:
         self.pictures = _grouped(self.pictures, dict(groups or {}), self.classes)
 
     def part(self, part: Part) -> tuple[list[str], list[Picture]]:
-        """The classes and the pictures of a part. Raises BadInput when there are none."""
+        """Return the classes and the pictures of a part. Raises BadInput if there are none."""
         folder = self if part.group is None else self.group(part.group)
         pictures = folder.pictures if part.split is None else folder.split(part.split)
         if part.each is not None:
@@ -121,7 +122,7 @@ class Folder:
         return folder.classes, pictures
 
     def of_id(self, key: str) -> Picture:
-        """The picture of an id. Raises BadInput with the near ones where there is none."""
+        """Return the picture with this id. Raises BadInput, with similar ids, if there is none."""
         for picture in self.pictures:
             if picture.id == key:
                 return picture
@@ -129,7 +130,8 @@ class Folder:
         raise BadInput(f"{self.root}: there is no picture {key!r}.{near_names(key, ids)}")
 
     def group(self, name: str) -> Self:
-        """The same folder with the classes of one group alone. Raises BadInput when it has none."""
+        """Return the folder with only the classes of one group. Raises BadInput if there are
+        none."""
         part = copy(self)
         part.pictures = [picture for picture in self.pictures if picture.group == name]
         if not part.pictures:
@@ -143,14 +145,15 @@ class Folder:
         return part
 
     def bank_labels(self) -> Tensor:
-        """The classes of the vectors of a published memory bank. Raises BadInput: none knows."""
+        """Return the classes of a published memory bank's vectors. Raises BadInput here: only
+        ImageNet knows them."""
         raise BadInput(
             f"{self.root}: nothing tells the classes of a published memory bank's vectors; only "
             "images=imagenet does. Name pictures instead: recipe.verify.known."
         )
 
     def split(self, name: str) -> list[Picture]:
-        """The pictures of our split `name`. Raises BadInput when there are none."""
+        """Return the pictures of our split `name`. Raises BadInput if there are none."""
         theirs = self.splits.get(name)
         chosen = [
             picture for picture in self.pictures if theirs is not None and picture.split == theirs
@@ -177,7 +180,7 @@ def _grouped(
 
 
 def check_fit(fit: str) -> None:
-    """Raises BadInput for a way to fit that there is not."""
+    """Raise BadInput for an unknown way to fit."""
     if fit not in FITS:
         raise BadInput(
             f"fit={fit!r}: it is no way to make a picture square.{near_names(fit, FITS)}"
@@ -202,7 +205,8 @@ def _from_class_folders(root: Path) -> list[Picture]:
 
 
 def dealt(key: str) -> str:
-    """The split of a picture without one: by its id, so that adding pictures moves no other."""
+    """Return the split of a picture without one, by its id, so that new pictures do not change the
+    splits of others."""
     share = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4]) / 2**32
     return "train" if share < 0.7 else "val" if share < 0.8 else "test"
 

@@ -1,11 +1,11 @@
-"""How the names of classes are read."""
+"""Class names as words."""
 
 import re
 
-NUMBER = re.compile(r"^(n\d{8} |\d{3}\.)(?=.)")  # of ImageNet's classes, and of CUB's
+NUMBER = re.compile(r"^(n\d{8} |\d{3}\.)(?=.)")  # before the names of ImageNet's and CUB's classes
 
 
 def spoken(label: str) -> str:
-    """The words of a label: "tench" of "n01440764 tench", "Groove billed Ani" of
+    """Return the words of a label: "tench" for "n01440764 tench", "Groove billed Ani" for
     "004.Groove_billed_Ani". A label without words is returned as it is."""
     return NUMBER.sub("", label).replace("_", " ")

@@ -1,18 +1,19 @@
-"""How intricate an object is, by its outline."""
+"""Measure how intricate an object's outline is."""
 
 import numpy as np
 
 from pipeline.pictures.images import Picture
 from pipeline.pictures.pixels import read
 
-SIDE = 96  # pixels: an outline looked at closer is longer, so all are looked at in one size
+SIDE = 96  # pixels: an outline is longer at higher resolution, so all are measured at the same one
 
 
 def intricacy(picture: Picture) -> float:
-    """Perimeter^2 / (4 pi area) of the object: near 1 for a disc, larger for what has arms, holes
-    or a ragged edge; NaN where no mask tells its outline.
+    """Return perimeter^2 / (4 pi area) of the object: near 1 for a disc, larger for objects with
+    arms, holes or a ragged edge; NaN without a mask.
 
-    The perimeter is counted in pixel edges, times pi / 4 for what a slanted edge is longer then.
+    The perimeter is counted in pixel edges, times pi / 4, as pixel edges overestimate slanted
+    lines.
     """
     inside = read([picture], [], SIDE, "box", quiet=True).masks[0].numpy()
     if not inside.any():

@@ -1,4 +1,4 @@
-"""Pixels of pictures: decoded once, cut to squares, with mask and box under the same cut."""
+"""Decode pictures and crop them to squares, with mask and box cropped alike."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,16 +15,17 @@ from naflow.errors import BadInput
 from naflow.raster import normalised as normalised
 from pipeline.pictures.images import Box, Picture
 
-MARGIN = 1.25  # how much longer a side of the square "box" is than the longer one of the box
+MARGIN = 1.25  # side of the square for fit "box", over the longer side of the object's box
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """Aligned arrays of N pictures of `size` pixels a side, all held in memory.
+    """Arrays of N pictures of `size` pixels a side, all in memory.
 
-    images (N, 3, size, size) uint8; labels (N,) int64, the index in `classes`, -1 for a class
-    that is not in it; masks (N, size, size) bool and boxes (N, 4) float32 as x0, y0, x1, y1: all
-    False and NaN for a picture that has none.
+    images  (N, 3, size, size) uint8
+    labels  (N,) int64, the index in `classes`; -1 for a class that is not there
+    masks   (N, size, size) bool; all False for a picture without a mask
+    boxes   (N, 4) float32, x0, y0, x1, y1; NaN for a picture without a box
     """
 
     ids: list[str]
@@ -41,7 +42,7 @@ def read(
     fit: str,
     quiet: bool | None = None,
 ) -> Pixels:
-    """Decode pictures. Raises BadInput that names the first file that cannot be decoded."""
+    """Decode pictures. Raises BadInput, naming the first file that cannot be decoded."""
     images, masks, boxes = [], [], []
     for picture in tqdm(pictures, desc="pictures", disable=quiet):
         image = _opened(picture.image, raster.rgb)
@@ -60,12 +61,13 @@ def read(
 
 
 def square(shape: tuple[int, int], fit: str, box: Box | None = None) -> Box:
-    """The part x0, y0, x1, y1 of a picture of `shape` (width, height) that becomes the square.
+    """Return the part x0, y0, x1, y1 of a picture of `shape` (width, height) that becomes the
+    square.
 
-    "crop": the largest square in the middle; "centre": seven eighths of its side, as ImageNet
-    networks are measured; "stretch": everything, its proportions changed;
-    "box": the object's box as a square with a margin, as far as the picture reaches, and "crop"
-    where there is none.
+    fit  "crop": the largest central square; "centre": seven eighths of its side, as in the
+         evaluation of ImageNet networks; "stretch": the whole picture, with other proportions;
+         "box": a square around the object's box with a margin, inside the picture, or "crop" if
+         there is no box
     """
     width, height = shape
     if fit == "stretch":
@@ -82,7 +84,7 @@ def square(shape: tuple[int, int], fit: str, box: Box | None = None) -> Box:
 
 
 def decoded(picture: Picture) -> Image.Image:
-    """The picture's image, upright, in the mode that it has. Raises BadInput for a file that is
+    """Return the picture's image, upright, in its own mode. Raises BadInput for a file that is
     damaged or no image."""
     return _opened(picture.image, raster.decoded)
 
@@ -107,7 +109,8 @@ def _mask(picture: Picture, shape: tuple[int, int], cut: Box, size: int) -> np.n
 
 
 def _inside(mask: Image.Image) -> np.ndarray:
-    """(height, width) bool: numbers above 0, or seen colours other than black."""
+    """Return where a mask is set, (height, width) bool: numbers above 0, or opaque colours other
+    than black."""
     if mask.mode in ("1", "L", "P", "I", "F") or mask.mode.startswith("I;16"):
         return np.asarray(mask) > 0
     colours = np.asarray(mask.convert("RGBA"))
@@ -124,5 +127,5 @@ def _box(picture: Picture, cut: Box, size: int) -> list[float]:
         for value, start, s in zip(picture.box, (left, top) * 2, scale, strict=True)
     ]
     x0, y0, x1, y1 = (min(max(value, 0.0), float(size)) for value in moved)
-    # A box outside the cut shows nothing of the object.
+    # A box outside the crop shows nothing of the object.
     return [x0, y0, x1, y1] if x0 < x1 and y0 < y1 else [float("nan")] * 4

@@ -1,8 +1,8 @@
-"""What ImageNet's labels mean: wnids, ILSVRC ids, and the indices of networks' outputs.
+"""ImageNet's labels: wnids, ILSVRC ids, and the indices of networks' outputs.
 
-A class is its WordNet id (wnid). Its index, which is also that of the outputs of published
-networks, is its place among the sorted wnids. The devkit numbers the classes in another order, and
-its ground truth holds those ILSVRC ids: read as indices they give wrong labels and no error.
+A class is its WordNet id (wnid). Its index, also in the outputs of published networks, is its
+position among the sorted wnids. The devkit numbers the classes in another order, and its ground
+truth holds these ILSVRC ids: read as indices, they would give wrong labels without an error.
 """
 
 import re
@@ -17,9 +17,9 @@ WNID = re.compile(r"n\d{8}")
 
 
 def order(path: Path) -> list[str]:
-    """The wnids of the classes; that of ILSVRC id n is item n - 1.
+    """Return the wnids of the classes; item n - 1 is that of ILSVRC id n.
 
-    `path` is the devkit's meta.mat (it needs SciPy), or a text file whose line n begins with the
+    `path` is the devkit's meta.mat (which needs SciPy), or a text file whose line n begins with the
     wnid of ILSVRC id n. Raises BadInput for anything else.
     """
     if path.suffix == ".mat":
@@ -35,10 +35,10 @@ def order(path: Path) -> list[str]:
 
 
 def in_words(wnids: Sequence[str]) -> dict[str, str]:
-    """What a class is called: its wnid and, of the 1000 classes of ILSVRC-2012, the word for it, as
-    in "n01440764 tench". The wnid keeps the two cranes apart, and the classes in their order.
+    """Return wnid -> name of the class: the wnid and, for the 1000 classes of ILSVRC-2012, its
+    word, as in "n01440764 tench". The wnid distinguishes the two cranes, and keeps the order.
     """
-    if len(wnids) != 1000:  # fewer, or others: nobody tells their words
+    if len(wnids) != 1000:  # other classes, whose words are unknown
         return {wnid: wnid for wnid in wnids}
     from torchvision.models import ResNet18_Weights
 
@@ -47,12 +47,13 @@ def in_words(wnids: Sequence[str]) -> dict[str, str]:
 
 
 def label_of(path: Path, wnids: list[str]) -> dict[str, str]:
-    """The wnid of each picture, by its file's name without the ending.
+    """Return the wnid of each picture, by its file's name without suffix.
 
-    `path` is one of two kinds of text. One number a line is the devkit's ground truth: line n is
-    the ILSVRC id of ILSVRC2012_val_n, and `wnids` must stand in the order of those ids. "file
-    index" is the list that came with Caffe: an index into the sorted wnids, from 0. Raises BadInput
-    for any other line, and for a ground truth with sorted `wnids`, an order that no devkit has.
+    `path` is a text file of one of two kinds. With one number per line, it is the devkit's ground
+    truth: line n is the ILSVRC id of ILSVRC2012_val_n, and `wnids` must be in the order of these
+    ids. With lines "file index", it is the list that came with Caffe: an index, from 0, into the
+    sorted wnids. Raises BadInput for any other line, and for a ground truth with sorted `wnids`, an
+    order that no devkit has.
     """
     lines = [line.split() for line in path.read_text("utf-8", "replace").splitlines()]
     truth = all(len(words) == 1 for words in lines)
@@ -79,7 +80,7 @@ def label_of(path: Path, wnids: list[str]) -> dict[str, str]:
 
 
 def training_counts(path: Path) -> dict[str, int]:
-    """How many training pictures the class of each wnid has, from the devkit's meta.mat.
+    """Return wnid -> number of training pictures, from the devkit's meta.mat.
 
     Raises BadInput for any other file.
     """
@@ -92,9 +93,9 @@ def training_counts(path: Path) -> dict[str, int]:
 
 
 def _leaves(path: Path) -> list[tuple[str, int]]:
-    """The wnid and number of training pictures of every class, in the order of ILSVRC ids.
+    """Return the wnid and number of training pictures of every class, in the order of ILSVRC ids.
 
-    The rows of meta.mat without children are the classes, the others their hypernyms.
+    The rows of meta.mat without children are the classes; the others are their hypernyms.
     """
     try:
         from scipy.io import loadmat

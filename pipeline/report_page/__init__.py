@@ -1,1 +1,1 @@
-"""What the page of the report shows; how it shows that is naflow.page's."""
+"""The content of the report's page; naflow.page shows it."""

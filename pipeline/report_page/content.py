@@ -1,4 +1,4 @@
-"""What the page shows, as JSON: figures in words, and models with their pictures and flows."""
+"""The content of the page as JSON: figures in words, and models with their pictures and flows."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,14 +20,18 @@ def of(
     absent: Mapping[str, str] | None = None,
     first: dict[str, Any] | None = None,
 ) -> dict:
-    """Everything: `found` are model -> method -> maps, `drawn` are the figures' JSON files,
-    `evaluated` is that of stage `evaluate`, model -> method -> where in the depth -> ratio;
-    `absent` are the figures that were not drawn, each with the reason; `first` is the flow that the
-    page opens on, as real.real reads it.
+    """Return the content of the page.
 
-    Where there are selections, only their pictures are kept, with every model that explained them.
-    Raises BadInput where a model has maps but not of the case selected for it, and where nothing
-    is left.
+    found       model -> method -> maps
+    selections  figure -> the pictures selected for it
+    drawn       figure -> content of its JSON file
+    evaluated   model -> method -> position in depth -> ratio, from stage `evaluate`
+    absent      figures that were not drawn -> the reason
+    first       the flow that the page shows first, as real.real reads it
+
+    If there are selections, only their pictures are kept, for every model that explained them.
+    Raises BadInput if a model has maps, but not of a case selected for it, and if no picture
+    remains.
     """
     photographs = Photographs()
     shown = {name: kept(name, methods, selections) for name, methods in found.items()}
@@ -59,15 +63,15 @@ def of(
 def kept(
     model: str, methods: Mapping[str, Maps], selections: Mapping[str, Selection]
 ) -> list[Case]:
-    """The cases of one model that are shown, in the order of its maps: those of selected pictures,
-    and the same from the other side."""
+    """Return the cases of one model to show, in the order of its maps: those of selected pictures,
+    and those with picture and reference exchanged."""
     cases = list(dict.fromkeys(case for maps in methods.values() for case in maps.cases))
     if not selections:
         return cases
     for selection in selections.values():
         for one in selection.chosen if selection.model == model else ():
             for maps in methods.values():
-                maps.row(one.case)  # raises where it was not explained
+                maps.row(one.case)  # raises BadInput if it was not explained
     chosen = {one.decision.picture for each in selections.values() for one in each.chosen}
     wanted = {case for case in cases if case.picture in chosen}
     return [case for case in cases if case in wanted or (case.reference and case.turned in wanted)]

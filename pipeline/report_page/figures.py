@@ -1,4 +1,4 @@
-"""A figure in words: caption, claims, and which pictures it shows by what rule."""
+"""A figure in words: its caption, claims, and pictures with the rule that selected them."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -11,7 +11,7 @@ from pipeline.pictures.labels import spoken
 def figure(
     name: str, selection: Selection | None, drawn: Mapping, shown: Mapping[str, list[Case]]
 ) -> dict:
-    """A figure as JSON, `drawn` being its own file and `shown` the cases of every model."""
+    """Return a figure as JSON. drawn: the content of its own file; shown: model -> its cases."""
     about = {
         "name": name,
         "title": drawn.get("title"),
@@ -38,8 +38,8 @@ def figure(
 
 
 def cases(selection: Selection, shown: Mapping[str, list[Case]]) -> dict[str, list[list[str]]]:
-    """Model -> [picture, reference] of each case: those selected under the figure's own model,
-    which stands first, and the same pictures under others. Empty where the first has no maps."""
+    """Return model -> [picture, reference] of each case: first the figure's own model with the
+    selected cases, then other models with the same pictures. Empty if the first has no maps."""
     if not shown.get(selection.model):
         return {}
     own = [one.case for one in selection.chosen]

@@ -1,4 +1,4 @@
-"""A model on the page: its methods, its pictures, and of each case one flow a method."""
+"""A model on the page: its methods, its pictures, and one flow per case and method."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -14,13 +14,13 @@ from pipeline.pictures.labels import spoken
 from pipeline.report_page.photographs import Photographs
 
 LARGEST = 16  # contribution weights shown of one embedding
-FIELDS = ("rule", *STATS, "stop")  # told of each layer, as far as the maps have them
+FIELDS = ("rule", *STATS, "stop")  # shown of each layer, if the maps have them
 
 
 def model(
     name: str, methods: Mapping[str, Maps], cases: Sequence[Case], photographs: Photographs
 ) -> dict:
-    """A model as JSON; its photographs are added to `photographs`."""
+    """Return a model as JSON; its photographs are added to `photographs`."""
     shown = {key: methods[key] for key in ordered(methods)}
     manifest = next(iter(shown.values())).manifest
     pictures = dict.fromkeys(key for case in cases for key in case.pictures)
@@ -44,7 +44,7 @@ def model(
 
 
 def told(case: Case, methods: Mapping[str, Maps]) -> dict:
-    """What was decided for a case, and its flows."""
+    """Return the decision and the flows of a case as JSON."""
     flows = {key: maps for key, maps in methods.items() if case in maps.cases}
     first = next(iter(flows.values()))
     row = first.row(case)
@@ -57,7 +57,7 @@ def told(case: Case, methods: Mapping[str, Maps]) -> dict:
 
 
 def flow(maps: Maps, row: int) -> dict:
-    """The maps of one case, and its statistics: field -> one value a layer."""
+    """Return the maps of one case and its statistics, field -> one value per layer, as JSON."""
     stats: dict[str, list] = {}
     for field in FIELDS:
         values = [maps.stats.get(layer, {}).get(field) for layer in maps.maps]
@@ -71,7 +71,7 @@ def _plain(value: Any) -> str | float | None:
 
 
 def contributions(weights: np.ndarray) -> dict | None:
-    """The largest contribution weights (D,) (Eqs 17-21), each with the number of its component."""
+    """Return the largest of the contribution weights (D,) (Eqs 17-21) with their indices."""
     if not weights.size:
         return None
     order = np.argsort(-weights, kind="stable")[:LARGEST]

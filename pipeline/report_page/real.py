@@ -1,4 +1,4 @@
-"""The page's first view: the cat of stage `flow`, a published network on a real photograph."""
+"""The first view of the page: the cat of stage `flow`, a published network on a photograph."""
 
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ TEXT = ("model", "weights_sha256", "picture", "predicted")
 
 
 def real(drawings: Path) -> dict[str, Any] | None:
-    """What flow.json says, and under "maps" method -> layer -> (h, w), shallow to deep; None where
-    stage `flow` has not run there. Raises BadInput for files that cannot be read."""
+    """Return the content of flow.json, with "maps": method -> layer -> (h, w), shallow to deep;
+    None if stage `flow` has not run there. Raises BadInput for files that cannot be read."""
     told, raw = (drawings / f"{NAME}{ending}" for ending in (".json", ".npz"))
     if not (told.is_file() and raw.is_file()):
         return None
@@ -57,7 +57,7 @@ def _maps(raw: Path, picture: str) -> dict[str, dict[str, np.ndarray]]:
 
 
 def model(found: dict[str, Any], photographs: Photographs) -> dict:
-    """The network as a model of the page, with its one case; the photograph is added."""
+    """Return the network as a model of the page, with its single case; add the photograph."""
     picture, maps = found["picture"], found["maps"]
     pixels = photograph(picture)
     return {
@@ -92,7 +92,7 @@ def model(found: dict[str, Any], photographs: Photographs) -> dict:
 
 
 def figure(found: dict[str, Any]) -> dict:
-    """The same as a figure in words."""
+    """Return the same view as a figure in words."""
     whose = PHOTOGRAPHS[found["picture"]]
     return {
         "name": NAME,

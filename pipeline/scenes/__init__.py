@@ -1,1 +1,1 @@
-"""The embedded scenes: what they show, and how they are drawn."""
+"""The embedded scenes: their objects, and how they are drawn."""

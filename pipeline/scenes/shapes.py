@@ -1,8 +1,8 @@
 """Scenes with one known object each: the class is the object's silhouette, everything else varies.
 
-A scene is a collage: a textured ground, irregular scraps and strokes that are no class shape, and
-on top one silhouette with its own texture, colour, size, turn and place. Because the object's
-mask is known exactly, the scenes tell whether an attention map lies on the object.
+A scene is a collage: a textured background, irregular scraps and strokes that belong to no class,
+and on top one silhouette with its own texture, colour, size, rotation and position. The object's
+mask is known exactly, so the scenes show whether an attention map lies on the object.
 """
 
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from PIL import Image, ImageDraw, ImageFilter
 from pipeline.scenes.silhouettes import SILHOUETTES, Polygon
 from pipeline.scenes.textures import Rng, colour, texture
 
-FINE = 4  # outlines are drawn this many times larger, then reduced: smooth edges
+FINE = 4  # outlines are drawn this many times larger, then reduced, for smooth edges
 AREA = (0.2, 0.42)  # the object's share of the scene
-REACH = 0.44  # no object reaches further from its middle than this share of the scene's side
+REACH = 0.44  # largest extent of an object from its middle, as a share of the scene's side
 MUTED, VIVID = (0.05, 0.5), (0.35, 0.9)  # saturation of the surroundings and of the object
-TURN = 25.0  # degrees, either way: an arrow stays an arrow to the right
+TURN = 25.0  # largest rotation, in degrees: an arrow still points to the right
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Scene:
 
 
 def scene(name: str, size: int, rng: Rng) -> Scene:
-    """A scene of `size` pixels a side with silhouette `name`; `rng` decides everything else."""
+    """Draw a scene of `size` pixels a side with silhouette `name`; `rng` decides all else."""
     hue = rng.random()
     canvas = texture(rng, size, colour(rng, hue, MUTED), colour(rng, hue, MUTED), 0.7)
     for _ in range(rng.integers(4, 8)):
@@ -49,13 +49,14 @@ def scene(name: str, size: int, rng: Rng) -> Scene:
 
 
 def box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """The smallest box x0, y0, x1, y1 around the true pixels of a mask (H, W)."""
+    """Return the smallest box x0, y0, x1, y1 around the true pixels of a mask (H, W)."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def place(silhouette: list[Polygon], rng: Rng) -> list[Polygon]:
-    """The silhouette turned, scaled to an area within AREA, and moved inside the unit square."""
+    """Rotate the silhouette, scale it to an area within AREA, and move it inside the unit
+    square."""
     turn = np.deg2rad(rng.uniform(-TURN, TURN))
     matrix = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     turned = [Polygon(part.points @ matrix, part.hole) for part in silhouette]
@@ -68,7 +69,7 @@ def place(silhouette: list[Polygon], rng: Rng) -> list[Polygon]:
 
 
 def cover(outline: list[Polygon], size: int) -> np.ndarray:
-    """How much of each pixel the outline (in the unit square) covers: (size, size) in [0, 1]."""
+    """Return the share of each pixel that an outline in the unit square covers, (size, size)."""
     sheet = Image.new("L", (size * FINE, size * FINE))
     pen = ImageDraw.Draw(sheet)
     for part in outline:
@@ -81,7 +82,7 @@ def _moved(outline: list[Polygon], scale: float, offset: np.ndarray) -> list[Pol
 
 
 def _scrap(rng: Rng) -> Polygon:
-    """A torn piece of paper: a wavy closed curve with no two alike."""
+    """Draw a torn piece of paper: a random wavy closed curve."""
     angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     radius = rng.uniform(0.06, 0.22) * (
         1
@@ -94,7 +95,7 @@ def _scrap(rng: Rng) -> Polygon:
 
 
 def _stroke(rng: Rng) -> Polygon:
-    """A brush stroke: a quadratic curve of some width."""
+    """Draw a brush stroke: a quadratic curve with some width."""
     start, bend, end = rng.uniform(-0.1, 1.1, (3, 2))
     t = np.linspace(0, 1, 24)[:, None]
     line = (1 - t) ** 2 * start + 2 * t * (1 - t) * bend + t**2 * end
@@ -107,7 +108,7 @@ def _stroke(rng: Rng) -> Polygon:
 
 
 def _contrasting(rng: Rng, behind: np.ndarray, size: int) -> np.ndarray:
-    """A texture for the object whose main colour stands out from what lies behind it."""
+    """Draw a texture for the object whose main colour differs from the colour behind it."""
     tries = [colour(rng, rng.random(), VIVID) for _ in range(5)]
     first = max(tries, key=lambda rgb: np.abs(rgb - behind).sum())
     return texture(rng, size, first, colour(rng, rng.random(), VIVID), 0.4)

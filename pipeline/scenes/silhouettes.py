@@ -1,4 +1,4 @@
-"""The outlines that give the embedded scenes their classes: 24 shapes a child can name.
+"""The silhouettes that are the classes of the embedded scenes: 24 shapes that a child can name.
 
 A silhouette is a list of polygons in a square of about [-1, 1], x to the right and y down. A
 polygon marked as a hole is cut out of what was drawn before it.
@@ -23,7 +23,7 @@ def _filled(*points: tuple[float, float]) -> Polygon:
 
 
 def _radial(radius: Iterable[float], turn: float = -90.0) -> Polygon:
-    """A polygon from its radius at equally spaced angles, the first one pointing up."""
+    """Return a polygon from its radius at equally spaced angles, the first one pointing up."""
     radius = np.asarray(list(radius), float)
     angle = np.deg2rad(turn) + np.linspace(0, 2 * np.pi, len(radius), endpoint=False)
     return Polygon(np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1))

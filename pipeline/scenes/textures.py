@@ -1,7 +1,7 @@
-"""Procedural surfaces: coloured patterns that the scenes are cut from.
+"""Procedural textures: the coloured patterns of the scenes.
 
-Every texture is an array (size, size, 3) in [0, 1], drawn from the generator it is given and from
-nothing else, so a seed fixes it.
+Every texture is an array (size, size, 3) in [0, 1] that depends only on the given generator, so a
+seed determines it.
 """
 
 import colorsys
@@ -14,14 +14,14 @@ Rng = np.random.Generator
 
 
 def noise(rng: Rng, size: int, cells: int) -> np.ndarray:
-    """Smooth noise (size, size) in [0, 1]: about `cells` bumps along each side."""
+    """Draw smooth noise (size, size) in [0, 1], with about `cells` bumps along each side."""
     grid = rng.random((cells + 2, cells + 2), dtype=np.float32)
     field = np.asarray(Image.fromarray(grid).resize((size, size), Image.Resampling.BICUBIC))
     return np.clip(field, 0, 1)
 
 
 def cloud(rng: Rng, size: int) -> np.ndarray:
-    """Noise at three scales, stretched to fill [0, 1]; shape (size, size)."""
+    """Draw noise at three scales, rescaled to [0, 1]; (size, size)."""
     field = sum(
         weight * noise(rng, size, cells) for cells, weight in ((2, 1.0), (5, 0.5), (12, 0.25))
     )
@@ -29,7 +29,7 @@ def cloud(rng: Rng, size: int) -> np.ndarray:
 
 
 def colour(rng: Rng, hue: float, strength: tuple[float, float]) -> np.ndarray:
-    """One RGB colour (3,) near `hue` (0 to 1), its saturation within `strength`."""
+    """Draw an RGB colour (3,) near `hue` (0 to 1), with a saturation within `strength`."""
     rgb = colorsys.hsv_to_rgb(
         (hue + rng.normal(0, 0.06)) % 1, rng.uniform(*strength), rng.uniform(0.35, 0.95)
     )
@@ -58,7 +58,7 @@ def _dots(rng: Rng, size: int) -> np.ndarray:
 
 
 def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """X and y of every pixel, (1, size) and (size, 1), from 0 to 1."""
+    """Return x and y of every pixel, (1, size) and (size, 1), from 0 to 1."""
     along = np.arange(size, dtype=np.float32) / size
     return along[None, :], along[:, None]
 
@@ -69,7 +69,7 @@ def _turned(x: np.ndarray, y: np.ndarray, angle: float) -> tuple[np.ndarray, np.
 
 
 def _crisp(wave: np.ndarray) -> np.ndarray:
-    """A wave around 0 turned into two levels with an edge about one pixel soft."""
+    """Turn a wave around 0 into two levels, with edges about one pixel wide."""
     return np.clip(0.5 + 2 * wave, 0, 1)
 
 
@@ -81,9 +81,9 @@ PATTERNS = (_plain, cloud, _stripes, _checks, _dots)
 
 
 def texture(rng: Rng, size: int, first: np.ndarray, second: np.ndarray, depth: float) -> np.ndarray:
-    """A random pattern of two RGB colours (3,), with soft light across it; shape (size, size, 3).
+    """Draw a random pattern of two RGB colours (3,), with soft light on it; (size, size, 3).
 
-    `depth` (0 to 1) says how far the pattern may go from the first colour towards the second.
+    depth: how far, 0 to 1, the pattern may go from the first colour towards the second.
     """
     amount = (
         PATTERNS[rng.integers(len(PATTERNS))](rng, size)[..., None] * rng.uniform(0.3, 1) * depth

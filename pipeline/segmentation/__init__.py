@@ -1,1 +1,1 @@
-"""Networks that name every pixel: what they learn, how good they are, what is asked of them."""
+"""Segmentation networks: targets, training objective, evaluation, and explanations."""

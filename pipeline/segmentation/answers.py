@@ -1,4 +1,4 @@
-"""Why were these pixels called so? A question, the picture it is asked of, and every answer."""
+"""Explain sets of pixels: a question, the picture that it is about, and the answer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,10 +18,12 @@ from pipeline.segmentation.targets import Labelled
 
 @dataclass(frozen=True)
 class Question:
-    """Why were `pixels` called class `of`?
+    """Why were these pixels assigned to this class?
 
-    pixels   a kind of pixel set (see pixel_sets.py); part is that of a "box"
-    picture  its id; None: a typical picture of the class
+    of       name of the class
+    pixels   the kind of pixel set (see pixel_sets.py)
+    part     for pixels="box": the part of the box
+    picture  the picture's id; None: a typical picture of the class
     """
 
     of: str
@@ -32,18 +34,18 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """The maps of every method on one picture of side S.
+    """The maps of every method for one picture of side S.
 
     image      (S, S, 3) in [0, 1]
     predicted  (S, S) class numbers
     region     (S, S) bool, where the class is predicted
-    pixels     (S, S) bool, the set asked about
-    iou        of the class in this picture, predicted against true
-    maps       method -> layer -> (h, w), raw; empty where the question has no answer
+    pixels     (S, S) bool, the explained set of pixels
+    iou        intersection over union of the class in this picture, predicted and true
+    maps       method -> layer -> (h, w), raw; empty if the question has no answer
     residuals  method -> layer -> relative residual of the inverse; empty for other methods
-    rules      method -> layer -> how the inverse found it, "through ..." inside a block; likewise
+    rules      method -> layer -> inverse rule, "through ..." inside a block; likewise
     inside     method -> layer -> share of the map inside the region; None for a map of zeros
-    refused    why there is no answer; "" where there is one
+    refused    why there is no answer; "" if there is one
     """
 
     question: Question
@@ -62,11 +64,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class Examiner:
-    """Asks every method at `layers`, those it has among them.
+    """Answers questions by every method, at those of `layers` that it has.
 
-    predicted  (N, S, S) class numbers of all pictures shown
-    methods    key -> explainer of one network; mean and std are those of its input
-    least      the share of a typical picture that its class covers at least
+    shown      N pictures with their targets
+    predicted  (N, S, S) class numbers of these pictures
+    methods    key -> explainer of the network
+    mean, std  of the network's input
+    least      least share of a typical picture that its class covers
     """
 
     shown: Labelled
@@ -78,9 +82,9 @@ class Examiner:
     least: float
 
     def __call__(self, question: Question) -> Answer:
-        """A class that is predicted nowhere is no error: the answer says so.
+        """Answer a question. If the class is predicted nowhere, the answer says so.
 
-        Raises BadInput for a question of an unknown class, picture, kind of pixels or layer.
+        Raises BadInput for an unknown class, picture, kind of pixel set or layer.
         """
         shown = self.shown
         index = number_of(question.of, shown.classes)
@@ -106,7 +110,8 @@ class Examiner:
         )
 
     def flows(self, number: int, score: PixelSet) -> dict[str, Flow]:
-        """What every method says of picture `number`. Raises BadInput for a layer that none has."""
+        """Return every method's flow for picture `number`. Raises BadInput for a layer that no
+        method has."""
         image = normalised(self.shown.pixels.images[number : number + 1], self.mean, self.std)
         flows = {}
         for key, method in self.methods.items():
@@ -120,7 +125,7 @@ class Examiner:
 
 
 def nowhere(question: Question, picture: str) -> str:
-    """Why a question has no answer."""
+    """Return why a question has no answer."""
     return (
         f"{question.of} is predicted nowhere in {picture}: the pixel set {question.pixels!r} is "
         "empty, there is nothing to explain."
@@ -128,7 +133,7 @@ def nowhere(question: Question, picture: str) -> str:
 
 
 def number_of(name: str, classes: Sequence[str]) -> int:
-    """The number of a class. Raises BadInput with the near names."""
+    """Return the number of a class. Raises BadInput, with similar names, for an unknown one."""
     if name not in classes:
         raise BadInput(f"There is no class {name!r} to ask about.{near_names(name, classes)}")
     return classes.index(name)
@@ -137,10 +142,10 @@ def number_of(name: str, classes: Sequence[str]) -> int:
 def asked_of(
     question: Question, shown: Labelled, predicted: Tensor, index: int, least: float
 ) -> int:
-    """The number of the picture that a question names, or of a typical one: among those that show
-    at least so much of the class, the one in the middle by IoU.
+    """Return the number of the picture that a question names, or of a typical one: of the pictures
+    that show the class on at least a share `least` of their pixels, that with the median IoU.
 
-    Raises BadInput for an unknown picture, and where none shows the class.
+    Raises BadInput for an unknown picture, and if no picture shows the class.
     """
     ids = shown.pixels.ids
     if question.picture is not None:
@@ -162,13 +167,13 @@ def asked_of(
 
 
 def iou_of(true: Tensor, region: Tensor) -> Tensor:
-    """(...,) of masks (..., H, W); 0 where both are empty."""
+    """Return the intersection over union of masks (..., H, W) as (...,); 0 if both are empty."""
     both, either = (true & region).sum((-2, -1)), (true | region).sum((-2, -1))
     return both / either.clamp_min(1)
 
 
 def inside(found: Tensor, region: Tensor) -> float | None:
-    """The share of a map (1, h, w) inside the region; None where either is empty."""
+    """Return the share of a map (1, h, w) inside the region; None if either is empty."""
     if not region.any() or bool(empty(found)[0]):
         return None
     return energy_share(found, region[None]).item()

@@ -1,4 +1,4 @@
-"""The figure `segmentation`: pictures with their pixel sets, layers across, methods down."""
+"""The figure `segmentation`: pictures with pixel sets, one row per method, one column per layer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,14 +22,16 @@ from pipeline.pictures.labels import spoken
 from pipeline.segmentation.answers import Answer
 from pipeline.segmentation.marks import colour, coloured, marked
 
-SIDE, LARGEST = 0.82, 0.5  # inches: of a picture, and of a cell at most
+SIDE, LARGEST = 0.82, 0.5  # inches: side of a picture, largest cell
 
 
 @dataclass(frozen=True)
 class Sheet:
     """What the figure shows.
 
-    methods  key -> name; layers, shallow to deep; classes, by number
+    classes  names of the classes, by number
+    methods  key -> name
+    layers   names, in the order in which they run
     """
 
     model: str
@@ -41,7 +43,7 @@ class Sheet:
 
 
 def drawn(sheet: Sheet) -> Figure:
-    """The figure, a block of rows a question."""
+    """Draw the figure, with one block of rows per question."""
     page = Page()
     left, cell = places(len(sheet.layers), SIDE, LARGEST)
     header(page, left, 0.02, cell, sheet)
@@ -53,8 +55,8 @@ def drawn(sheet: Sheet) -> Figure:
 
 
 def header(page: Page, left: float, top: float, cell: float, sheet: Sheet) -> None:
-    """The layers' names above their columns, those of the encoder and of the decoder together,
-    and the sizes of their maps."""
+    """Write the layers' names above their columns, grouped by encoder and decoder, and the sizes of
+    their maps."""
     sizes = {
         name: "×".join(str(side) for side in found.shape)
         for answer in sheet.answers
@@ -76,7 +78,8 @@ def header(page: Page, left: float, top: float, cell: float, sheet: Sheet) -> No
 
 
 def aside(page: Page, top: float, answer: Answer) -> float:
-    """The picture with both outlines, the question, and the whole prediction; returns the end."""
+    """Draw the picture with both outlines, the question, and the whole prediction; return where
+    they end."""
     ax = page.axes(MARGIN, top, SIDE, SIDE)
     panel(ax, answer.image)
     marked(ax, answer, 0.8)
@@ -89,13 +92,14 @@ def aside(page: Page, top: float, answer: Answer) -> float:
 
 
 def prediction(page: Page, top: float, answer: Answer) -> float:
-    """Every pixel in the colour of its predicted class; returns the end."""
+    """Draw every pixel in the colour of its predicted class; return where it ends."""
     panel(page.axes(MARGIN, top, SIDE, SIDE), coloured(answer.predicted))
     return top + SIDE
 
 
 def block(page: Page, left: float, top: float, cell: float, sheet: Sheet, answer: Answer) -> float:
-    """The flows of one question, a row a method, or why there are none; returns the end."""
+    """Draw the flows of one question, one row per method, or why there are none; return where they
+    end."""
     if answer.refused:
         return page.paragraph(left, top + 0.1, cell * len(sheet.layers), answer.refused, LARGE)
     for method, name in sheet.methods.items():
@@ -110,7 +114,7 @@ def block(page: Page, left: float, top: float, cell: float, sheet: Sheet, answer
 
 
 def named(page: Page, right: float, middle: float, name: str) -> None:
-    """The name of a method, its preset below it."""
+    """Write the name of a method, with its preset below."""
     title, _, preset = name.partition(" (")
     style = {"ha": "right", "va": "center"}
     page.text(right, middle - 0.04 * bool(preset), title, NORMAL, fontweight="bold", **style)
@@ -126,7 +130,7 @@ def row(
     answer: Answer,
     method: str,
 ) -> None:
-    """One flow: each map over the picture with both outlines; a dash where there is none."""
+    """Draw one flow: each map over the picture with both outlines; a dash without a map."""
     ax = page.axes(left, top, cell * len(layers), cell * PANEL)
     for column, name in enumerate(layers):
         if name not in answer.maps[method]:
@@ -141,7 +145,7 @@ def row(
 
 
 def solved_at(answer: Answer, method: str) -> dict[str, float]:
-    """The residuals of the layers at which a unit ends; the others are read inside a block."""
+    """Return the residuals at layers where a unit ends, and not inside a block."""
     rules = answer.rules.get(method, {})
     return {
         name: value
@@ -151,7 +155,7 @@ def solved_at(answer: Answer, method: str) -> dict[str, float]:
 
 
 def foot(page: Page, top: float, sheet: Sheet) -> float:
-    """What the colours mean: of the maps, the edges and the classes predicted; returns the end."""
+    """Draw what the colours of maps, outlines and classes mean; return where it ends."""
     bar = page.axes(MARGIN, top + 0.01, 0.6, 0.075)
     panel(bar, overlay(np.full((8, 120, 3), 0.55), np.linspace(0, 1, 120)[None]))
     bar.set_aspect("auto")

@@ -1,4 +1,4 @@
-"""How good a segmentation is: intersection over union of every class."""
+"""Evaluate a segmentation: intersection over union of every class."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,23 +10,24 @@ from pipeline.segmentation.targets import VOID
 
 
 def confusion(predicted: Tensor, targets: Tensor, classes: int) -> Tensor:
-    """(classes, classes) int64: how many pixels of class i were called j. VOID does not count."""
+    """Return how many pixels of class i were predicted as j, (classes, classes) int64. VOID does
+    not count."""
     known = targets != VOID
     pairs = targets[known].long() * classes + predicted[known].long()
     return torch.bincount(pairs, minlength=classes**2).view(classes, classes)
 
 
 def intersection_over_union(counts: Tensor) -> Tensor:
-    """(classes,) float64 from a confusion matrix; -1 for a class that is neither in the targets
-    nor predicted, which has none."""
+    """Return the intersection over union of each class, (classes,) float64, from a confusion
+    matrix; -1 for a class that is neither in the targets nor predicted."""
     both = counts.diagonal().double()
     either = counts.sum(0) + counts.sum(1) - counts.diagonal()
     return torch.where(either > 0, both / either.clamp_min(1), -1.0)
 
 
 def numbers(counts: Tensor, names: Sequence[str]) -> dict[str, Any]:
-    """What a confusion matrix says: mean_iou over the classes that have one, accuracy, iou of each,
-    None for a class without one."""
+    """Return mean_iou over the classes that have one, accuracy, and the iou of each class, None if
+    it has none, from a confusion matrix."""
     found = intersection_over_union(counts)
     return {
         "mean_iou": round(found[found >= 0].mean().item(), 4),

@@ -1,4 +1,4 @@
-"""What is drawn on pictures: the edges of region and pixel set, and classes as colours."""
+"""Marks on pictures: outlines of region and pixel set, and colours of classes."""
 
 import numpy as np
 from matplotlib import colormaps
@@ -7,12 +7,13 @@ from matplotlib.axes import Axes
 from pipeline.figures.panels import PANEL, outline
 from pipeline.segmentation.answers import Answer
 
-SET = "#0072b2"  # the pixel set's edge; what is predicted as the class has a black one
+SET = "#0072b2"  # outline of the pixel set; that of the predicted class is black
 BACKGROUND = (0.9, 0.9, 0.9)
 
 
 def marked(ax: Axes, answer: Answer, width: float, column: int | None = None) -> None:
-    """The edges of the predicted class and of the pixel set; a set of one pixel as a dot."""
+    """Draw the outlines of the predicted class and of the pixel set; a set of one pixel is a
+    dot."""
     outline(ax, answer.region, width, column)
     rows, columns = np.nonzero(answer.pixels)
     if len(rows) == 1:
@@ -34,7 +35,7 @@ def marked(ax: Axes, answer: Answer, width: float, column: int | None = None) ->
 
 
 def edge(ax: Axes, mask: np.ndarray, width: float, column: int | None) -> None:
-    """The pixel set's edge, drawn along the picture's own where the set reaches it."""
+    """Draw the pixel set's outline, closed along the picture's border."""
     if not mask.any():
         return
     height, length = mask.shape
@@ -45,11 +46,11 @@ def edge(ax: Axes, mask: np.ndarray, width: float, column: int | None) -> None:
 
 
 def coloured(numbers: np.ndarray) -> np.ndarray:
-    """(H, W, 3): class 0 pale grey, the others in colours of their own."""
+    """Return class numbers (H, W) as colours (H, W, 3): class 0 is pale grey."""
     table = np.array([BACKGROUND, *(colour(n) for n in range(1, 256))])
     return table[numbers]
 
 
 def colour(number: int) -> tuple[float, ...]:
-    """The colour of a class, repeated after twenty."""
+    """Return the colour of a class; colours repeat after twenty classes."""
     return BACKGROUND if number == 0 else colormaps["tab20"]((number - 1) % 20)[:3]

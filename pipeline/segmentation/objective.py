@@ -1,4 +1,4 @@
-"""Segmentation: cross-entropy of every pixel's class, and one less the Dice coefficient."""
+"""The training objective of segmentation: cross-entropy plus Dice loss."""
 
 import torch
 import torch.nn.functional as F
@@ -10,10 +10,11 @@ from pipeline.segmentation.targets import VOID
 
 
 class Segmentation(Objective):
-    """Views carry their targets as a fourth channel, class number / 255 (see views.py).
+    """Cross-entropy of every pixel's class, plus 1 - the Dice coefficient.
 
-    The two losses are added: cross-entropy learns every pixel, Dice (Milletari et al., 3DV 2016)
-    counts a small class as much as a large one. Pixels that are VOID do not count.
+    The views' fourth channel is the target, class number / 255 (see views.py). Cross-entropy counts
+    every pixel; Dice (Milletari et al., 3DV 2016) counts a small class as much as a large one. VOID
+    pixels do not count.
     """
 
     def __init__(self, network: nn.Module, labels: Tensor, size: int) -> None:

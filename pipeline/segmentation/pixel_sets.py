@@ -1,4 +1,4 @@
-"""The pixels whose class is to be explained, as masks for naflow.scores.PixelSet."""
+"""Sets of pixels whose class is explained, as masks for naflow.scores.PixelSet."""
 
 from collections.abc import Sequence
 
@@ -17,14 +17,17 @@ KINDS = ("class", "component", "box", "point", "all")
 def pixel_set(
     kind: str, predicted: Tensor, index: int, part: Sequence[float] = (0, 0, 1, 1)
 ) -> Tensor:
-    """(H, W) bool, of the class numbers `predicted` (H, W) and the class `index`.
+    """Return a set of pixels, (H, W) bool.
 
-    kind  "class": every pixel called so; "component": the largest connected part of them; "box":
-          all pixels of a `part` (x0, y0, x1, y1 from 0 to 1) of the box around that component;
-          "point": the pixel deepest inside it; "all": the whole picture
+    kind       "class": every pixel predicted as the class; "component": the largest connected part
+               of these; "box": a part of the box around that component; "point": the pixel deepest
+               inside it; "all": the whole picture
+    predicted  class numbers, (H, W)
+    index      the class
+    part       x0, y0, x1, y1 of the part of the box, from 0 to 1
 
-    Where the class is predicted nowhere, every set but "all" is empty. Raises BadInput for another
-    kind, and for a part that is none.
+    If the class is predicted nowhere, every set except "all" is empty. Raises BadInput for another
+    kind, and for an empty part.
     """
     if kind not in KINDS:
         raise BadInput(f"There is no pixel set {kind!r}.{near_names(kind, KINDS)}")
@@ -41,15 +44,16 @@ def pixel_set(
 
 
 def largest_part(mask: Tensor) -> Tensor:
-    """The largest 4-connected part of a mask (H, W) that is not empty; of several as large the one
-    that begins first in reading order."""
+    """Return the largest 4-connected component of a mask (H, W) that is not empty; of several of
+    the same size, the first in reading order."""
     parts, _ = ndimage.label(mask.cpu().numpy())
     sizes = np.bincount(parts.ravel())[1:]
     return torch.from_numpy(parts == sizes.argmax() + 1).to(mask.device)
 
 
 def part_of_box(mask: Tensor, part: Sequence[float]) -> tuple[int, int, int, int]:
-    """top, left, bottom, right of a part of the box around a mask, at least a pixel each way."""
+    """Return top, left, bottom, right of a part of the box around a mask, at least one pixel high
+    and wide."""
     x0, y0, x1, y1 = part
     if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
         raise BadInput(f"part={list(part)}: give x0 < x1 and y0 < y1 from 0 to 1.")
@@ -60,11 +64,11 @@ def part_of_box(mask: Tensor, part: Sequence[float]) -> tuple[int, int, int, int
 
 
 def deepest(mask: Tensor) -> tuple[int, int]:
-    """Row and column of the pixel that erosion leaves longest; of several the one nearest to
-    their middle."""
+    """Return row and column of the pixel that repeated erosion removes last; of several, the one
+    nearest to their mean."""
     left = mask[None].float()
     while True:
-        outside = F.pad(1 - left, (1, 1, 1, 1), value=1.0)  # beyond the picture nothing is inside
+        outside = F.pad(1 - left, (1, 1, 1, 1), value=1.0)  # beyond the border counts as outside
         eroded = 1 - F.max_pool2d(outside, 3, 1)
         if not eroded.any():
             break

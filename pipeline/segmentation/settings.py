@@ -1,4 +1,4 @@
-"""What the stages of a segmentation read of the configuration."""
+"""Read the configuration of the stages `segment` and `regions`."""
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -9,7 +9,7 @@ from pipeline.segmentation.targets import Labelled, labelled
 
 
 def settings(cfg: DictConfig) -> DictConfig:
-    """The group `segment`. Raises BadInput where none was chosen."""
+    """Return the group `segment`. Raises BadInput if none was chosen."""
     if "segment" not in cfg:
         raise BadInput(
             "Nothing says what to segment. Name one of conf/segment, as in +segment=shapes."
@@ -18,7 +18,7 @@ def settings(cfg: DictConfig) -> DictConfig:
 
 
 def labelled_part(cfg: DictConfig, which: str) -> Labelled:
-    """The pictures and targets of `segment.learns` or `segment.test`."""
+    """Read the pictures and targets of `segment.learns` or `segment.test`."""
     asked = settings(cfg)
     shape = asked.model.input
     part = Part(**asked[which])

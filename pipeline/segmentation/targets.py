@@ -1,4 +1,4 @@
-"""What every pixel shows, from masks and labels: a picture of class numbers for each picture."""
+"""Segmentation targets: the class number of every pixel, from masks and labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,23 +13,25 @@ from naflow.errors import BadInput
 from pipeline.pictures.images import Folder, Part, Picture
 from pipeline.pictures.pixels import Pixels, decoded, read, square
 
-VOID = 255  # the number of a pixel of which nobody says what it shows
+VOID = 255  # the number of a pixel whose class is unknown
 
 
 class Targets(Protocol):
-    """How masks and labels become class numbers."""
+    """Turns masks and labels into class numbers."""
 
     def names(self, labels: Sequence[str]) -> list[str]:
-        """What the numbers 0, 1, ... mean, in a folder whose pictures have these labels."""
+        """Return the names of the classes 0, 1, ... for a folder whose pictures have these
+        labels."""
         ...
 
     def __call__(self, pictures: Sequence[Picture], pixels: Pixels, fit: str) -> Tensor:
-        """(N, H, W) uint8 class numbers of pictures, under the cut that made their `pixels`."""
+        """Return the class numbers of pictures, (N, H, W) uint8, cropped like their `pixels`."""
         ...
 
 
 class Objects:
-    """A mask covers one object: 0 is background, and the picture's class is inside the mask."""
+    """Masks of one object each: the picture's class is inside the mask, and 0, background,
+    outside."""
 
     def names(self, labels: Sequence[str]) -> list[str]:
         return ["background", *labels]
@@ -40,7 +42,7 @@ class Objects:
 
 @dataclass(frozen=True)
 class Numbered:
-    """A mask's grey values are class numbers; those without a name are VOID."""
+    """Masks whose grey values are class numbers; numbers without a name become VOID."""
 
     classes: Sequence[str]
 
@@ -55,10 +57,10 @@ class Numbered:
 
 @dataclass(frozen=True)
 class Labelled:
-    """N pictures, and what every pixel of them shows.
+    """N pictures with the class of every pixel.
 
-    classes  the names of the numbers
-    targets  (N, H, W) uint8, VOID where nothing is known
+    classes  names of the classes, by number
+    targets  (N, H, W) uint8 class numbers, VOID if unknown
     """
 
     classes: list[str]
@@ -66,7 +68,8 @@ class Labelled:
     targets: Tensor
 
     def together(self) -> Pixels:
-        """The pictures with their targets as a fourth channel, so that a view moves both."""
+        """Return the pictures with their targets as a fourth channel, so that augmentation moves
+        both alike."""
         images = torch.cat([self.pixels.images, self.targets[:, None]], dim=1)
         return replace(self.pixels, images=images)
 
@@ -88,7 +91,7 @@ def labelled(
 
 
 def _numbers(picture: Picture, fit: str, side: int) -> np.ndarray:
-    """The mask's grey values (side, side) under the picture's cut."""
+    """Return the mask's grey values (side, side), cropped like the picture."""
     shape = decoded(picture).size
     mask = decoded(replace(picture, image=picture.mask))
     if mask.size != shape or mask.mode not in ("L", "P"):

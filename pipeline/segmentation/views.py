@@ -1,4 +1,4 @@
-"""Random views of pictures that carry their targets, both moved alike."""
+"""Random views of pictures with targets, both moved alike."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,13 @@ from pipeline.learning.augment import Augmentation
 
 @dataclass(frozen=True)
 class AlignedAugmentation(Augmentation):
-    """An Augmentation of pictures (B, 4, H, W) whose fourth channel is class numbers: the first
-    three are what it makes of the picture, the fourth is moved alike, to the nearest."""
+    """An Augmentation of pictures (B, 4, H, W) whose fourth channel is class numbers: it is moved
+    like the other three, with nearest-neighbour interpolation and without colour changes."""
 
     def __call__(self, images: Tensor, size: int, generator: Generator) -> Tensor:
-        """Views (B, 4, size, size) in [0, 1]; the fourth channel is the class number / 255."""
+        """Return views (B, 4, size, size) in [0, 1]; the fourth channel is class number / 255."""
         again = Generator()
-        again.set_state(generator.get_state())  # the placement is the first that is drawn
+        again.set_state(generator.get_state())  # to draw the same placement, which comes first
         views = super().__call__(images[:, :3], size, generator)
         placement = self._placement(len(images), again).to(images.device)
         grid = F.affine_grid(placement, [len(images), 1, size, size], False)

@@ -1,4 +1,4 @@
-"""What the figure `segmentation` says, from its data alone."""
+"""The texts of the figure `segmentation`, made from its data."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ PIXELS = {
 
 
 def told(sheet: Sheet) -> dict[str, Any]:
-    """Title, caption and numbers, for the figure's JSON file."""
+    """Return title, caption and numbers for the figure's JSON file."""
     names = list(sheet.methods.values())
     return {
         "title": f"Attention flows of {sheet.model}: {listed(names)}",
@@ -31,7 +31,7 @@ def told(sheet: Sheet) -> dict[str, Any]:
 
 
 def caption(sheet: Sheet) -> str:
-    """Complete: the figure together with it needs no other text."""
+    """Return the figure's complete caption."""
     side = len(sheet.answers[0].image)
     parts = [
         f"{sheet.model} on the image set {sheet.images!r}, {side}×{side} pixels.",
@@ -50,17 +50,17 @@ def caption(sheet: Sheet) -> str:
 
 
 def any_empty(sheet: Sheet) -> bool:
-    """Whether a map shows nothing."""
+    """Whether some map is zero everywhere."""
     return any(
-        not found.any()
+        not attention.any()
         for answer in sheet.answers
         for of_method in answer.maps.values()
-        for found in of_method.values()
+        for attention in of_method.values()
     )
 
 
 def sentence(answer: Answer) -> str:
-    """One question, and of which picture."""
+    """Return a sentence on one question and its picture."""
     question = answer.question
     if answer.refused:
         return answer.refused
@@ -73,7 +73,7 @@ def sentence(answer: Answer) -> str:
 
 
 def cut_points(sheet: Sheet) -> str:
-    """Between which layers NAFlow inverts, and where the others' maps come from."""
+    """Return between which layers NAFlow inverts, and where the other maps come from, as text."""
     answer = next((one for one in sheet.answers if not one.refused), None)
     parts = []
     for method, rules in (answer.rules if answer else {}).items():
@@ -97,7 +97,7 @@ def cut_points(sheet: Sheet) -> str:
 
 
 def numbers(answer: Answer) -> dict[str, Any]:
-    """What one block of rows shows."""
+    """Return the numbers of one block of rows."""
     return {
         "picture": answer.picture,
         "class": answer.question.of,

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import fields
+from itertools import product
+from math import nan
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from bench.flow import METHODS as BENCH
@@ -13,8 +19,12 @@ from naflow import NAFlow, explainers
 from naflow.cli.methods import NAMES
 from naflow.cli.methods import explainers as of_command_line
 from naflow.errors import BadInput
-from naflow.explainer import Explainer
+from naflow.explainer import Explainer, settings
+from naflow.explainers import SegXResCAM
+from naflow.explainers.cf_cam import Reconstruction
+from naflow.explainers.rules import Rules
 from naflow.methods import METHODS, label, method, ordered
+from naflow.presets import InverseConfig
 
 MODEL = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
 
@@ -56,6 +66,54 @@ def test_a_setting_is_changed_by_its_name() -> None:
     assert made.config.damping == 1.0
     with pytest.raises(BadInput, match="no setting 'dumping'"):
         METHODS["naflow"](MODEL, dumping=1.0)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_setting_that_there_is_not_is_refused(name: str) -> None:
+    for wrong in ("lats", "dumping", "zzz"):
+        with pytest.raises(BadInput, match=f"no (setting|option) '{wrong}'"):
+            METHODS[name](MODEL, **{wrong: 1})
+    kind = METHODS[name].kind
+    if not issubclass(kind, (NAFlow, explainers.CFCAM)):  # who take knobs, too
+        with pytest.raises(BadInput, match=f"{kind.__name__} has no setting 'lats'.* 'last'"):
+            METHODS[name](MODEL, lats="0")
+
+
+_WRONG = [-1, nan, 0.5j, "zzz", b"x", {}, object(), torch.ones(2), np.ones(2)]
+#: Of what kind a wrong value is right after all.
+_RIGHT = {"last": str, "seed": int, "others": torch.Tensor}
+
+
+def _knobs(kind: type) -> list[str]:
+    if kind is NAFlow:
+        return ["preset", *settings(kind), *(one.name for one in fields(InverseConfig))]
+    more = fields(Reconstruction) if kind is explainers.CFCAM else ()
+    return [*settings(kind), *(one.name for one in more)]
+
+
+@pytest.mark.parametrize("kind", dict.fromkeys(method.kind for method in METHODS.values()))
+def test_a_wrong_value_of_a_setting_is_refused(kind: type[Explainer]) -> None:
+    for name, value in product(_knobs(kind), _WRONG):
+        try:
+            kind(MODEL, **{name: value})
+        except BadInput:
+            continue
+        assert isinstance(value, _RIGHT.get(name, ())), (name, value)
+
+
+@pytest.mark.parametrize(
+    ("make", "names"),
+    [
+        (Rules, [one.name for one in fields(Rules)]),
+        (lambda **setting: SegXResCAM(MODEL, **setting), ["window", "pool", "last"]),
+    ],
+)
+def test_and_so_is_one_of_rules_and_of_segmentation(make: Callable, names: list[str]) -> None:
+    for name, value in product(names, _WRONG):
+        if isinstance(value, _RIGHT.get(name, ())):
+            continue
+        with pytest.raises(BadInput):
+            make(**{name: value})
 
 
 @pytest.mark.parametrize(

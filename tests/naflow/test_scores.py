@@ -46,6 +46,14 @@ def test_class_logit_needs_logits() -> None:
         scores.ClassLogit()(())
 
 
+@pytest.mark.parametrize(
+    "score", [scores.ClassLogit(), scores.ClassContrast(0), scores.Similarity(torch.ones(3))]
+)
+def test_complex_numbers_are_refused(score: scores.Score) -> None:
+    with pytest.raises(BadInput, match=r"returns complex numbers \(torch.complex64\)"):
+        score(torch.ones(2, 3, dtype=torch.complex64))
+
+
 LOGITS = torch.tensor([[2.0, 1.0, 0.0], [0.0, 3.0, 4.0]])
 FEATURES = torch.zeros(2, 5, 4, 4)
 Named = namedtuple("Named", ["features", "logits"])

@@ -65,8 +65,9 @@ def test_code_that_a_stage_imports_is_among_its_dependencies(stage):
         path.relative_to(ROOT).as_posix()
         for path in imported(ROOT / "pipeline" / f"{stage}.py", set())
     }
-    # Maps come from the library whole; a figure from plot.py alone, training from none of it.
-    drawn = {"naflow/plot.py"} if stage == "explain" else set()
+    # Maps come from the library whole; a figure from plot.py alone, training and gathering from
+    # none of it.
+    drawn = {"naflow/plot.py"} if stage in ("explain", "gather") else set()
     library = {
         f for f in files if f.startswith("naflow/") and stage != "explain" and f != "naflow/plot.py"
     }
@@ -138,10 +139,9 @@ def test_knobs_are_used():
         assert "${" + knob + "}" in text
 
 
-def of_the_paper():
-    """The nine networks: those that its figures show."""
-    figures = FIGURES["figures"].values()
-    return {figure[key] for figure in figures for key in ("model", "beside")}
+def networks(figures):
+    """Those that figures show: of all of the paper's, nine."""
+    return {figure[key] for figure in figures.values() for key in ("model", "beside")}
 
 
 PROFILES = sorted((ROOT / "conf" / "profile").glob("*.yaml"))
@@ -163,7 +163,7 @@ def test_a_profile_gives_models_weights_and_a_check(path):
     knobs = read(path)
     assert set(knobs["trained"]).isdisjoint(knobs["published"])
     shown = set(knobs["trained"]) | set(knobs["published"])
-    assert of_the_paper() <= shown <= set(list_models())
+    assert networks(knobs["drawn"]) <= shown <= set(list_models())
     assert knobs["verified"] == knobs["trained"] | knobs["published"]
     for model, item in knobs["verified"].items():
         recipe = read(ROOT / "conf" / "recipe" / item["images"] / f"{model}.yaml")
@@ -172,6 +172,32 @@ def test_a_profile_gives_models_weights_and_a_check(path):
         start = (recipe.get("start") or {}).get("weights", item["data"])
         assert item["after"] == start
         assert (ROOT / "conf" / "images" / f"{item['images']}.yaml").exists()
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_every_figure_is_drawn_or_said_to_be_absent(path):
+    knobs = read(path)
+    figures = {
+        name: {key: figure[key] for key in ("model", "beside")}
+        for name, figure in FIGURES["figures"].items()
+    }
+    assert {*knobs["drawn"], *knobs["absent"]} == set(figures)
+    assert not {*knobs["drawn"]}.intersection(knobs["absent"])
+    assert knobs["drawn"].items() <= figures.items()
+    for name in knobs["absent"]:  # else it could be drawn
+        assert not networks({name: figures[name]}) & set(knobs["verified"])
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_what_judges_a_network_is_among_the_dependencies_of_verify(path):
+    knobs = read(path)
+    listed = [dep.replace("${judges}", knobs["judges"]) for dep in body("verify")["deps"]]
+    assert all((ROOT / dep).exists() for dep in listed if dep.startswith("pipeline/"))
+    for model, item in knobs["verified"].items():
+        recipe = read(ROOT / "conf" / "recipe" / item["images"] / f"{model}.yaml")
+        module = recipe["verify"]["_target_"].rpartition(".")[0]
+        file = f"{module.replace('.', '/')}.py"
+        assert any(file == dep or file.startswith(f"{dep}/") for dep in listed), file
 
 
 def rivals(figures):
@@ -187,10 +213,12 @@ def rivals(figures):
 @pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
 def test_a_figure_needs_its_own_networks_alone(path):
     """So one that cannot be had costs no other figure."""
-    verified = read(path)["verified"]
-    for model, needed in rivals(FIGURES["figures"]).items():
+    knobs = read(path)
+    verified, drawn = knobs["verified"], knobs["drawn"]
+    of_profile = {name: FIGURES["figures"][name] for name in drawn}
+    for model, needed in rivals(of_profile).items():
         assert {model, verified[model]["beside"]} == needed
-    for figure in FIGURES["figures"].values():
+    for figure in of_profile.values():
         assert verified[figure["model"]]["images"] == verified[figure["beside"]]["images"]
     wanted = {"results/decisions/${key}.csv", "results/decisions/${item.beside}.csv"}
     assert wanted == {dep for dep in body("select")["deps"] if dep.startswith("results/")}
@@ -208,6 +236,7 @@ def test_pictures_are_known_by_one_small_file(path):
     made = {"data/shapes/index.csv"}
     made |= {f"data/{name}/index.csv" for name in knobs["downloads"]}
     made |= {f"data/index/{name}.csv" for name in knobs["placed"]}
+    made |= {f"data/{name}/index.csv" for name in knobs["gathered"]}
     assert {item["data"] for item in knobs["verified"].values()} <= made
 
 

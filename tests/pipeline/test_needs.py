@@ -79,6 +79,17 @@ def test_the_embedded_profile_needs_nothing(found):
     assert "Nothing: all of it is made here." in found.text
 
 
+def test_the_photographs_are_installed_and_ones_own_may_be_added(found, tmp_path, monkeypatch):
+    items = found("photographs")
+    assert list(items) == [*profile.shown(CONF / "profile" / "photographs.yaml"), "photographs"]
+    assert items["photographs"].state == "there"
+    assert "chelsea.png, coffee.png" in found.text and "PHOTOGRAPHS" in found.text
+    assert "Needed by hand: nothing." in found.text
+    assert items["resnet18"].download == 46_830_571
+    monkeypatch.setenv("PHOTOGRAPHS", str(tmp_path / "nowhere"))
+    assert found("photographs")["photographs"].state == f"needed by hand in {tmp_path}/nowhere"
+
+
 def test_what_is_there_is_said(found, tmp_path):
     weights = put(tmp_path / "data/weights/imagenet/resnet50_cbam.safetensors")
     source.write(weights, Entry("a.pth", 1, "ab", ""))

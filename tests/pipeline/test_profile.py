@@ -19,7 +19,7 @@ def composed(*overrides):
 
 def test_profiles_show_networks_that_there_are_on_pictures_that_there_are():
     for path in (CONF / "profile").glob("*.yaml"):
-        assert len(shown(path)) >= 9 and set(shown(path)) <= set(list_models())
+        assert len(shown(path)) >= 6 and set(shown(path)) <= set(list_models())
         for images in shown(path).values():
             assert composed(f"images={images}").images.name == images
 

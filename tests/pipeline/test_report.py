@@ -255,6 +255,16 @@ def test_what_could_not_be_drawn_is_said_and_the_rest_is_shown(config, profile, 
     assert set(shown(parsed(cfg).content)) == {"conv64f", "resnet18"}
 
 
+@pytest.mark.usefixtures("values")
+def test_what_a_profile_lacks_is_said_in_its_own_words(cfg):
+    choose(cfg, "fig04", "resnet18", CLASSES[0])
+    Path(cfg.drawings).mkdir()
+    (Path(cfg.drawings) / "fig10.json").write_text('{"figure": "fig10", "absent": "why"}')
+    content = parsed(cfg).content
+    assert content["absent"] == {"fig10": "why"}
+    assert [figure["name"] for figure in content["figures"]] == ["fig04"]
+
+
 def test_a_method_that_is_missing_is_a_missing_figure(config, images, profile, tmp_path):
     made(tmp_path / "results" / "maps" / "conv64f" / "naflow", images, [PAIR, PAIR.turned])
     cfg = config(f"knobs={profile}", "methods='naflow,gradcam'")

@@ -25,6 +25,8 @@ def put(cfg, model, method, level):
             "reference": "",
             "layer": f"l{layer}",
             "depth": (layer + 1) / 6,
+            "area": 0.3,
+            "share": 0.3 * level,
             "ratio": level + noise[picture, layer],
             "gain": 0.1 + chance.normal(0, 0.1),
             "own": np.nan if model == "embedding" else 0.5,
@@ -88,6 +90,16 @@ def test_in_short(measured):
     assert first.startswith("| `naflow` | 1.5") and first.endswith("|  |  |  |")
     gradcam = next(line for line in others if "gradcam" in line)
     assert gradcam.endswith("| 2 / 0 / 0 | 2 / 0 / 0 | 2 / 0 / 0 |")
+
+
+def test_the_page_of_what_was_measured(cfg, measured):
+    place = study(measured)
+    page = place.with_suffix(".md").read_text()
+    assert page.count("\n## ") == 2 and "Localisation (ratio): `naflow` is at every" in page
+    assert "share on the object |" not in page and "last layer" not in page  # not asked here
+    place.with_suffix(".md").unlink()
+    study(cfg("study.page=false"))
+    assert not place.with_suffix(".md").exists()
 
 
 def test_figures_are_the_same_bytes_twice(measured):

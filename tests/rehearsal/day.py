@@ -3,9 +3,11 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from rehearsal.publisher import Publisher
 from rehearsal.workplace import ROOT, Ran, Workplace
 from rehearsal.world import World
 
@@ -17,14 +19,26 @@ LAYOUTS_NOTE = "The same pictures, classes and boxes were found in the layouts"
 
 @dataclass(frozen=True)
 class Day:
-    """What came of it: the commands that ran, and the figures that are drawn."""
+    """What came of it: the commands that ran, the figures that are drawn, and by layout of
+    ImageNet whether it tells the same pictures as the first."""
 
     ran: list[Ran]
     figures: list[str]
+    layouts: dict[str, bool]
+
+    @classmethod
+    def of(cls, told: dict[str, Any]) -> "Day":
+        """From what `asdict` gives."""
+        return cls([Ran(**one) for one in told["ran"]], told["figures"], told["layouts"])
 
     @property
-    def stages(self) -> dict[str, float]:
-        """Seconds by stage, in the order of their first run."""
+    def well(self) -> bool:
+        """Whether nothing failed."""
+        return all(self.layouts.values()) and not any(one.code for one in self.ran)
+
+    @property
+    def stages(self) -> dict[str, tuple[float, float]]:
+        """Stage -> its seconds, and those of a core, in the order of their first run."""
         return {name: t for ran in self.ran for name, t in ran.stages.items()}
 
 
@@ -38,11 +52,16 @@ def commands() -> list[str]:
 def lived(place: Workplace, world: World) -> Day:
     """Run the page's commands; the first that fails ends it."""
     ran = []
-    for command in commands():
-        ran.append(place.run(command.replace(LIES, str(world.imagenet["archives"]))))
-        if ran[-1].code:
-            break
-    return Day(ran, drawn(place))
+    (place.folder / "data" / "imagenet").unlink(missing_ok=True)  # of a day that was broken off
+    with Publisher(world.published) as publisher:
+        publisher.list(place.folder / "published.json")
+        for command in commands():
+            ran.append(place.run(command.replace(LIES, str(world.imagenet["archives"]))))
+            print(f"{ran[-1].seconds:6.0f} s  {command}: {ran[-1].code}", flush=True)
+            if ran[-1].code:
+                print(ran[-1].text[-5000:], flush=True)
+                break
+    return Day(ran, drawn(place), layouts_agree(place, world))
 
 
 def drawn(place: Workplace) -> list[str]:

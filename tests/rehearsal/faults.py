@@ -1,21 +1,25 @@
 """Days on which something is missing, wrong, or worse than its gate: what is drawn all the same."""
 
+import multiprocessing
 import os
 import shutil
 from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import networkx
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 from rehearsal.day import drawn
+from rehearsal.kept import kept
 from rehearsal.publisher import Publisher
 from rehearsal.workplace import Workplace
-from rehearsal.world import World, poorer
+from rehearsal.world import World, apart, poorer
 
 # Where the gate of a trained network stands, and of what number.
 TRAINED = {
@@ -44,7 +48,8 @@ class Came:
     """What came of a fault: what the first stage that failed said, the figures that are missing and
     those that had to be, and whether there is a page."""
 
-    fault: Fault
+    what: str
+    kind: str
     said: str
     missing: list[str]
     expected: list[str]
@@ -57,53 +62,82 @@ class Came:
         return self.missing == self.expected and self.page and bool(self.said)
 
 
+def all_tried(place: Workplace, world: World, whole: list[str]) -> list[Came]:
+    """Try every fault after a day whose figures are `whole`: half of them here, half in a copy."""
+    other = place.folder.with_name("copy")
+    shutil.rmtree(other, ignore_errors=True)
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        places = enumerate((place, place.copied(other)))
+        halves = [pool.submit(half, at, world, whole, first) for first, at in places]
+        came = {number: one for found in halves for number, one in found.result().items()}
+    return [came[number] for number in sorted(came)]
+
+
+def half(place: Workplace, world: World, whole: list[str], first: int) -> dict[int, Came]:
+    """Try every second fault, and keep what came of it; by its number."""
+    came = {}
+    with Publisher(world.published) as publisher:
+        publisher.list(place.folder / "published.json")
+        for number, fault in enumerate(faults(place, world, publisher)):
+            if number % 2 == first:
+                path = place.folder.with_name("came") / f"{number:02d}.json"
+                told = kept(path, lambda f=fault: asdict(tried(place, f, whole)), as_expected)
+                came[number] = Came(**told)
+                print(came[number], flush=True)
+    return came
+
+
+def as_expected(told: dict[str, Any]) -> bool:
+    """Whether what came of a fault is what had to."""
+    return Came(**told).as_expected
+
+
 def faults(place: Workplace, world: World, publisher: Publisher) -> Generator[Fault]:
     """Every fault; each is in force from when it is brought to when the next one is asked for."""
-    published, folder = publisher.list, world.folder / "weights"
     listing = place.folder / "published.json"
 
-    def serve(name: str, path: Path | None, others: bool = False) -> Callable[[], None]:
-        def bring() -> None:
-            if path is None:
-                publisher.withdraw(name)
-            else:
-                publisher.publish(name, path, others)
-            published(listing)
+    def serve(name: str, path: Path | None, others: bool = False) -> None:
+        if path is None:
+            publisher.withdraw(name)
+        else:
+            publisher.publish(name, path, others)
+        publisher.list(listing)
 
-        return bring
+    def serve_poorer(name: str) -> None:
+        path = place.folder / "poorer"
+        serve(name, apart(poorer, name, world.published[name], path))
 
-    networks = [name for name in world.published if not name.endswith(".tgz")]
-    for name in networks:
+    fresh = ("data/external/weights",)
+    for name in world.weights:
         pinned = any("sha256" in one for one in publisher.told[name])
         other = world.published["resnet50" if name != "resnet50" else "resnet18"]
-        worse = poorer(name, world.published[name], folder / "poorer")
+        wrong = partial(serve, name, world.published[name] if pinned else other, pinned)
         for kind, bring in (
-            ("missing", serve(name, None)),
-            ("wrong bytes", serve(name, world.published[name] if pinned else other, pinned)),
-            ("gate missed", serve(name, worse)),
+            ("missing", partial(serve, name, None)),
+            ("wrong bytes", wrong),
+            ("gate missed", partial(serve_poorer, name)),
         ):
-            yield Fault(name, kind, f"fetch@{name}", bring, ("data/external/weights",))
-            serve(name, world.published[name])()
-    if world.vissl is not None:
+            yield Fault(name, kind, f"fetch@{name}", bring, fresh)
+            serve(name, world.published[name])
+
+    def put() -> None:
         byhand = place.folder / "data/external/weights/lemniscate_resnet50.pth"
+        byhand.parent.mkdir(parents=True)
+        shutil.copyfile(world.vissl, byhand)
 
-        def put() -> None:
-            byhand.parent.mkdir(parents=True)
-            shutil.copyfile(world.vissl, byhand)  # ty: ignore[invalid-argument-type]
-
-        name = "resnet50_npid"
-        put_there = "VISSL's file, which has no bank, placed by hand"
-        yield Fault(name, put_there, f"fetch@{name}", put, ("data/external/weights",))
+    name, kind = "resnet50_npid", "VISSL's file, which has no bank, placed by hand"
+    yield Fault(name, kind, f"fetch@{name}", put, fresh)
     for name, (recipe, number) in TRAINED.items():
-        kept = (place.folder / recipe).read_text()
+        recipe_text = (place.folder / recipe).read_text()
         raised = partial(place.set, recipe, f"gate.{number}", 1.01)
         yield Fault(name, "gate missed", f"verify@{name}", raised)
-        (place.folder / recipe).write_text(kept)
+        (place.folder / recipe).write_text(recipe_text)
     archive = "CUB_200_2011.tgz"
     fresh = ("data/cub", "data/external/CUB_200_2011.tgz", "data/external/segmentations.tgz")
     for kind, path in (("missing", None), ("wrong bytes", world.published[archive])):
-        yield Fault("CUB-200-2011", kind, "cub@cub", serve(archive, path, path is not None), fresh)
-        serve(archive, world.published[archive])()
+        bring = partial(serve, archive, path, path is not None)
+        yield Fault("CUB-200-2011", kind, "cub@cub", bring, fresh)
+        serve(archive, world.published[archive])
     yield Fault("ImageNet", "missing", "index@imagenet", lambda: None, ("data/imagenet",))
 
 
@@ -115,7 +149,8 @@ def tried(place: Workplace, fault: Fault, whole: Iterable[str]) -> Came:
         there = drawn(place)
     missing = [name for name in whole if name not in there and name != "index.html"]
     page = "index.html" in there
-    return Came(fault, sentence(ran.text), missing, expected, page, ran.seconds)
+    said = sentence(ran.text)
+    return Came(fault.what, fault.kind, said, missing, expected, page, ran.seconds)
 
 
 def sentence(text: str) -> str:
@@ -135,7 +170,7 @@ def undone(place: Workplace, stage: str, fresh: Iterable[str]) -> Generator[list
 
     Gives the figures that follow from it.
     """
-    stash, lock = place.folder.with_name("stash"), place.folder / "dvc.lock"
+    stash, lock = place.folder.with_name(f"stash-{place.folder.name}"), place.folder / "dvc.lock"
     kept = lock.read_text()
     with Repo(str(place.folder)) as repo:
         graph = repo.index.graph

@@ -20,10 +20,10 @@ CALIBRATED = 32  # pictures whose statistics the batch norms take
 
 
 class Seen:
-    """The pictures of a folder as networks see them, and the class of each."""
+    """The pictures of a folder as networks of `side` pixels see them, and the class of each."""
 
-    def __init__(self, folder: ImageNet) -> None:
-        pixels = read(folder.pictures, folder.classes, 224, "centre", quiet=True)
+    def __init__(self, folder: ImageNet, side: int) -> None:
+        pixels = read(folder.pictures, folder.classes, side, "centre", quiet=True)
         self.images = normalised(pixels.images, MEAN, STD)
         self.labels = pixels.labels
         self.wnids = [label.split()[0] for label in (one.label for one in folder.pictures)]

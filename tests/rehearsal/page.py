@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 
@@ -31,10 +31,10 @@ the whole recipes, and how long it takes.
 """
 
 
-def text(day: Day, layouts: dict[str, bool], came: Sequence[Came], made: float, count: int) -> str:
+def text(day: Day, came: Sequence[Came], took: Mapping[str, float], count: int) -> str:
     """The page.
 
-    made   seconds that the stand-ins took
+    took   what the stand-ins took: seconds, and those of a core
     count  pictures of ImageNet that stand in
     """
     wall, core = (sum(getattr(one, kind) for one in day.ran) for kind in ("seconds", "core"))
@@ -43,15 +43,19 @@ def text(day: Day, layouts: dict[str, bool], came: Sequence[Came], made: float, 
         HEAD.format(pictures=count),
         "## The day\n",
         f"{where}, one thread a process; other work may have run beside it. The stand-ins took "
-        f"{made:.0f} s to make. Drawn: {', '.join(day.figures)}.\n",
+        f"{took['seconds']:.0f} s to make, {took['core']:.0f} s of a core. "
+        f"Drawn: {', '.join(day.figures)}.\n",
         table(
             ("command", "exit code", "s", "s of a core"),
             [(f"`{r.command}`", r.code, f"{r.seconds:.0f}", f"{r.core:.0f}") for r in day.ran]
             + [("all", "", f"{wall:.0f}", f"{core:.0f}")],
         ),
-        f"{LAYOUTS_NOTE} {', '.join(n for n, same in layouts.items() if same)}.\n",
+        f"{LAYOUTS_NOTE} {', '.join(n for n, same in day.layouts.items() if same)}.\n",
         "Its stages, in the order in which they ran:\n",
-        table(("stage", "s"), [(f"`{n}`", f"{t:.1f}") for n, t in day.stages.items()]),
+        table(
+            ("stage", "s", "s of a core"),
+            [(f"`{name}`", f"{s:.1f}", f"{core:.1f}") for name, (s, core) in day.stages.items()],
+        ),
         "What is shorter than on the day:\n",
         table(("file", "setting", "here"), [(f"`{f}`", f"`{key}`", v) for f, key, v in SHORTER]),
     ]
@@ -59,10 +63,10 @@ def text(day: Day, layouts: dict[str, bool], came: Sequence[Came], made: float, 
         parts += [
             "## What goes wrong\n",
             "Each time all that follows from the faulty stage is made anew by `make figures`, as "
-            "on a first day.\n",
+            "on a first day; two such days at a time.\n",
             table(("what", "fault", "figures not drawn", "page", "s"), map(row, came)),
             "What was said, by the first stage that failed:\n",
-            *(f"- **{one.fault.what}, {one.fault.kind}**: {shown(one.said)}" for one in came),
+            *(f"- **{one.what}, {one.kind}**: {shown(one.said)}" for one in came),
         ]
     return "\n".join(parts).rstrip() + "\n"
 
@@ -71,7 +75,7 @@ def row(came: Came) -> tuple[object, ...]:
     """A fault's line."""
     missing = ", ".join(name.removeprefix("fig").lstrip("0") for name in came.missing) or "none"
     page = "drawn" if came.page else "not drawn"
-    return came.fault.what, came.fault.kind, missing, page, f"{came.seconds:.0f}"
+    return came.what, came.kind, missing, page, f"{came.seconds:.0f}"
 
 
 def shown(said: str) -> str:

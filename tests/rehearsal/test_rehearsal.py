@@ -1,7 +1,9 @@
 """The rehearsal's short form: stand-ins are what they say, and stages take or refuse them."""
 
+import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +20,8 @@ from pipeline.downloads.download import Unavailable, WrongFile
 from pipeline.pictures.imagenet import ImageNet
 from rehearsal import formats, page, world
 from rehearsal.day import Day, commands
-from rehearsal.faults import Came, Fault, sentence, undone
+from rehearsal.faults import Came, sentence, undone
+from rehearsal.kept import kept
 from rehearsal.publisher import Publisher
 from rehearsal.workplace import SHORTER, Ran, Workplace
 
@@ -28,7 +31,7 @@ NAMES = ("resnet18", "resnet18_npid")
 @pytest.fixture(scope="module")
 def stand_ins(tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
-    return world.made(folder, classes=8, training=3000, birds_each=2, names=NAMES)
+    return world.made(folder / "world", classes=8, training=3000, birds_each=2, names=NAMES)
 
 
 @pytest.fixture
@@ -174,15 +177,47 @@ def test_a_first_day_from_a_stage_on_and_back(tmp_path):
     assert {name: (tmp_path / name).read_text() for name in before} == before
 
 
+def test_what_was_kept_is_not_made_again(tmp_path):
+    made = iter(("bad", "good", "never"))
+    path = tmp_path / "kept" / "one.json"
+    came = [kept(path, lambda: next(made), "good".__eq__) for _ in range(3)]
+    assert came == ["bad", "good", "good"]
+
+
+def test_a_copy_of_the_workplace_is_a_place_of_its_own(tmp_path):
+    place = tmp_path / "place"
+    place.mkdir()
+    (place / "small").write_text("1")
+    (place / "large").write_bytes(bytes(2**20 + 1))
+    (place / "link").symlink_to("/where/imagenet/lies")
+    copy = Workplace.copied(SimpleNamespace(folder=place), tmp_path / "copy")
+    (copy.folder / "small").write_text("2")
+    assert (place / "small").read_text() == "1"
+    assert (copy.folder / "large").samefile(place / "large") and (copy.folder / "link").is_symlink()
+
+
+def test_a_stage_is_timed_with_all_that_it_starts(tmp_path):
+    work = "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
+    (tmp_path / "work.py").write_text(work)
+    place = SimpleNamespace(folder=tmp_path, environment={"PATH": os.environ["PATH"]})
+    say = "echo \"Running stage '%s':\""
+    line = f"{say % 'a'}; {sys.executable} work.py; {say % 'b'}; exit 3"
+    ran = Workplace.run(place, line)
+    assert ran.code == 3 and list(ran.stages) == ["a", "b"]
+    assert ran.stages["a"][1] >= 0.25 > ran.stages["b"][1]
+    assert ran.core >= 0.25
+
+
 def test_the_page_tells_everything():
-    ran = Ran("make figures", 0, "", 60.0, 50.0, {"fetch@resnet18": 3.25})
-    fault = Fault("resnet18", "missing", "fetch@resnet18", lambda: None)
-    came = Came(fault, "it answered 404", ["fig01", "fig12"], ["fig01", "fig12"], True, 30.0)
-    text = page.text(Day([ran], ["fig05", "index.html"]), {"flat": True}, [came], 9.0, 60)
-    assert "| `fetch@resnet18` | 3.2 |" in text
+    ran = Ran("make figures", 0, "", 60.0, 50.0, {"fetch@resnet18": (3.25, 2.5)})
+    lost = ["fig01", "fig12"]
+    came = Came("resnet18", "missing", "it answered 404", lost, lost, True, 30.0)
+    day = Day([ran], ["fig05", "index.html"], {"flat": True})
+    text = page.text(day, [came], {"seconds": 9.0, "core": 8.0}, 60)
+    assert "| `fetch@resnet18` | 3.2 | 2.5 |" in text
     assert "| resnet18 | missing | 1, 12 | drawn | 30 |" in text
     assert "**resnet18, missing**: it answered 404" in text
-    assert came.as_expected and not Came(fault, "", [], [], True, 1.0).as_expected
+    assert came.as_expected and not replace(came, said="").as_expected
     assert sentence("Running stage 'a':\n> a\nIt is gone.\nERROR: failed to reproduce 'a'") == (
         "It is gone."
     )

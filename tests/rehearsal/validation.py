@@ -56,8 +56,7 @@ def layouts(
         f"{DEVKIT}/readme.txt": b"ILSVRC2012\n",
     })  # fmt: skip
     annotations = packed({f"val/{stem}.xml": text for stem, text in boxes.items()})
-    roots = {name: folder / name.replace(" ", "_") for name in LAYOUTS}
-    for name, root in roots.items():
+    for name, root in roots(folder).items():
         root.mkdir(parents=True)
         (root / f"{DEVKIT}.tar.gz").write_bytes(devkit)
         (root / f"{BOXES}.tgz").write_bytes(annotations)
@@ -72,7 +71,12 @@ def layouts(
             place = root / "val" / (wnid if name == "class folders" else "")
             place.mkdir(exist_ok=True, parents=True)
             (place / f"{stem}.JPEG").write_bytes(content)
-    return roots
+    return roots(folder)
+
+
+def roots(folder: Path) -> dict[str, Path]:
+    """Layout -> its folder."""
+    return {name: folder / name.replace(" ", "_") for name in LAYOUTS}
 
 
 def packed(files: dict[str, bytes]) -> bytes:

@@ -8,14 +8,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import psutil
 from omegaconf import OmegaConf
 
+from rehearsal.world import NETWORKS
+
 ROOT = Path(__file__).resolve().parents[2]
+SIDE = 112  # pixels a side of what the ResNets are given, a quarter of the day's work
 # What is shorter than on the day: a file of conf/, a setting, its value.
 SHORTER: tuple[tuple[str, str, Any], ...] = (
     *(
@@ -25,17 +30,36 @@ SHORTER: tuple[tuple[str, str, Any], ...] = (
             "steps.classification.schedule.phases.0.epochs": 4,
             "steps.classification.schedule.batch": 32,
             "steps.episodes.schedule.phases.0.epochs": 1,
+            "steps.episodes.schedule.batch": 1,
             "steps.episodes.objective.steps": 10,
             "verify.episodes": 400,
             "gate.accuracy": 0.25,
         }.items()
     ),
-    ("conf/recipe/cub_retrieval/resnet50_ms.yaml", "steps.retrieval.schedule.phases.0.epochs", 1),
-    ("conf/recipe/cub_retrieval/resnet50_ms.yaml", "steps.retrieval.objective.steps", 2),
-    ("conf/recipe/cub_retrieval/resnet50_ms.yaml", "steps.retrieval.schedule.batch", 20),
-    ("conf/recipe/cub_retrieval/resnet50_ms.yaml", "gate.recall1", 0.15),
+    *(
+        ("conf/recipe/cub_retrieval/resnet50_ms.yaml", key, value)
+        for key, value in {
+            "size": SIDE,
+            "steps.retrieval.schedule.phases.0.size": SIDE,
+            "steps.retrieval.schedule.phases.0.epochs": 1,
+            "steps.retrieval.objective.steps": 2,
+            "steps.retrieval.schedule.batch": 20,
+            "gate.recall1": 0.15,
+        }.items()
+    ),
+    *((f"conf/recipe/imagenet/{name}.yaml", "size", SIDE) for name in NETWORKS),
     ("conf/profile/paper.yaml", "pictures", 2),
-    ("conf/scenes.yaml", "scenes.count.base.train", 2),  # which this profile does not use
+    *(  # which this profile does not use
+        ("conf/scenes.yaml", key, value)
+        for key, value in {
+            "scenes.size": 32,
+            "scenes.count.base.train": 2,
+            "scenes.count.base.val": 1,
+            "scenes.count.base.test": 1,
+            "scenes.count.val.test": 1,
+            "scenes.count.novel.test": 1,
+        }.items()
+    ),
 )
 RUNNING = re.compile(r"Running stage '([^']+)'")
 
@@ -43,40 +67,55 @@ RUNNING = re.compile(r"Running stage '([^']+)'")
 @dataclass(frozen=True)
 class Ran:
     """A command that has ended: its exit code, what it printed, its seconds, those of a core, and
-    the seconds of the stages of DVC that it ran, in order."""
+    both of the stages of DVC that it ran, in order."""
 
     command: str
     code: int
     text: str
     seconds: float
     core: float
-    stages: Mapping[str, float] = field(default_factory=dict)
+    stages: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 class Workplace:
-    """The project's files (those that git does not ignore) copied to `folder`, shortened."""
+    """The project's files (those that git does not ignore) in `folder`, shortened.
+
+    Where the folder was one before, it takes the project's files anew and keeps what was made.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, anew = folder, not folder.exists()
         listed = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
         names = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout
         for name in filter(None, names.decode().split("\0")):
-            if (ROOT / name).is_file():
+            if (ROOT / name).is_file() and (anew or name not in ("params.yaml", "dvc.lock")):
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, folder / name)
         for name, key, value in SHORTER:
             self.set(name, key, value)
-        (folder / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
-        self._set_up()
+        if anew:
+            self._set_up()
 
     def _set_up(self) -> None:
         """What `make setup` and the first picture would give, that of this interpreter."""
+        (self.folder / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
         venv, own = Path(sys.prefix), self.folder / ".venv"
         own.mkdir()
         for name in ("bin", "lib", "pyvenv.cfg"):
             (own / name).symlink_to(venv / name)
         (own / ".done").touch()
         (self.folder / "figures" / "flow.png").touch()
+
+    def copied(self, folder: Path) -> "Workplace":
+        """The same in another folder. Large files are links: they are replaced, never edited."""
+
+        def copy(source: str, target: str) -> None:
+            (os.link if os.path.getsize(source) > 2**20 else shutil.copy2)(source, target)
+
+        shutil.copytree(self.folder, folder, symlinks=True, copy_function=copy)
+        other = object.__new__(Workplace)
+        other.folder = folder
+        return other
 
     def set(self, name: str, key: str, value: object) -> None:
         """Change one setting of a file, wherever it lies in lists and mappings."""
@@ -94,23 +133,26 @@ class Workplace:
         """Run a line of the shell there, and note when each stage of DVC began."""
         start, before = time.monotonic(), core_seconds()
         lines: list[str] = []
-        began: list[tuple[str, float]] = []
-        process = subprocess.Popen(
+        began: list[tuple[str, float, float]] = []
+        with subprocess.Popen(
             ["bash", "-c", command],
             cwd=self.folder,
             env=self.environment | variables,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-        )
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line)
-            if found := RUNNING.search(line):
-                began.append((found[1], time.monotonic()))
-        code, end = process.wait(), time.monotonic()
-        stages = {name: last - at for (name, at), (_, last) in pairwise([*began, ("", end)])}
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                lines.append(line)
+                if found := RUNNING.search(line):
+                    began.append((found[1], time.monotonic(), core_seconds_below(process.pid)))
+        code, end = process.returncode, time.monotonic()
         core = core_seconds() - before
+        stages = {
+            name: (last - at, used_last - used)
+            for (name, at, used), (_, last, used_last) in pairwise([*began, ("", end, core)])
+        }
         return Ran(command, code, "".join(lines), end - start, core, stages)
 
     @property
@@ -134,3 +176,13 @@ def core_seconds() -> float:
     """What all commands that have ended took of a core so far."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+def core_seconds_below(pid: int) -> float:
+    """What a process that runs, and all that it started, took of a core so far."""
+    root, total = psutil.Process(pid), 0.0
+    for one in (root, *root.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            times = one.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
+    return total

@@ -1,7 +1,13 @@
 """All that the profile `paper` needs from elsewhere, made here."""
 
+import multiprocessing
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from torch import nn
 
@@ -10,47 +16,79 @@ from pipeline.pictures.imagenet import ImageNet
 from rehearsal import birds, formats, networks, validation
 from rehearsal.networks import Seen
 
+Made = TypeVar("Made")
 NPID = {"resnet18_npid": 0.35, "resnet50_npid": 0.2}  # the share decided wrongly
+NETWORKS = ("resnet18", "resnet50", "resnet50_cbam", "resnet50_bam", *NPID)
 
 
 @dataclass(frozen=True)
 class World:
-    """The stand-ins: imagenet, a folder for each layout, of so many pictures; published, the files
-    by name; vissl, one that lacks the memory bank."""
+    """The stand-ins in a folder."""
 
     folder: Path
-    pictures: int
-    imagenet: dict[str, Path]
-    published: dict[str, Path]
-    vissl: Path | None
+
+    @property
+    def imagenet(self) -> dict[str, Path]:
+        """Layout -> the folder in which ImageNet lies so."""
+        return validation.roots(self.folder / "imagenet")
+
+    @property
+    def pictures(self) -> int:
+        """How many there are of ImageNet."""
+        return len(list((self.imagenet["flat"] / "val").iterdir()))
+
+    @property
+    def weights(self) -> dict[str, Path]:
+        """Network -> the file in its authors' format."""
+        files = sorted((self.folder / "weights").glob("*.published"))
+        return {path.stem: path for path in files}
+
+    @property
+    def published(self) -> dict[str, Path]:
+        """All that is served, by name."""
+        return self.weights | {path.name: path for path in (self.folder / "cub").iterdir()}
+
+    @property
+    def vissl(self) -> Path:
+        """ResNet50-NPID in VISSL's format, which lacks the memory bank."""
+        return self.folder / "weights" / "vissl.torch"
 
 
 def made(
     folder: Path,
+    side: int = 224,
     classes: int = 30,
     training: int = validation.TRAINING,
     birds_each: int = 18,
-    names: tuple[str, ...] = ("resnet18", "resnet50", "resnet50_cbam", "resnet50_bam", *NPID),
+    names: tuple[str, ...] = NETWORKS,
 ) -> World:
-    """Make everything below `folder`: ImageNet's pictures, CUB's archives, and the networks
-    `names`, as good as their gates ask for on these pictures."""
-    imagenet = validation.layouts(folder / "imagenet", classes, training=training)
-    published, pictures = birds.archives(folder, birds_each), ImageNet(str(imagenet["flat"]))
-    seen, files, vissl = Seen(pictures), folder / "weights", None
+    """Make everything in `folder`: ImageNet's pictures, CUB's archives, and the networks `names`,
+    as good as their gates ask for on these pictures at `side` pixels."""
+    pictures = validation.layouts(folder / "imagenet", classes, training=training)["flat"]
+    birds.archives(folder, birds_each)
+    found, files = ImageNet(str(pictures)), folder / "weights"
+    seen = Seen(found, side)
     files.mkdir()
     for seed, name in enumerate(names):
         path = files / f"{name}.published"
         if name in NPID:
             directions = networks.directions(seed)
             network = seen.embedding(name, seed, directions, NPID[name])
-            bank = networks.bank(directions, pictures.bank_labels(), seed)
+            bank = networks.bank(directions, found.bank_labels(), seed)
             formats.lemniscate(network, bank, path)
             if name == "resnet50_npid":
-                vissl = formats.vissl(network, files / "vissl.torch")
+                formats.vissl(network, files / "vissl.torch")
         else:
             write(seen.classifier(name, seed), name, path)
-        published[name] = path
-    return World(folder, len(pictures.pictures), imagenet, published, vissl)
+    return World(folder)
+
+
+def anew(folder: Path, side: int) -> dict[str, float]:
+    """Make everything, whatever is there; returns the seconds that it took, and those of a core."""
+    shutil.rmtree(folder, ignore_errors=True)
+    start = time.monotonic()
+    made(folder, side)
+    return {"seconds": time.monotonic() - start, "core": time.process_time()}
 
 
 def write(network: nn.Module, name: str, path: Path) -> Path:
@@ -70,3 +108,9 @@ def poorer(name: str, published: Path, path: Path) -> Path:
     if name in NPID:
         return formats.lemniscate(network, models.memory_bank(published), path)
     return write(network, name, path)
+
+
+def apart(make: Callable[..., Made], *given: object) -> Made:
+    """What `make` returns, in a process of its own: the gigabytes that it took end with it."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(make, *given).result()

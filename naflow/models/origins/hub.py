@@ -1,4 +1,4 @@
-"""Files of the Hugging Face hub, or of a folder in its place. Never a pickle, never code."""
+"""Files of the Hugging Face hub, or of a local folder in its place; never a pickle or code."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from naflow.models.origins.origin import Fetched
 from naflow.needed import need
 
 WEIGHTS = "model.safetensors"
+_LARGEST = 1 << 24  # of layers, channels, classes: memory is taken for each
 
 
 @dataclass(frozen=True)
 class Repository:
-    """owner/name (or owner/name@revision) of the hub, or a folder of the same files.
+    """A repository of the hub, or a local folder with the same files.
 
-    said  how the user has called the network, for messages
+    name   owner/name, owner/name@revision, or the folder
+    said   the network's name as the user gave it, for messages
+    extra  the extra of naflow that is needed to download
     """
 
     name: str
@@ -27,13 +30,13 @@ class Repository:
 
     @property
     def folder(self) -> Path | None:
-        """The local folder that stands in the hub's place."""
+        """The local folder; None for a repository of the hub."""
         return Path(self.name) if Path(self.name).is_dir() else None
 
     def file(self, name: str, revision: str | None = None) -> Path:
-        """A file on this machine, downloaded unless it is there already.
+        """Return the path of a file, downloaded if it is not on this machine.
 
-        Raises BadInput, with what to do, where it cannot be had.
+        Raises BadInput, with what to do, if it is not available.
         """
         if self.folder is not None:
             if not (self.folder / name).is_file():
@@ -55,62 +58,68 @@ class Repository:
             raise self._absent(name) from None
         except errors.GatedRepoError:
             raise BadInput(
-                f"{self.said}: its owners want to know who downloads it: accept their terms at "
-                f"{self.address}, then `hf auth login`."
+                f"{self.said}: its owners require an account: accept their terms at "
+                f"{self.address}, then run `hf auth login`."
             ) from None
         except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError):
             raise BadInput(
-                f"{self.said}: there is no {self.name} at {_endpoint()}, or none that may be seen "
-                "without `hf auth login`."
+                f"{self.said}: there is no {self.name} at {_endpoint()}, or it is private: then "
+                "run `hf auth login`."
             ) from None
         except (OSError, errors.HfHubHTTPError) as error:
             why = str(error).partition("\n")[0] or type(error).__name__
             raise self._unreachable(name, why) from None
 
     def here(self, name: str, revision: str | None) -> bool:
-        """Whether a file lies on this machine already."""
+        """Whether a file is on this machine already."""
         if self.folder is not None:
             return True
         from huggingface_hub import try_to_load_from_cache
 
         repository, _, asked = self.name.partition("@")
-        found = try_to_load_from_cache(repository, name, revision=revision or asked or None)
-        return isinstance(found, str)
+        path = try_to_load_from_cache(repository, name, revision=revision or asked or None)
+        return isinstance(path, str)
 
     def json(self, name: str, revision: str | None = None) -> tuple[dict[str, Any], Path]:
-        """What a file of settings says, and where it lies. Raises BadInput where it is no JSON."""
+        """Return the content and the path of a JSON file. Raises BadInput if it holds no JSON
+        object."""
         path = self.file(name, revision)
         try:
-            told = json.loads(path.read_text("utf-8"))
+            content = json.loads(path.read_text("utf-8"))
         except (ValueError, RecursionError):
-            told = None
-        if not isinstance(told, dict):
+            content = None
+        if not isinstance(content, dict):
             raise BadInput(f"{self.said}: its {name} holds no settings.")
-        return told, path
+        if _largest(content) > _LARGEST:
+            raise BadInput(
+                f"{self.said}: its {name} holds numbers above {_LARGEST:,}, which no network has "
+                "of anything."
+            )
+        return content, path
 
     def revision(self, path: Path) -> str | None:
-        """The commit that a downloaded file is of: all files are taken from the same."""
+        """Return the commit of a downloaded file, so that all files are taken from the same one."""
         return None if self.folder is not None else path.parent.name
 
     def weights(self, revision: str | None, licence: str = "") -> Fetched:
-        """model.safetensors, with the licence that its page tells unless one is given."""
+        """Return model.safetensors, with the given licence or that of the repository's page."""
         path = self.file(WEIGHTS, revision)
         address = f"{self.address}/tree/{revision}" if revision else str(path.parent)
         return Fetched.of(path, address, licence or self._licence(revision))
 
     @property
     def address(self) -> str:
-        """Where a person finds it."""
+        """The address of the repository's page."""
         return f"{_endpoint()}/{self.name.partition('@')[0]}"
 
     def _licence(self, revision: str | None) -> str:
         try:
             from huggingface_hub import metadata_load
 
-            told = metadata_load(self.file("README.md", revision)) or {}
-        except (BadInput, ImportError, OSError, ValueError):  # it has no page, or none with it
+            name = (metadata_load(self.file("README.md", revision)) or {}).get("license")
+        except Exception:  # no page, or metadata that cannot be read
             return ""
-        return str(told.get("license") or "")
+        return name if isinstance(name, str) else ""
 
     def _neither(self) -> BadInput:
         return BadInput(
@@ -119,10 +128,10 @@ class Repository:
 
     def _absent(self, name: str) -> BadInput:
         if name != WEIGHTS:
-            return BadInput(f"{self.said}: {self.name} has no {name}, which says what it is.")
+            return BadInput(f"{self.said}: {self.name} has no {name}, which describes the network.")
         return BadInput(
             f"{self.said}: {self.name} has no {name}, and pickles of a hub are not read: ask its "
-            "owners for it, or give a file that you trust to be data as --weights."
+            "owners for that file, or give a checkpoint of your own as --weights."
         )
 
     def _unreachable(self, name: str, why: str = "no connection") -> BadInput:
@@ -131,6 +140,14 @@ class Repository:
             f"({why.rstrip('.')}): connect this machine, or download the repository elsewhere "
             f"(`hf download {self.name} --local-dir FOLDER`) and give hf:FOLDER."
         )
+
+
+def _largest(settings: Any) -> int:
+    """The largest whole number in settings that were read from JSON."""
+    if isinstance(settings, (dict, list)):
+        inner = settings.values() if isinstance(settings, dict) else settings
+        return max(map(_largest, inner), default=0)
+    return abs(settings) if isinstance(settings, int) else 0
 
 
 def _endpoint() -> str:

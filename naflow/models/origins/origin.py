@@ -1,4 +1,4 @@
-"""What an origin tells of a network before anything large is fetched."""
+"""An origin: what is known of a network before its weights are downloaded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from naflow.models.card import Input
 
 @dataclass(frozen=True)
 class Fetched:
-    """A file of published weights on this machine. licence: "" where none is told."""
+    """A file of published weights on this machine. licence: "" if unknown."""
 
     path: Path
     address: str
@@ -28,17 +28,17 @@ class Fetched:
         return cls(path, address, licence, sha256(path))
 
     def __str__(self) -> str:
-        licence = self.licence or "not told"
+        licence = self.licence or "unknown"
         return f"{self.path.name} from {self.address}, sha256 {self.sha256}, licence: {licence}"
 
 
 @dataclass(frozen=True)
 class Published:
-    """Weights that somebody has published for a network.
+    """Published weights of a network.
 
-    here   whether they lie on this machine already
-    fetch  downloads them unless they do; raises BadInput, with what to do, where that fails
-    load   the network with such a file
+    here   whether they are on this machine already
+    fetch  downloads them if not, and returns the file; raises BadInput, with what to do
+    load   returns the network with the weights of that file
     """
 
     here: bool
@@ -48,14 +48,14 @@ class Published:
 
 @dataclass(frozen=True)
 class Origin:
-    """A network that can be had by its name.
+    """A network that is known by its name.
 
-    build      with random weights, for a number of classes, or None for its own
-    input      pixels as it wants them
-    classes    the class names it was published with, None where none are known
-    embedding  whether its output is known to be no classes
-    published  its weights; None where they have to be given
-    filled     reads a user's file of weights; None: any checkpoint of its tensors
+    build      builds it with random weights, for a number of classes; None: its own number
+    input      its preprocessing
+    classes    the class names it was published with, None if unknown
+    embedding  whether its output is known to be an embedding, not classes
+    published  its published weights; None if the user has to give some
+    filled     builds it with a user's file of weights; None: `filled` below does
     """
 
     name: str
@@ -67,12 +67,12 @@ class Origin:
     filled: Callable[[Path, int | None], nn.Module] | None = None
 
     def network(self, weights: Path | None, classes: int | None = None) -> nn.Module:
-        """The network in evaluation mode, with the weights of a file of the user's; without one
-        with random weights, the same every time.
+        """Return the network in evaluation mode with the weights of a user's file, or with random
+        weights, which are the same every time.
 
-        Raises BadInput for a file that is missing, damaged, holds code, or does not fit.
+        Raises BadInput for a file that is missing or damaged, holds code, or does not fit.
         """
-        with torch.random.fork_rng(devices=[]):  # the random numbers of the user go on as they were
+        with torch.random.fork_rng(devices=[]):  # does not change the user's random numbers
             torch.default_generator.manual_seed(0)
             if weights is None:
                 return self.build(classes).eval()
@@ -82,9 +82,9 @@ class Origin:
 
 
 def filled(network: nn.Module, weights: Path, name: str) -> nn.Module:
-    """The network with the tensors of a file, in any of the shapes that people keep them in.
+    """Load a file of weights, in any format that is read here, into the network and return it.
 
-    Raises BadInput for a file that is missing, damaged, holds code, or does not fit.
+    Raises BadInput for a file that is missing or damaged, holds code, or does not fit.
     """
     if weights.suffix == ".safetensors":
         state, _ = checkpoint.load_safetensors(weights)

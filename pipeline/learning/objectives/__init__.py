@@ -1,4 +1,4 @@
-"""The ways in which the nine networks are trained, one a file."""
+"""The training objectives of the nine networks, one per file."""
 
 from pipeline.learning.objectives.classification import Classification
 from pipeline.learning.objectives.instance_discrimination import InstanceDiscrimination

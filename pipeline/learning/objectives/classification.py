@@ -1,4 +1,4 @@
-"""Classification: cross-entropy over the classes trained on."""
+"""Classification: cross-entropy over the training classes."""
 
 import math
 
@@ -9,10 +9,10 @@ from pipeline.learning.objectives.objective import Objective, width
 
 
 class Classification(Objective):
-    """The network's outputs are the classes' logits, or, with a head, what the logits are made of.
+    """Cross-entropy of the network's outputs, or, with a head, of a linear layer on them.
 
-    head       True: a linear layer on an embedding, thrown away after training. It is the first
-               stage of Meta-Baseline (Chen et al., ICCV 2021)
+    head       True: train an embedding with a linear layer that is dropped after training, as in
+               the first stage of Meta-Baseline (Chen et al., ICCV 2021)
     smoothing  the share of the target that is spread over all classes
     """
 

@@ -1,8 +1,8 @@
-"""NPID: every picture is a class of its own, and a memory bank stands for the classifier.
+"""NPID: every picture is a class of its own, and a memory bank replaces the classifier.
 
 Wu et al., CVPR 2018, arXiv 1805.01978, Eq. 2: P(i | v) = exp(v . m_i / T) / sum_j exp(v . m_j / T),
 m_i the bank's vector of picture i. The paper estimates the sum from 4096 negatives because ImageNet
-has 1.3 million pictures; here, with thousands, it is computed.
+has 1.3 million pictures; here, with thousands, the sum is exact.
 """
 
 import torch
@@ -13,11 +13,10 @@ from pipeline.learning.objectives.objective import Objective, width
 
 
 class InstanceDiscrimination(Objective):
-    """Embeddings of norm 1 are told apart by their likeness to the bank's.
+    """Cross-entropy of each picture's embedding, of norm 1, with the bank's vectors as classes.
 
     temperature  T
-    momentum     how much of a bank's vector stays when its picture is seen: m <- mom m + (1-mom) v,
-                 brought back to norm 1
+    momentum     of the bank's vectors: m <- momentum m + (1 - momentum) v, normalised to 1
     """
 
     def __init__(
@@ -30,15 +29,15 @@ class InstanceDiscrimination(Objective):
     ) -> None:
         super().__init__(network, labels, size)
         self.temperature, self.momentum = temperature, momentum
-        # Empty until its picture is first seen, which teaches nothing yet.
+        # A vector is zero until its picture is first seen; that first time does not count as loss.
         self.register_buffer("bank", torch.zeros(len(labels), width(network, size)))
         self.bank: Tensor
 
     @torch.no_grad()
     def begin(self, views: Tensor) -> None:
-        """Set the last layer so that embeddings lie all around the sphere.
+        """Set the last layer so that the embeddings are spread over the sphere.
 
-        A fresh network puts them in one spot, from where it takes long to leave. Our choice.
+        With random weights they all lie close together, which slows training down. Our choice.
         """
         last = [module for module in self.network.modules() if isinstance(module, nn.Linear)][-1]
         seen: list[Tensor] = []
@@ -52,7 +51,7 @@ class InstanceDiscrimination(Objective):
 
     def forward(self, views: Tensor, chosen: Tensor) -> Tensor:
         found = self.outputs(views)
-        # The bank is written below: what the gradient needs of it must not change.
+        # The bank is changed below; the gradient needs its old values.
         bank = self.bank.clone()
         losses = F.cross_entropy(found @ bank.T / self.temperature, chosen, reduction="none")
         loss = (losses * bank[chosen].any(1)).mean()

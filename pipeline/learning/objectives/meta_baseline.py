@@ -1,7 +1,7 @@
-"""The second stage of Meta-Baseline: episodes, as few-shot learning is judged.
+"""The second stage of Meta-Baseline: training on episodes, as few-shot learning is evaluated.
 
-Chen et al., ICCV 2021, arXiv 2003.04390, Eqs 2 and 3: a query belongs to the class whose mean
-support embedding has the largest cosine to its own, times a learned temperature.
+Chen et al., ICCV 2021, arXiv 2003.04390, Eqs 2 and 3: the logit of a class is the cosine of the
+query's embedding and the class's mean support embedding, times a learned temperature.
 """
 
 import math
@@ -18,8 +18,8 @@ from pipeline.learning.objectives.objective import Objective
 class MetaBaseline(Objective):
     """Cross-entropy of the queries' classes. A batch of size b is b episodes.
 
-    ways, shots, queries  classes an episode; support and query pictures a class
-    steps                 batches an epoch
+    ways, shots, queries  classes per episode; support and query pictures per class
+    steps                 batches per epoch
     """
 
     def __init__(
@@ -38,7 +38,8 @@ class MetaBaseline(Objective):
         self.temperature = nn.Parameter(torch.tensor(10.0))
 
     def batches(self, labels: Tensor, size: int, generator: Generator) -> Iterator[Tensor]:
-        """Episodes, each (ways * (shots + queries),), class by class, support first."""
+        """Yield batches of `size` episodes; each has ways * (shots + queries) indices, class by
+        class, support first."""
         shape = self.ways, self.shots + self.queries
         for _ in range(self.steps):
             yield torch.cat([episode(labels, *shape, generator).flatten() for _ in range(size)])

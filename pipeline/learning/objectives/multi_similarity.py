@@ -1,7 +1,7 @@
-"""The multi-similarity loss: pairs within a batch pull and push by how alike they are.
+"""The multi-similarity loss: pairs within a batch attract or repel according to their similarity.
 
 Wang et al., CVPR 2019, arXiv 1904.06627, Eqs 11, 12 and 15, as pytorch-metric-learning computes
-them. The defaults are those of the authors' code, which the paper prints otherwise.
+them. The defaults are those of the authors' code, which differ from the paper's.
 """
 
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ from pipeline.learning.objectives.objective import Objective
 
 
 class MultiSimilarity(Objective):
-    """Embeddings of norm 1. A batch is some classes with `each` pictures of every one.
+    """The loss of embeddings of norm 1. A batch has `each` pictures of every one of its classes.
 
-    alpha, beta, base  how sharply likeness weighs among positives and negatives, and from where
-    epsilon            the margin within which a pair is hard enough to count
-    each               pictures of a class in a batch
-    steps              batches an epoch
+    alpha, beta, base  of the loss: sharpness for positives and for negatives, and the threshold
+    epsilon            margin within which a pair is hard enough to count
+    each               pictures of each class in a batch
+    steps              batches per epoch
     """
 
     def __init__(
@@ -42,10 +42,10 @@ class MultiSimilarity(Objective):
         self.loss = MultiSimilarityLoss(alpha=alpha, beta=beta, base=base)
 
     def batches(self, labels: Tensor, size: int, generator: Generator) -> Iterator[Tensor]:
-        """`size` // `each` classes a batch, without replacement; all of them when there are fewer.
+        """Yield batches of `size` // `each` random classes, or all classes if there are fewer.
 
-        Raises BadInput for a class of fewer than `each` pictures, or a batch that holds fewer than
-        two classes.
+        Raises BadInput for a class of fewer than `each` pictures, and for a batch of fewer than two
+        classes.
         """
         if size < 2 * self.each:
             raise BadInput(

@@ -1,4 +1,4 @@
-"""What the ways of training share: a network, the order of the pictures, and a loss."""
+"""The base class of training objectives: a network, batches of pictures, and a loss."""
 
 import math
 from abc import ABC, abstractmethod
@@ -11,13 +11,12 @@ from pipeline.device import autocast
 
 
 class Objective(nn.Module, ABC):
-    """A network with whatever else its training learns or remembers.
+    """A network, with everything else that its training learns or stores.
 
-    labels  (N,) the class of every picture trained on
-    size    pixels a side of the network's input
+    labels  (N,) the class of every training picture
+    size    side of the network's input in pixels
 
-    `chance` is the loss of who knows nothing and says so; infinite where the loss has bounds, as of
-    likenesses on a sphere.
+    `chance` is the loss of uniform predictions; infinite if the loss is bounded, as for cosines.
     """
 
     chance: float = math.inf
@@ -29,22 +28,23 @@ class Objective(nn.Module, ABC):
         self.labels: Tensor
 
     def outputs(self, views: Tensor) -> Tensor:
-        """The network's outputs (B, ...) in float32: whatever precision the network itself is
-        trained in, likenesses that differ in the third digit must not be rounded away."""
+        """Return the network's outputs (B, ...) in float32, also if the network runs in lower
+        precision: similarities that differ in the third digit must stay different."""
         with autocast(views.device):
             return self.network(views).float()
 
     def begin(self, views: Tensor) -> None:
-        """A look at the first batch of views before the first step."""
+        """Prepare training with the first batch of views, before the first step."""
 
     @abstractmethod
     def forward(self, views: Tensor, chosen: Tensor) -> Tensor:
-        """The loss, a number, on views (B, 3, H, W) of the pictures numbered `chosen` (B,)."""
+        """Return the loss, a number, of views (B, 3, H, W) of the pictures with indices `chosen`
+        (B,)."""
 
     def batches(self, labels: Tensor, size: int, generator: Generator) -> Iterator[Tensor]:
-        """The pictures of an epoch: all of them, shuffled, `size` at a time.
+        """Yield the indices of an epoch's pictures: all, shuffled, `size` at a time.
 
-        A last batch of one is left out: batch norm needs two.
+        A last batch with only one picture is left out: batch norm needs two.
         """
         for chosen in torch.randperm(len(labels), generator=generator).split(size):
             if len(chosen) > 1:
@@ -53,7 +53,7 @@ class Objective(nn.Module, ABC):
 
 @torch.no_grad()
 def width(network: nn.Module, size: int) -> int:
-    """How many numbers the network gives for an image of `size` pixels a side."""
+    """Return the number of outputs of the network for an image of `size` pixels a side."""
     training, device = network.training, next(network.parameters()).device
     found = network.eval()(torch.zeros(1, 3, size, size, device=device)).shape[1]
     network.train(training)

@@ -241,7 +241,7 @@ def test_importance_inside_a_block_is_the_gradient(model: nn.Module, images: tor
 
 
 def test_detail_is_checked(model: nn.Module, images: torch.Tensor) -> None:
-    with pytest.raises(BadInput, match=r"'layer2' has no inside.*'layer1"):
+    with pytest.raises(BadInput, match=r"'layer2' has no feature maps inside.*'layer1"):
         NAFlow(model)(images, detail=["layer2"])
     with pytest.raises(BadInput, match="merge='never'"):
         NAFlow(model, "paper")(images, detail=True)

@@ -215,7 +215,10 @@ def test_an_interrupted_run_goes_on(
     capsys.readouterr()
     assert main(residual(out, *words)) == 130
     said = capsys.readouterr()
-    assert said.err == "" and "the same command goes on from here" in said.out.splitlines()[-1]
+    assert (
+        said.err == ""
+        and "run the same command again to continue from here" in said.out.splitlines()[-1]
+    )
     assert len(manifest(out)["photos"]) == 1
     assert main(residual(out, *words)) == 0
     assert "1 of 3 photos: explained before" in capsys.readouterr().out.splitlines()[-1]

@@ -12,6 +12,8 @@ from at_once import at_once
 from PIL import Image
 
 from naflow.cli import main
+from naflow.cli.manifest import Manifest
+from naflow.hashes import sha256
 
 
 @pytest.fixture
@@ -41,6 +43,29 @@ def test_a_file_that_was_emptied_or_cut_is_made_again(
     with np.load(next((tmp_path / "out").rglob("maps.npz"))) as maps:
         assert list(maps) == ["relu"]
     assert path.stat().st_size > left
+
+
+def test_what_an_entry_names_elsewhere_is_neither_read_nor_done(tmp_path: Path) -> None:
+    out, key, head = tmp_path / "out", "a-0", {"settings": {"methods": ["gradcam"]}}
+    (out / key / "gradcam").mkdir(parents=True)
+    maps = f"{key}/gradcam/maps.npz"
+    for place in (out / maps, tmp_path / "secret"):
+        place.write_bytes(b"content")
+    told = sha256(out / maps)
+
+    def done(files: dict[str, str]) -> bool:
+        manifest = Manifest(out, head)
+        manifest.photos[key] = {"methods": {"gradcam": {"files": files}}}
+        manifest.write()
+        return Manifest(out, head).done(key)
+
+    assert done({maps: told})
+    assert not done({})
+    assert not done({f"{key}/gradcam/strip.png": told})
+    odd = ["../secret", f"{key}/../../secret", str(tmp_path / "secret"), f"{key}/{'n' * 300}"]
+    odd += [f"{key}/\0", f"{key}/\ud800", f"{key}/gradcam", "", "/", "b-1/gradcam/maps.npz"]
+    for name in odd:
+        assert not done({maps: told, name: told}), name
 
 
 def test_a_full_disk_is_one_sentence(

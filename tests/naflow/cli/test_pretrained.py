@@ -94,4 +94,4 @@ def test_labels_of_other_classes_need_weights_of_ones_own(
     words = ["--model", "torchvision:resnet18", "--labels", str(tmp_path / "names.txt")]
     assert main(["explain", str(photo), *words, "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
-    assert "are of other classes: give your own --weights, too" in said
+    assert "have other classes: give your own --weights, too" in said

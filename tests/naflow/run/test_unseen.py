@@ -1,4 +1,4 @@
-"""Code that PyTorch shows the results of only is linked by the autograd graph, never dropped."""
+"""Code of which PyTorch shows only the results is linked by the autograd graph, never dropped."""
 
 from __future__ import annotations
 

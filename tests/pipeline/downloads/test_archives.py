@@ -73,6 +73,20 @@ def bloated(path: Path, sizes: list[int]) -> Path:
     return path
 
 
+def sparse(path: Path, size: int, header: int) -> Path:
+    """A sparse file of no bytes that claims so many, and a bloated header behind it."""
+    info = tarfile.TarInfo("sparse")
+    info.type = tarfile.GNUTYPE_SPARSE
+    block = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    block[386 : 386 + 97] = bytes(97)
+    block[483:495] = b"%011o\0" % size
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    rest = bloated(path.with_suffix(".rest"), [header]).read_bytes()
+    path.write_bytes(gzip.compress(bytes(block)) + rest)
+    return path
+
+
 def long_name(length: int) -> tarfile.TarInfo:
     return tarfile.TarInfo("n" * length)
 
@@ -190,6 +204,7 @@ def hostile(folder: Path) -> dict[str, Path]:
         "compressed in a way: zip": zipped(folder / "29.zip", (_stored(zipfile.ZIP_LZMA), b"a")),
         "a file named '': zip": zipped(folder / "30.zip", ("?", b"a"), name=b""),
         "a file named '.': tar": tar(folder / "31.tar", (".", b"a")),
+        "a sparse file: tar": sparse(folder / "32.tgz", 1000, 10),
         "twice: tar": tar(folder / "17.tar", ("a", b"1"), ("a", b"2")),
         "twice: file and folder": tar(folder / "18.tar", ("a", b"1"), ("a/b", b"2")),
         "damaged: no archive": _bytes(folder / "19.tgz", b"no archive"),
@@ -219,13 +234,16 @@ def test_hostile(tmp_path):
 
 
 def test_a_large_header_takes_no_memory(tmp_path):
-    archive = bloated(tmp_path / "a.tgz", [64 << 20])
-    tracemalloc.start()
-    with pytest.raises(BadInput, match="larger than its files need"):
-        unpack(archive, tmp_path / "data")
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 8 << 20
+    first = bloated(tmp_path / "a.tgz", [64 << 20])
+    # What a sparse file claims is not to be read: it must not pay for what comes behind it.
+    second = sparse(tmp_path / "b.tgz", 90 << 20, 64 << 20)
+    for archive, said in ((first, "larger than its files need"), (second, "is a sparse file")):
+        tracemalloc.start()
+        with pytest.raises(BadInput, match=said):
+            unpack(archive, tmp_path / "data")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 8 << 20
 
 
 def test_headers_of_honest_archives_are_not_too_large(tmp_path):

@@ -29,7 +29,7 @@ def test_the_part_of_the_configuration_is_the_one_that_nobody_gave():
 )
 def test_one_that_would_not_be_looked_at(given, told):
     check_part(asked(SHIPPED, **given))
-    with pytest.raises(BadInput, match=rf"explain.part=.*it is not looked at, {told}"):
+    with pytest.raises(BadInput, match=rf"explain.part=.*it would be ignored, {told}"):
         check_part(asked(SHIPPED | {"split": "train"}, **given))
 
 

@@ -47,6 +47,22 @@ def test_means_over_parts_are_those_over_all_cases(folder):
     assert maps.summary_of_parts(folder, [7]).empty
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [{name: None} for name in ("pictures", "references", "labels", "score", "weights")]
+    + [{"stop/conv": None}, {"iterations/conv": None}, {"fingerprint": None, "labels": None}]
+    + [{name: np.zeros(n)} for name in ("score", "confidence", "map/conv") for n in (0, 7)]
+    + [{"map/conv": np.zeros((2, 3))}, {"map/conv": np.zeros(())}, {"weights": np.zeros(2)}]
+    + [{"score": np.zeros((2, 2))}, {"map/new": np.zeros((9, 2, 2))}, {"pictures": np.zeros(3)}],
+)
+def test_parts_with_other_arrays_are_a_sentence(folder, changed):
+    path = parts.path(folder, 0)
+    arrays = {n: v for n, v in (parts.read(path) | changed).items() if v is not None}
+    np.savez(path, **arrays)
+    with pytest.raises(BadInput, match=f"{folder} holds other arrays"):
+        maps.load(folder)
+
+
 def test_finished_maps_that_were_damaged_are_refused(folder):
     parts.path(folder, 0).unlink()
     with pytest.raises(BadInput, match=r"part-000.npz is missing or damaged .*explain again"):

@@ -1,5 +1,7 @@
 """The store: every bit comes back, and a map costs one chunk."""
 
+import json
+import pickle
 import random
 import sys
 
@@ -151,6 +153,53 @@ def test_a_changed_bit_anywhere_is_refused_or_changes_nothing(folder):
     assert refusals > 0.8 * 2 * len(files)
 
 
+def forged(folder, changed):
+    """Change what a store tells of itself, with a checksum that fits."""
+    path = folder / store.NAME / "zarr.json"
+    content = json.loads(path.read_text())
+    about = {k: v for k, v in (content["attributes"] | changed).items() if k != "sha256"}
+    seal = store._sha256(store._canonical(about))
+    path.write_text(json.dumps(content | {"attributes": about | {"sha256": seal}}))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{name: odd} for name in ("names", "described", "fingerprints", "size")
+     for odd in (None, 0, -1, "x", [3], {"a": 1})]
+    + [{"names": ["../x"]}, {"names": ["/etc"]}, {"names": ["map/../../x"]}, {"names": ["map/no"]}],
+)  # fmt: skip
+def test_a_forged_description_is_a_sentence(folder, changed):
+    forged(folder, changed)
+    with pytest.raises(BadInput, match="describes no arrays of maps"):
+        Store(folder)
+
+
+class Ran:
+    """A pickle that writes a file where it is read."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_an_array_of_the_old_format_whose_filter_unpickles_is_not_read(folder):
+    place, ran = folder / store.NAME / "score", folder / "ran"
+    described = {"zarr_format": 2, "shape": [1], "chunks": [1], "dtype": "|O", "order": "C"}
+    described |= {"fill_value": None, "compressor": None, "filters": [{"id": "pickle"}]}
+    (place / ".zarray").write_text(json.dumps(described))
+    (place / "0").write_bytes(pickle.dumps([Ran(ran), "|O", [1]]))
+    about = store._attributes(folder / store.NAME)
+    for content in (json.dumps(described), "{}", "null", ""):
+        (place / "zarr.json").write_text(content)
+        told = store._sha256(content.encode())
+        forged(folder, {"described": about["described"] | {"score": told}})
+        with pytest.raises(BadInput, match=r"maps\.zarr is damaged"):
+            Store(folder).array("score")
+        assert not ran.exists()
+
+
 @pytest.mark.parametrize("left", [None, 0, 3, 40])
 def test_a_chunk_that_is_cut_or_not_there_is_named_by_layer_and_picture(folder, left):
     chunk = folder / store.NAME / "map" / "conv" / "c.1.0.0"
@@ -178,7 +227,7 @@ def test_what_is_read_back_otherwise_is_not_kept(tmp_path):
         for part in parts():
             yield part | ({"score": part["score"] + 1} if len(times) == 2 else {})
 
-    with pytest.raises(BadInput, match=r"part 0 was read back otherwise"):
+    with pytest.raises(BadInput, match=r"part 0, read back, differs"):
         store.write(tmp_path, changing)
     assert [path.name for path in tmp_path.iterdir()] == [store.NAME]
     same(Store(tmp_path).array("score"), np.concatenate([part["score"] for part in parts()]))

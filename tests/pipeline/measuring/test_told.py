@@ -1,11 +1,14 @@
 """The page of a study: its numbers and sentences are those of the tables."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
+from naflow.errors import BadInput
 from pipeline.measuring.columns import BASIC, EVERY, measured
 from pipeline.measuring.thirds import THIRDS, by_size
-from pipeline.measuring.told import sentence, sentences, told_of
+from pipeline.measuring.told import sentence, sentences, told_of, write
 
 
 def leads(measure: str, *intervals: tuple[float, float]) -> pd.DataFrame:
@@ -76,3 +79,20 @@ def test_what_was_not_asked_is_not_told() -> None:
     assert measured([pd.DataFrame({"ratio": [1.0]})]) == [*BASIC]
     asked = pd.DataFrame({"empty": [0.0]})
     assert measured([asked]) == [*EVERY] and measured([asked, pd.DataFrame()]) == [*BASIC]
+
+
+def test_a_page_is_written_from_the_tables_alone(means: pd.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"means\.csv: there is no such file"):
+        write(tmp_path / "study")
+    (tmp_path / "study").mkdir()
+    known = means[means["measure"].isin(BASIC)].copy()
+    known.loc[known["measure"] == "own", "mean"] = float("nan")
+    known.to_csv(tmp_path / "study" / "means.csv", index=False)
+    unknown = leads("own", *[(float("nan"), float("nan"))] * 3)
+    pd.concat([leads("gain", *[(0.1, 0.2)] * 3), unknown]).to_csv(
+        tmp_path / "study" / "leads.csv", index=False
+    )
+    page = write(tmp_path / "study").read_text()
+    assert page.startswith("# `tested` beside other methods: study")
+    assert "nan" not in page and "lass sensitivity" not in page and "sizes.csv" not in page
+    assert "Faithfulness: `tested` is at every depth ahead of `sglrp`" in page

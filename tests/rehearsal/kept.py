@@ -1,0 +1,17 @@
+"""What a rehearsal has come to, kept so that another one goes on from it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def kept(path: Path, make: Callable[[], Any], good: Callable[[Any], bool] = lambda it: True) -> Any:
+    """What `make` gives, as JSON: read from `path` where that is, else written there if good."""
+    if path.exists():
+        return json.loads(path.read_text())
+    made = make()
+    if good(made):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(made, indent=1))
+    return json.loads(json.dumps(made))
