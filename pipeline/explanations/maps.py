@@ -109,8 +109,8 @@ def _agree(arrays: Arrays) -> bool:
             dimensions[name] = 3 if kind == "map" else 1
             if kind == "residual":
                 dimensions |= {f"{field}/{layer}": 1 for field in (*STATS, "stop")}
-    told = all(arrays[n].ndim == d if n in arrays else False for n, d in dimensions.items())
-    return told and len({len(values) for values in arrays.values() if values.ndim}) == 1
+    there = all(n in arrays and arrays[n].ndim == d for n, d in dimensions.items())
+    return there and len({len(values) for values in arrays.values() if values.ndim}) == 1
 
 
 def _maps(manifest: dict, arrays: Arrays) -> Maps:

@@ -254,7 +254,7 @@ def _attributes(place: Path) -> dict:
 def _is_description(about: dict) -> bool:
     """Whether this can be what `_write` says of a store: of arrays inside it, each with a sum."""
     names, described = about.get("names"), about.get("described")
-    if not (_are_texts(names) and _are_texts(about.get("fingerprints"))):
+    if not _are_texts(names) or not _are_texts(about.get("fingerprints")):
         return False
     inside = not any(name.startswith("/") or ".." in name.split("/") for name in names)
     sums = isinstance(described, dict) and described.keys() >= {*names, "pictures", "references"}

@@ -69,7 +69,7 @@ def of_repository(repository: Repository, told: dict[str, Any], path: Path) -> O
         return _origin(repository.said, folder, facts, repository, repository.revision(path))
     except NAFlowError:
         raise
-    except Exception:  # its settings are somebody's data: anything can be wrong
+    except Exception:  # unusable settings can raise anything
         raise BadInput(f"{repository.said}: its config.json describes no network.") from None
 
 

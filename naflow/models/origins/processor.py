@@ -30,7 +30,7 @@ def wanted(told: dict[str, Any], said: str) -> Input:
         )
     try:
         return _input(told, kind)
-    except Exception:  # they are somebody's data: anything can be wrong
+    except Exception:  # unusable settings can raise anything
         raise BadInput(f"{said}: its preprocessor_config.json describes no input.") from None
 
 

@@ -13,6 +13,8 @@ from torch.nn import functional as F
 from zennit_relevance import network, prepared, relevance
 
 from naflow import BadInput, UnsupportedModel, scores
+from naflow.explainer import Explainer
+from naflow.explainers import HiResCAM
 from naflow.explainers.lrp import LRP, NotConserved
 from naflow.explainers.rules import Rules
 
@@ -249,6 +251,23 @@ def test_operation_without_a_rule() -> None:
     with pytest.raises(UnsupportedModel, match="calls 'sin', for which relevance"):
         LRP(Curled(gate=False))(torch.rand(1, 3, 8, 8))
     assert LRP(Curled(gate=True))(torch.rand(1, 3, 8, 8))["conv"].isfinite().all()
+
+
+@pytest.mark.parametrize("method", [LRP, HiResCAM])
+def test_a_complex_score_is_refused(method: type[Explainer]) -> None:
+    with pytest.raises(BadInput, match=r"The score is complex \(torch.complex64\)"):
+        method(Residual())(torch.rand(1, 3, 24, 24), lambda z: z[:, 0] * (1 + 1j))
+
+
+def test_a_complex_output_is_refused() -> None:
+    model = nn.Sequential(Residual(), Turned())
+    with pytest.raises(BadInput, match="returns complex numbers"):
+        LRP(model)(torch.rand(1, 3, 24, 24), lambda z: z.abs().sum(1))
+
+
+class Turned(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 1j
 
 
 @pytest.mark.parametrize(
