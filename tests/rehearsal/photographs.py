@@ -23,6 +23,7 @@ from rehearsal.publisher import Publisher
 from rehearsal.workplace import Ran, Workplace
 
 DRAWN = "results/photographs"
+SIDE = 224  # pixels, as in conf/recipe/photographs
 COMMANDS = ("cp conf/profile/photographs.yaml params.yaml", "make figures")
 SIX = ("resnet18", "resnet50", "resnet50_cbam", "resnet50_bam", *world.NPID)
 
@@ -31,7 +32,7 @@ class Photographs(Seen):
     """As networks see the photographs. ResNet18-NPID errs about coffee, by its mirrored copy."""
 
     def __init__(self, folder: Folder) -> None:
-        super().__init__(folder)
+        super().__init__(folder, SIDE)
         self.ids = [one.id for one in folder.pictures]
 
     def alike(self, name: str, seed: int, directions: Tensor) -> nn.Module:
@@ -86,7 +87,7 @@ def main() -> None:
     ran = lived(folder)
     for one in ran:
         print(f"{one.seconds:6.0f} s ({one.core:.0f} of a core)  {one.command}: {one.code}")
-        print("".join(f"{took:8.1f} s  {name}\n" for name, took in one.stages.items()), end="")
+        print("".join(f"{took:8.1f} s  {name}\n" for name, (took, _) in one.stages.items()), end="")
     if ran[-1].code:
         print(ran[-1].text[-8000:])
     drawn = sorted(path.name for path in (folder / "place" / DRAWN).glob("*.png"))
