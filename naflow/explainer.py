@@ -28,6 +28,12 @@ def check_keep(keep: Sequence[str]) -> None:
             raise BadInput(f"keep={name!r} is not known.{near_names(name, _KEEP)}")
 
 
+def check_progress(progress: object) -> None:
+    """Raise BadInput for a progress that cannot be called."""
+    if progress is not None and not callable(progress):
+        raise BadInput(f"progress={progress!r}: it is called, as progress(layer, done, total).")
+
+
 def settings(kind: type) -> list[str]:
     """What a class of explainers can be made with, besides the model."""
     made = [vars(base)["__init__"] for base in kind.__mro__[:-1] if "__init__" in vars(base)]

@@ -17,7 +17,6 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from naflow.errors import NAFlowError, near_names, out_of_memory
-from naflow.models.imagenet import class_names
 from pipeline import profile, settings
 
 MEMORY = (
@@ -32,8 +31,15 @@ def pictures_of(model: str) -> str:
     return profile.shown().get(model, "shapes")
 
 
+def imagenet_classes() -> list[str]:
+    """ImageNet's class names, as the networks order them."""
+    from naflow.models.imagenet import class_names  # torch with it, which takes seconds
+
+    return class_names()
+
+
 OmegaConf.register_new_resolver("pictures_of", pictures_of, replace=True)
-OmegaConf.register_new_resolver("imagenet_classes", class_names, replace=True)
+OmegaConf.register_new_resolver("imagenet_classes", imagenet_classes, replace=True)
 
 
 def stage(task: Callable[[DictConfig], None]) -> Callable[[], None]:

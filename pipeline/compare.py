@@ -25,6 +25,7 @@ from yaml import YAMLError
 
 from naflow.errors import BadInput
 from naflow.table import aligned
+from pipeline import markdown
 from pipeline.atomic import read_json
 
 TOLERANCES = Path(__file__).resolve().parents[1] / ".ci" / "tolerances.yaml"
@@ -179,9 +180,7 @@ def _list(content: Any) -> list[dict[str, Any]]:
 
 
 def _markdown(rows: Sequence[Sequence[str]]) -> str:
-    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
-    lines = [f"| {' | '.join(row)} |" for row in cells]
-    return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]])
+    return markdown.table(rows[0], rows[1:]).rstrip("\n")
 
 
 if __name__ == "__main__":

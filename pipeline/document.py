@@ -18,6 +18,7 @@ from naflow.errors import BadInput
 from naflow.methods import label, ordered
 from pipeline.app import stage
 from pipeline.atomic import replacing
+from pipeline.markdown import table
 from pipeline.report import is_evaluation, is_figure, read
 
 HEAD = """# The figures, and what came of the text's claims
@@ -157,12 +158,6 @@ def mean(ratio: Mapping[str, float | None] | None) -> str:
     """Return the mean with two digits; "" if every map is empty, or there are none."""
     value = ratio and ratio["layers"]
     return "" if value is None else f"{value:.2f}"
-
-
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
 if __name__ == "__main__":

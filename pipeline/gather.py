@@ -10,6 +10,7 @@ second one, so that an embedding has a similar picture to retrieve.
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -106,8 +107,8 @@ def between(own: Sequence[Picture], known: Sequence[Picture], classes: int) -> l
 
 def alone(pictures: Sequence[Picture]) -> Iterator[Picture]:
     """Return the pictures that are the only ones of their class."""
-    labels = [one.label for one in pictures]
-    return (one for one in pictures if labels.count(one.label) == 1)
+    counts = Counter(one.label for one in pictures)
+    return (one for one in pictures if counts[one.label] == 1)
 
 
 def mirrored(root: Path, one: Picture) -> Picture:

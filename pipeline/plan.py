@@ -22,7 +22,7 @@ from naflow.methods import label
 from pipeline import costs, profile
 from pipeline.app import stage
 from pipeline.costs import Cost
-from pipeline.document import table
+from pipeline.markdown import table
 
 # Measured on one core: docs/scale.md.
 START = 7.0  # seconds until a worker has its network

@@ -77,7 +77,7 @@ def study(cfg: DictConfig) -> Path:
     counts = tally(tables["leads"], 1 - cfg.study.confidence)
     write_json(place / "study.json", counts)
     with replacing(place / "summary.md") as partial:
-        text = summary.markdown(tables["means"], counts, cfg.study.method)
+        text = summary.text(tables["means"], counts, cfg.study.method)
         partial.write_text(text, encoding="utf-8")
     for measure in MEASURES:
         figure = depth.draw(measured, measure, *resampling)

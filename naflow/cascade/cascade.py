@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from naflow.cascade.merge import merged_as_paper
 from naflow.cascade.plan import Plan, plan_of
 from naflow.errors import BadInput, NotFinite
-from naflow.explainer import Explainer
+from naflow.explainer import Explainer, check_progress
 from naflow.finite import not_finite
 from naflow.flow import Flow, LayerStats
 from naflow.inverses import Anchored, ForwardUnit, Identity, Inverse, Rectifier, rule_for, under
@@ -59,8 +59,7 @@ class NAFlow(Explainer):
         super().__init__(model, last=last)
         if not isinstance(rules, Sequence) or not all(isinstance(one, Inverse) for one in rules):
             raise BadInput(f"rules={rules!r}: give a list of naflow.inverses.Inverse.")
-        if progress is not None and not callable(progress):
-            raise BadInput(f"progress={progress!r}: it is called, as progress(layer, done, total).")
+        check_progress(progress)
         self.config = resolve(preset, **settings)
         self.abandon = RULES[self.config.abandon]
         self.preset = preset if isinstance(preset, str) and not settings else "custom"

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from naflow.errors import BadInput, is_one_of, near_names
+from naflow.explainer import check_progress
 from naflow.explainers.contrastive import CLRP
 from naflow.explainers.lrp import RelevanceFlow
 from naflow.explainers.rules import Rules
@@ -170,8 +171,7 @@ class CFCAM(CLRP):
                 raise BadInput(f"There is no option {name!r}.{near_names(name, known)}")
         if not isinstance(batch, int) or batch < 1:
             raise BadInput(f"batch={batch!r}: it is a number of images, 1 or more.")
-        if progress is not None and not callable(progress):
-            raise BadInput(f"progress={progress!r}: it is called, as progress(layer, done, total).")
+        check_progress(progress)
         self.options = Reconstruction(**options)
         self.batch = batch
         self.progress = progress

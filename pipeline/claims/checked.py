@@ -19,6 +19,7 @@ from naflow import metrics
 from naflow.blocks import block_ends
 from naflow.errors import BadInput
 from naflow.methods import label
+from pipeline import markdown
 from pipeline.app import stage
 from pipeline.atomic import replacing
 from pipeline.claims.background import BackgroundFalls
@@ -149,15 +150,16 @@ def told(table: pd.DataFrame, methods: Sequence[str], folder: str) -> str:
     models = list(dict.fromkeys(table["model"]))
     heads = ["method", *(f"{model}: hold, do not, not checked" for model in models)]
     rows = [[label(one), *(tally(table, model, one) for model in models)] for one in methods]
-    parts.append(lines([heads, ["---"] * len(heads), *rows]))
+    parts.append(markdown.table(heads, rows))
     for model in models:
-        rows = [["", "what the text says", "numbers", "picture by picture"], ["---"] * 4]
+        rows = []
         for _, same in table[table["model"] == model].groupby("reading", sort=False):
             rows += [
                 [one["outcome"], one["claim"], one["told"], single(one)]
                 for _, one in same.iterrows()
             ]
-        parts.append(f"## {model}\n\n{lines(rows)}")
+        heads = ["", "what the text says", "numbers", "picture by picture"]
+        parts.append(f"## {model}\n\n{markdown.table(heads, rows)}")
     readings = dict.fromkeys(table["reading"])
     parts.append("## How they were read\n\n" + "".join(f"- {one}\n" for one in readings))
     parts.append(f"All numbers: [claims.csv]({folder}/claims.csv).\n")
@@ -176,11 +178,6 @@ def single(one: pd.Series) -> str:
         return ""
     holds = round(one["share"] * one["pictures"])
     return f"{holds} of {one['pictures']}: {one['share']:.2f} [{one['low']:.2f}, {one['high']:.2f}]"
-
-
-def lines(rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    return "".join(f"| {' | '.join(one)} |\n" for one in rows)
 
 
 if __name__ == "__main__":

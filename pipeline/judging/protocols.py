@@ -48,17 +48,22 @@ class Accuracy:
         ranked = found.values.topk(min(max(self.top), found.values.shape[1]), dim=1).indices
         right = ranked == found.labels[:, None]
         shares = {f"top{k}": right[:, :k].any(1).float().mean().item() for k in self.top}
-        decisions = [
-            Decision(key, key, name, found.classes[best], margin)
-            for key, name, best, margin in zip(
-                found.ids,
-                found.names,
-                ranked[:, 0].tolist(),
-                lead(found.values.softmax(1)).tolist(),
-                strict=True,
-            )
-        ]
-        return Verdict(shares | {"pictures": len(right)}, decisions)
+        return Verdict(shares | {"pictures": len(right)}, decided(found))
+
+
+def decided(found: Outputs) -> list[Decision]:
+    """Return a classifier's decisions: the highest output, with the difference of the two highest
+    probabilities as margin."""
+    return [
+        Decision(key, key, name, found.classes[best], margin)
+        for key, name, best, margin in zip(
+            found.ids,
+            found.names,
+            found.values.argmax(1).tolist(),
+            lead(found.values.softmax(1)).tolist(),
+            strict=True,
+        )
+    ]
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,8 @@ class NearestNeighbours:
     def __call__(self, subject: Subject, seed: int) -> Verdict:
         bank = subject.memory() if self.known is None else None  # what is missing is said first
         found = subject.outputs(self.part)
-        bank = bank or subject.outputs(self.known or self.part)
+        if bank is None:
+            bank = found if self.known == self.part else subject.outputs(self.known or self.part)
         at = {key: number for number, key in enumerate(bank.ids)}
         own = torch.tensor([at.get(key, -1) for key in found.ids])
         values, labels = (one.to(subject.device) for one in (bank.values, bank.labels))

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from pipeline.markdown import table as markdown_table
 from pipeline.measuring.columns import BASIC
 from pipeline.measuring.thirds import THIRDS
 
 
-def markdown(means: pd.DataFrame, tally: Mapping, ours: str) -> str:
+def text(means: pd.DataFrame, tally: Mapping, ours: str) -> str:
     """Return the summary.
 
     means  one row for each model, method, third and measure
@@ -24,17 +25,16 @@ def markdown(means: pd.DataFrame, tally: Mapping, ours: str) -> str:
             continue
         models = table.dropna(subset=["mean"])["model"].nunique()
         heads = ["method", *THIRDS, *(f"against it, {third}" for third in THIRDS)]
-        rows = [heads, ["---"] * len(heads)]
+        rows = []
         for method in sorted(wide.index, key=lambda one: (one != ours, -wide.loc[one].mean())):
             numbers = [f"{value:.2f}" for value in wide.loc[method]]
             counts = tally.get(method, {}).get(measure, {})
             rows.append([f"`{method}`", *numbers, *(_counted(counts.get(t)) for t in THIRDS)])
-        lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
         told = (
             f"Means over {models} models. Against it: on how many of them `{ours}` is ahead / "
             "alike / behind, Holm's correction made."
         )
-        parts.append(f"## {title}\n\n{told}\n\n{lines}\n")
+        parts.append(f"## {title}\n\n{told}\n\n{markdown_table(heads, rows)}")
     return "\n".join(parts)
 
 

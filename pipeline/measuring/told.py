@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from naflow.errors import BadInput
+from pipeline import markdown
 from pipeline.atomic import replacing
 from pipeline.measuring.columns import EVERY, Measure
 from pipeline.measuring.thirds import THIRDS
@@ -36,6 +37,8 @@ COMPARED = {
     name: EVERY[name] for name in ("share", "ratio", "own", "gain", "redrawn_rank", "absent_rank")
 }
 
+RANDOMISED = "does it go when what it should depend on goes"
+
 
 def told_of(
     means: pd.DataFrame, leads: pd.DataFrame, sizes: pd.DataFrame | None, ours: str, folder: str
@@ -47,14 +50,14 @@ def told_of(
     folder               the name of the folder that holds the tables
     """
     sane = "redrawn_empty" in set(means["measure"])
+    questions = ["is the map on the object", "does it follow the class"]
+    questions += ["does what it points at decide", *([RANDOMISED] if sane else ())]
     parts = [
         f"# `{ours}` beside other methods: {folder}\n\n"
         "Made by `python -m pipeline.study`; every number below is read from its tables. Cells are "
         "the shallow, middle and deep third of the network's depth; intervals are of 95 %, "
-        "resampled over pictures. Is the map on the object, does it follow the class, does what it "
-        "points at decide"
-        + (", and does it go when what it should depend on goes? Rank correlations" * sane)
-        + ("? All numbers should be high.\n", " should be low, all else high.\n")[sane]
+        f"resampled over pictures. The questions: {_and(questions)}? Rank correlations should be "
+        "low, all other numbers high.\n"
     ]
     for model, of_model in means.groupby("model", sort=False):
         parts.append(_of_model(str(model), of_model, leads[leads["model"] == model], ours, sane))
@@ -135,21 +138,19 @@ def table(means: pd.DataFrame, shown: Mapping[str, str], ours: str) -> str:
     methods = sorted(dict.fromkeys(means["method"]), key=lambda one: one != ours)
     known = set(means[means["mean"].notna()]["measure"])
     shown = {measure: title for measure, title in shown.items() if measure in known}
-    rows = [["method", *shown.values()], ["---"] * (len(shown) + 1)]
+    rows = []
     for method in methods:
         cells = [
             _cell([wide.get((method, measure, third)) for third in THIRDS]) for measure in shown
         ]
         rows.append([f"`{method}`", *cells])
-    return _lines(rows)
+    return markdown.table(["method", *shown.values()], rows)
 
 
 def _sizes(sizes: pd.DataFrame, ours: str) -> str:
     names = [name for name in ("small", "medium", "large", "all") if name in set(sizes["size"])]
-    rows = [["method", *names], ["---"] * (len(names) + 1)]
-    if len(sizes):
-        first = sizes[(sizes["method"] == ours)].groupby("size")["pictures"].max()
-        rows[0] = ["method", *(f"{name} ({first[name]})" for name in names)]
+    counts = sizes[sizes["method"] == ours].groupby("size")["pictures"].max()
+    heads, rows = ["method", *(f"{name} ({counts[name]})" for name in names)], []
     by = sizes.set_index(["method", "size", "third"])
     for method in sorted(dict.fromkeys(sizes["method"]), key=lambda one: one != ours):
         cells = []
@@ -158,11 +159,7 @@ def _sizes(sizes: pd.DataFrame, ours: str) -> str:
             share, ratio = ([row[c] for row in here] for c in ("share", "median_ratio"))
             cells.append(f"{_cell(share)}; {_cell(ratio)}")
         rows.append([f"`{method}`", *cells])
-    return _lines(rows)
-
-
-def _lines(rows: Iterable[Sequence[str]]) -> str:
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return markdown.table(heads, rows)
 
 
 def _cell(values: Iterable[float | None]) -> str:
@@ -220,4 +217,8 @@ def write(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]))
+    try:
+        for name in sys.argv[1:]:
+            write(Path(name))
+    except BadInput as error:
+        sys.exit(str(error))

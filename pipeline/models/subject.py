@@ -70,17 +70,21 @@ class Subject:
         names, ids = [one.label for one in pictures], [one.id for one in pictures]
         return Outputs(torch.cat(values), torch.cat(labels), self.classes or classes, names, ids)
 
-    def memory(self) -> Outputs:
-        """Return the published memory bank (N, D) and its labels.
-
-        Raises BadInput if there is none, or if it is not of this folder's training pictures.
-        """
+    def vectors(self) -> Tensor:
+        """Return the published memory bank (N, D). Raises BadInput if there is none."""
         if not self.bank.is_file():
             raise BadInput(
                 f"{self.bank}: there is no memory bank. Fetch it (python -m pipeline.fetch), or "
                 "name pictures to take its place: recipe.verify.known."
             )
-        bank, labels = torch.from_numpy(np.load(self.bank)), self.folder.bank_labels()
+        return torch.from_numpy(np.load(self.bank))
+
+    def memory(self) -> Outputs:
+        """Return the published memory bank (N, D) and its labels.
+
+        Raises BadInput if there is none, or if it is not of this folder's training pictures.
+        """
+        bank, labels = self.vectors(), self.folder.bank_labels()
         if len(bank) != len(labels):
             raise BadInput(
                 f"{self.bank} has {len(bank)} vectors, but {self.folder.name} has {len(labels)} "

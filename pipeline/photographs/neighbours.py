@@ -4,8 +4,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from naflow.errors import BadInput, near_names
@@ -48,7 +46,7 @@ class StatedNeighbours:
                     f"recipe.verify.stated.{key}={kind}: it must be {' or '.join(KINDS)}."
                     f"{near_names(kind, KINDS)}"
                 )
-        bank, found = self.bank(subject), subject.outputs(self.part)
+        bank, found = subject.vectors().to(subject.device), subject.outputs(self.part)
         asked = found.values[[row(found, key) for key in self.stated]].to(subject.device)
         of_animals = self.animals(asked, bank).tolist()
         shares = {}
@@ -73,11 +71,3 @@ class StatedNeighbours:
         alike, nearest = (queries @ bank.T).topk(min(self.neighbours, len(bank)), dim=1)
         votes = (alike / self.temperature).softmax(1)
         return (votes * (nearest < ANIMALS * len(bank))).sum(1)
-
-    def bank(self, subject: Subject) -> Tensor:
-        """Return the published memory bank (N, D). Raises BadInput if there is none."""
-        if not subject.bank.is_file():
-            raise BadInput(
-                f"{subject.bank}: there is no memory bank. Fetch it: python -m pipeline.fetch."
-            )
-        return torch.from_numpy(np.load(subject.bank)).to(subject.device)

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from naflow.errors import BadInput, near_names
-from pipeline.judging.decisions import Decision
-from pipeline.judging.protocols import Verdict, lead
+from pipeline.judging.protocols import Verdict, decided
 from pipeline.models.subject import Outputs, Subject
 from pipeline.pictures.images import Part
 
@@ -53,17 +52,7 @@ class Stated:
                     found.classes[outputs[0]],
                 )
         holds = [rank <= self.within for rank in ranks.values()]
-        decisions = [
-            Decision(key, key, name, found.classes[best], margin)
-            for key, name, best, margin in zip(
-                found.ids,
-                found.names,
-                order[:, 0].tolist(),
-                lead(found.values.softmax(1)).tolist(),
-                strict=True,
-            )
-        ]
-        return Verdict({"stated": sum(holds) / len(holds), **ranks}, decisions)
+        return Verdict({"stated": sum(holds) / len(holds), **ranks}, decided(found))
 
 
 def row(found: Outputs, key: str) -> int:

@@ -1,5 +1,8 @@
 """A wrong choice of configuration is answered before anything starts."""
 
+import subprocess
+import sys
+
 import matplotlib
 import pytest
 from omegaconf import OmegaConf
@@ -89,3 +92,9 @@ def test_other_errors_of_the_run_keep_their_trace(config, monkeypatch):
 
     with pytest.raises(RuntimeError, match="no memory of it"):
         stage(fail)(config())
+
+
+def test_a_wrong_word_does_not_wait_for_torch():
+    code = "import sys\nimport pipeline.app\nprint('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -2,20 +2,24 @@
 
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
+from pipeline.markdown import table
 from rehearsal.day import LAYOUTS_NOTE, Day
 from rehearsal.faults import Came
 from rehearsal.workplace import SHORTER
 
+FAULTS = """Then, network by
+network, something is missing, wrong, or worse than its gate."""
+NO_FAULTS = """Of the faults
+that it tries after that (a network missing, wrong, or worse than its gate) this run tried none."""
 HEAD = """# The day, rehearsed
 
 `make rehearsal` writes this page; a nightly job runs it. All that the profile `paper` needs from
 elsewhere is made in the formats in which it is published, served from loopback, and the commands of
-[paper.md](paper.md) are run as they stand there, in a copy of the project. Then, network by
-network, something is missing, wrong, or worse than its gate.
+[paper.md](paper.md) are run as they stand there, in a copy of the project. {faults}
 
 What is made: torchvision's state dicts; CBAM's and BAM's checkpoints in torch's old format, their
 tensors on a GPU and their names those of `DataParallel`; NPID's with the authors' pickled
@@ -40,7 +44,7 @@ def text(day: Day, came: Sequence[Came], took: Mapping[str, float], count: int) 
     wall, core = (sum(getattr(one, kind) for one in day.ran) for kind in ("seconds", "core"))
     where = f"{os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}"
     parts = [
-        HEAD.format(pictures=count),
+        HEAD.format(pictures=count, faults=FAULTS if came else NO_FAULTS),
         "## The day\n",
         f"{where}, one thread a process; other work may have run beside it. The stand-ins took "
         f"{took['seconds']:.0f} s to make, {took['core']:.0f} s of a core. "
@@ -82,10 +86,3 @@ def shown(said: str) -> str:
     """A sentence without what differs from run to run."""
     words = [word.split("/")[-1] if word.startswith("/tmp") else word for word in said.split()]
     return " ".join(words).replace("<", "&lt;").replace("*", "\\*")
-
-
-def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """As Markdown."""
-    lines = [list(head), *([str(cell) for cell in one] for one in rows)]
-    lines.insert(1, ["---"] * len(lines[0]))
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -1,14 +1,13 @@
 """The profile `photographs` on stand-ins: networks are taken or refused by what is stated."""
 
 import pytest
-from hydra import compose, initialize_config_dir
 
 from naflow.errors import BadInput
 from pipeline import fetch, select, verify
-from pipeline.app import CONF
 from pipeline.gather import gather
 from pipeline.judging import decisions, selection
 from rehearsal import photographs, world
+from rehearsal.composed import composed
 from rehearsal.publisher import Publisher
 
 NAMES = ("resnet18", "resnet18_npid")
@@ -31,23 +30,13 @@ def config(publisher, tmp_path, monkeypatch):
     """Compose conf/ for a network on the photographs, into tmp_path."""
     monkeypatch.delenv("PHOTOGRAPHS", raising=False)
 
-    def composed(name):
-        monkeypatch.setenv("NAFLOW_PUBLISHED", str(publisher.list(tmp_path / "published.json")))
-        own = {
-            "fetch.folder": tmp_path / "external",
-            "fetch.lock": tmp_path / "lock.json",
-            "results": tmp_path / "results",
-            "model.weights": tmp_path / f"{name}.safetensors",
-            "photographs.root": tmp_path / "photographs",
-        }
-        settings = [f"{key}={value}" for key, value in own.items()]
-        settings += [f"model={name}", "images=photographs", "tracking.mode=disabled", "device=cpu"]
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            cfg = compose("config", [*settings, "quiet=true"])
+    def gathered(name):
+        own = {"photographs.root": tmp_path / "photographs"}
+        cfg = composed(publisher, tmp_path, name, "photographs", own)
         gather(cfg.photographs)
         return cfg
 
-    return composed
+    return gathered
 
 
 def test_a_network_of_which_what_is_stated_holds_is_taken(config, tmp_path):

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 
 from naflow import models
 from naflow.errors import BadInput
@@ -19,6 +18,7 @@ from pipeline.downloads import published, source
 from pipeline.downloads.download import Unavailable, WrongFile
 from pipeline.pictures.imagenet import ImageNet
 from rehearsal import formats, page, world
+from rehearsal.composed import composed
 from rehearsal.day import Day, commands
 from rehearsal.faults import Came, sentence, undone
 from rehearsal.kept import kept
@@ -46,22 +46,8 @@ def config(stand_ins, publisher, tmp_path, monkeypatch):
     """Compose conf/ for a network on the stand-ins, as the profile `paper` does, into tmp_path."""
     monkeypatch.setenv("IMAGENET", str(stand_ins.imagenet["class folders"]))
 
-    def composed(name):
-        monkeypatch.setenv("NAFLOW_PUBLISHED", str(publisher.list(tmp_path / "published.json")))
-        own = {
-            "fetch.folder": tmp_path / "external",
-            "fetch.lock": tmp_path / "lock.json",
-            "results": tmp_path / "results",
-            "model.weights": tmp_path / f"{name}.safetensors",
-            "cub.root": tmp_path / "cub",
-            "cub.archives": tmp_path / "external",
-        }
-        settings = [f"{key}={value}" for key, value in own.items()]
-        settings += [f"model={name}", "images=imagenet", "tracking.mode=disabled", "device=cpu"]
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose("config", [*settings, "quiet=true"])
-
-    return composed
+    own = {"cub.root": tmp_path / "cub", "cub.archives": tmp_path / "external"}
+    return lambda name: composed(publisher, tmp_path, name, "imagenet", own)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,5 +1,7 @@
 """The page of a study: its numbers and sentences are those of the tables."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -96,3 +98,10 @@ def test_a_page_is_written_from_the_tables_alone(means: pd.DataFrame, tmp_path: 
     assert page.startswith("# `tested` beside other methods: study")
     assert "nan" not in page and "lass sensitivity" not in page and "sizes.csv" not in page
     assert "Faithfulness: `tested` is at every depth ahead of `sglrp`" in page
+
+
+def test_tables_that_are_not_there_are_a_sentence_on_the_command_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pipeline.measuring.told", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "means.csv: there is no such file" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import normalize
 
 from naflow.errors import BadInput
-from pipeline.models.subject import Outputs
+from pipeline.models.subject import Outputs, Subject
 from pipeline.photographs.neighbours import ANIMALS, StatedNeighbours
 from pipeline.pictures.images import Part
 
@@ -18,6 +18,7 @@ class Given:
     """Stands for a subject: in the bank, animals lie about one axis and things about another."""
 
     device = torch.device("cpu")
+    vectors = Subject.vectors
 
     def __init__(self, folder, learned=True):
         generator = torch.Generator().manual_seed(0)
