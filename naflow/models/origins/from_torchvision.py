@@ -13,9 +13,11 @@ from torch import nn
 from naflow.errors import BadInput, near_names
 from naflow.models.card import Input
 from naflow.models.origins.origin import Fetched, Origin, Published, filled
+from naflow.models.origins.transfer import NotReceived, download
 from naflow.needed import need
 
 _LICENCE = "BSD-3-Clause (torchvision's; trained on ImageNet, which has terms of its own)"
+_LARGEST = 8192  # megabytes, for an entry that does not say how many it has
 
 
 def origin(spec: str) -> Origin:
@@ -82,14 +84,14 @@ def _fetched(name: str, weights: Any, path: Path) -> Fetched:
     """Return the published file in torch.hub's folder, downloaded if it is not there."""
     sha256 = path.stem.rsplit("-", 1)[-1]  # the first digits
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        megabytes = weights.meta.get("_file_size", _LARGEST)
         try:
-            torch.hub.download_url_to_file(weights.url, str(path), sha256, progress=False)
-        except (OSError, RuntimeError) as error:  # no connection or no such file; a wrong sha256
+            download(weights.url, path, int(1.5 * megabytes * 2**20), sha256)
+        except (NotReceived, OSError) as error:
             raise BadInput(
                 f"The weights of torchvision:{name} could not be downloaded from {weights.url} "
-                f"({getattr(error, 'reason', None) or error}): connect this machine, or download "
-                f"the file elsewhere and put it at {path}, or give one as --weights."
+                f"({error}): connect this machine, or download the file elsewhere and put it at "
+                f"{path}, or give one as --weights."
             ) from None
     file = Fetched.of(path, weights.url, weights.meta.get("license", _LICENCE))
     if not file.sha256.startswith(sha256):
