@@ -11,6 +11,7 @@ import pytest
 from faulty_server import (
     Fault,
     FaultyServer,
+    Handler,
     chunked,
     dripping,
     endless,
@@ -62,10 +63,28 @@ def test_redirects_are_followed(server: FaultyServer, path: Path, get: Get) -> N
     assert path.read_bytes() == CONTENT
 
 
+def test_what_comes_with_a_redirect_is_not_read(server: FaultyServer, path: Path, get: Get) -> None:
+    sent = 0
+
+    def fault(handler: Handler) -> None:
+        nonlocal sent
+        handler.wfile.write(b"HTTP/1.1 302 Found\r\nLocation: /w.pth\r\n\r\n")
+        for _ in range(1000):
+            handler.wfile.write(bytes(1 << 16))
+            sent += 1 << 16
+
+    server.faults = [fault]
+    get()
+    assert path.read_bytes() == CONTENT
+    assert sent < 16 << 20  # what sockets hold; the rest was refused
+
+
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
         (status(404), "Not Found"),
+        (status(302, Location=f"http://127.0.0.1:{'9' * 400}/w"), "cannot be read: OverflowError"),
+        (raw(b"HTTP/1.1 404 " + b"x" * 60000 + b"\r\n\r\n"), "^x{300}$"),
         (status(302, Location="file:///etc/passwd"), "not allowed"),
         (instead(b"<html>an error"), "another file came: its sha256 does not begin with"),
         (nameless(1000), "another file came"),
@@ -98,6 +117,13 @@ def test_the_file_that_was_there_stays(server: FaultyServer, path: Path, get: Ge
     with pytest.raises(transfer.NotReceived, match="broke off"):
         get()
     assert path.read_bytes() == b"old"
+
+
+def test_a_redirect_without_end_is_one_line(server: FaultyServer, get: Get) -> None:
+    server.faults = [status(302, Location="/w.pth")] * 20
+    with pytest.raises(transfer.NotReceived, match="infinite loop") as found:
+        get()
+    assert "\n" not in str(found.value)
 
 
 def test_https_is_not_left(path: Path) -> None:
