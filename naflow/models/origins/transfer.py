@@ -71,6 +71,7 @@ class _Reader(threading.Thread):
 
     def run(self) -> None:
         try:
+            _check_web(self.address)
             with build_opener(_Redirects()).open(self.address, timeout=self.silence) as answer:
                 self._read(answer)
         except NotReceived as error:
@@ -101,6 +102,12 @@ def _short(reason: object) -> str:
     return " ".join(str(reason).split())[:300]
 
 
+def _check_web(address: str) -> None:
+    """Raise NotReceived for an address that is not one of the web, such as file:/dev/zero."""
+    if not address.lower().startswith(("http:", "https:")):
+        raise NotReceived(f"{_short(address)!r} is no web address")
+
+
 class _Redirects(HTTPRedirectHandler):
     """Follows redirects without reading what comes with them, which may be without end, but none
     from https to http, which anyone could alter."""
@@ -108,10 +115,11 @@ class _Redirects(HTTPRedirectHandler):
     def redirect_request(
         self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: Any
     ) -> Request | None:
+        fp.close()  # what is open is read to its end
         if req.type == "https" and not newurl.lower().startswith("https:"):
             where = _short(newurl)
             raise NotReceived(f"it redirects from https to {where!r}, which anyone could alter")
-        fp.close()  # what is open is read to its end
+        _check_web(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Generator
+from io import BytesIO
 from pathlib import Path
 from time import monotonic
 
@@ -86,6 +87,7 @@ def test_what_comes_with_a_redirect_is_not_read(server: FaultyServer, path: Path
         (status(302, Location=f"http://127.0.0.1:{'9' * 400}/w"), "cannot be read: OverflowError"),
         (raw(b"HTTP/1.1 404 " + b"x" * 60000 + b"\r\n\r\n"), "^x{300}$"),
         (status(302, Location="file:///etc/passwd"), "not allowed"),
+        (status(302, Location="ftp://127.0.0.1:9/w"), "'ftp://127.0.0.1:9/w' is no web address"),
         (instead(b"<html>an error"), "another file came: its sha256 does not begin with"),
         (nameless(1000), "another file came"),
         (truncated(1000), "broke off 511,000 bytes before its end"),
@@ -133,11 +135,19 @@ def test_https_is_not_left(path: Path) -> None:
     with pytest.raises(
         transfer.NotReceived, match="from https to 'http://elsewhere/w', which anyone could"
     ):
-        transfer._Redirects().redirect_request(Asked(), None, 302, "", {}, "http://elsewhere/w")
+        transfer._Redirects().redirect_request(
+            Asked(), BytesIO(), 302, "", {}, "http://elsewhere/w"
+        )
 
 
 def test_nobody_listening(path: Path) -> None:
     with pytest.raises(transfer.NotReceived, match="refused"):
         transfer.download("http://127.0.0.1:9/w.pth", path, 10, "", IMPATIENT)
     with pytest.raises(transfer.NotReceived, match="cannot be read"):
-        transfer.download("no address", path, 10, "", IMPATIENT)
+        transfer.download("http://[", path, 10, "", IMPATIENT)
+
+
+@pytest.mark.parametrize("address", ["no address", "", "file:///dev/zero", "data:,x", "ftp://x/y"])
+def test_only_the_web_is_asked(path: Path, address: str) -> None:
+    with pytest.raises(transfer.NotReceived, match=f"'{address}' is no web address"):
+        transfer.download(address, path, 10, "", IMPATIENT)
