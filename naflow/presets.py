@@ -31,7 +31,9 @@ class InverseConfig:
     damping         relative to s. 0: the plain inverse; math.inf: the anchor itself. Undamped, an
                     ill-conditioned unit amplifies rounding errors: on random networks a batch in
                     float32 differed from its single images by up to 2.8 relative, in float64 not
-                    at all. Trust such a layer only if its residual is small, or use model.double()
+                    at all. A small residual does not show it, and every shallower map inherits it.
+                    Where a unit stopped at its iteration limit (flow.stats[layer].stop), trust
+                    neither its map nor shallower ones, or use model.double()
     offset          "local": c = f(x) - J x; "zero": c = f(0), as in the authors' code
     tol             relative tolerance of the solver, at least what the dtype can attain
     max_iterations  of the solver; None: min(inputs, outputs)

@@ -24,7 +24,7 @@ from pipeline.app import stage
 from pipeline.atomic import replacing
 from pipeline.downloads import published
 from pipeline.downloads.archives import unpack
-from pipeline.downloads.download import Expected, download
+from pipeline.downloads.download import Expected, Unavailable, WrongFile, download
 from pipeline.downloads.published import NOWHERE, Elsewhere
 
 Value = TypeVar("Value")
@@ -85,16 +85,24 @@ def fetch(
     root: Path, archives: Path, mirror: str | None, quiet: bool | None, instead: Elsewhere
 ) -> None:
     """Download both archives into `archives` and unpack them into `root`."""
-    for name, one in addresses(instead).items():
-        archive, known = archives / name, Expected(one.size, sha256=one.sha256)
-        download([one.address], archive, known, mirror=mirror, quiet=quiet)
-        unpack(archive, root)
+    for name, files in addresses(instead).items():
+        reasons, kind = [], Unavailable
+        for one in files:
+            known = Expected(one.size, sha256=one.sha256)
+            try:
+                download([one.address], archives / name, known, mirror=mirror, quiet=quiet)
+                break
+            except (Unavailable, WrongFile) as error:
+                reasons, kind = [*reasons, str(error)], type(error)
+        else:
+            raise kind(" ".join(dict.fromkeys(reasons)))
+        unpack(archives / name, root)
 
 
-def addresses(instead: Elsewhere = NOWHERE) -> dict[str, Weights]:
-    """Return the address of each archive, taken from `instead` if that names it."""
-    own = {name: Weights(*told) for name, told in ARCHIVES.items()}
-    return {name: instead[name][0] if name in instead else one for name, one in own.items()}
+def addresses(instead: Elsewhere = NOWHERE) -> dict[str, tuple[Weights, ...]]:
+    """Return the files of each archive, the first one tried first; those of `instead` if it names
+    the archive."""
+    return {name: instead.get(name, (Weights(*told),)) for name, told in ARCHIVES.items()}
 
 
 def write(root: Path) -> None:

@@ -10,6 +10,7 @@ converted. Whether the weights are the right ones is checked by their gate; afte
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -77,10 +78,10 @@ def fetch(
         one = next(one for one in models.card(name).weights if one.installed is not None)
         return installed, Entry(installed.name, one.size or 0, one.sha256 or "", one.address)
     locked = weights_lock.read(lock).get(name)
-    files = {where(folder, name, one): one for one in wanted(name, lock, locked, instead)}
+    files = [(where(folder, name, one), one) for one in wanted(name, lock, locked, instead)]
+    here = [(path, one) for path, one in files if path.exists()]  # placed there on purpose
     reasons, kind = [], Unavailable
-    for path in sorted(files, key=lambda path: not path.exists()):  # else in the card's order
-        one = files[path]
+    for path, one in here or files:
         try:
             got = download(
                 [one.address],
@@ -95,15 +96,13 @@ def fetch(
             if isinstance(error, WrongFile):
                 kind = WrongFile
                 reasons[-1] += _way_out(name, lock, locked, one)
-            if path.exists():  # somebody placed it there on purpose
-                break
             continue
-        entry = Entry(path.name, path.stat().st_size, got.sha256, _origin(path, got, one.address))
+        entry = Entry(path.name, path.stat().st_size, got.sha256, _origin(path, got, files))
         if one.sha256 is None and not entry.address:
             how = f"is from {got.source}" if got.source else "was placed by hand"
             log.warning("%s %s: only its gate can tell whether it is right.", path, how)
         return path, entry
-    raise kind(" ".join(reasons))
+    raise kind(" ".join(dict.fromkeys(reasons)))
 
 
 def wanted(
@@ -176,16 +175,17 @@ def _note(path: Path, address: str, arriving: Path, got: Got) -> None:
     write_json(_noted(path), asdict(entry))
 
 
-def _origin(path: Path, got: Got, address: str) -> str:
-    """Return the published address that the file came from, "" if it came from elsewhere. For a
-    file that existed before, the origin is read from the note beside it."""
-    if got.source is not None:
-        return _published(got, address)
-    try:
-        noted = Entry(**read_json(_noted(path)))
-    except (OSError, ValueError, TypeError):
-        return ""
-    return address if (noted.sha256, noted.address) == (got.sha256, address) else ""
+def _origin(path: Path, got: Got, files: Sequence[tuple[Path, Weights]]) -> str:
+    """Return the address, one of those of `files`, that the file came from, "" if it came from
+    elsewhere. For a file that existed before, the origin is read from the note beside it."""
+    origin = got.source
+    if origin is None:
+        try:
+            noted = Entry(**read_json(_noted(path)))
+        except (OSError, ValueError, TypeError):
+            return ""
+        origin = noted.address if noted.sha256 == got.sha256 else ""
+    return origin if origin in [one.address for _, one in files] else ""
 
 
 def _published(got: Got, address: str) -> str:

@@ -126,12 +126,15 @@ def birds(cfg: DictConfig) -> Need:
     if root.is_dir() and any(root.iterdir()):
         return Need("CUB-200-2011", f"there, in {root}", (licence,))
     facts, missing = [licence], 0
-    for name, one in cub.addresses(published.read(cfg.fetch.published)).items():
-        known = Expected(one.size, sha256=one.sha256)
-        state, left = _found(archives / name, known, one.size or 0)
-        held = "its hash is known" if one.sha256 else "no hash is known"
-        facts += [("file", f"{archives / name} ({state}; {held})"), ("from", str(one))]
-        missing += left
+    for name, files in cub.addresses(published.read(cfg.fetch.published)).items():
+        states = []
+        for one in files:
+            known = Expected(one.size, sha256=one.sha256)
+            states.append(_found(archives / name, known, one.size or 0))
+            held = "its hash is known" if one.sha256 else "no hash is known"
+            head = "or" if states[1:] else "file"
+            facts += [(head, f"{archives / name} ({states[-1][0]}; {held})"), ("from", str(one))]
+        missing += next((one for one in states if one[0].startswith(THERE)), states[0])[1]
     facts += [("by hand", f"put the archives into {archives}, or unpack them into {root}")]
     facts += [("mirror", f"{cfg.cub.mirror}, tried first")] if cfg.cub.mirror else []
     state = "to be downloaded" if missing else f"{THERE}, not unpacked yet"

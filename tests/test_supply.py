@@ -34,6 +34,17 @@ def test_actions_are_pinned_by_commit(path: Path) -> None:
         assert re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}", one), one
 
 
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_what_can_sign_or_publish_installs_by_hash_alone(path: Path) -> None:
+    jobs = yaml.safe_load(path.read_text())["jobs"].values()
+    trusted = [job for job in jobs if "write" in job.get("permissions", {}).values()]
+    assert bool(trusted) == (path.stem == "release")
+    for job in trusted:
+        for command in (step["run"] for step in job["steps"] if "run" in step):
+            fetches = re.search(r"\b(pip|pipx|uvx|npx|npm|curl|wget|apt-get|make)\b", command)
+            assert not fetches or "--require-hashes" in command, command
+
+
 def test_the_locks_are_audited_every_week() -> None:
     audit = yaml.safe_load((ROOT / ".github" / "workflows" / "audit.yml").read_text())
     assert audit[True]["schedule"]  # YAML reads the key `on` as true

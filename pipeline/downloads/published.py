@@ -7,20 +7,23 @@ first one tried first. What it does not name stays where it is.
     {"resnet18": [{"address": "https://our.lab/resnet18-f37072fd.pth", "size": 46830571,
                    "sha256": "f37072fd..."}]}
 
-Only the address must be told; without a size and a hash the gate alone decides. What comes from
+Only the address must be told; without a size and a hash the gate alone decides. Of several files
+that are kept under one name, as copies of one are, the first that comes is kept. What comes from
 there is never recorded in the lock file, which is of the published addresses.
 """
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from naflow.errors import BadInput
-from naflow.models import Weights
+from naflow.errors import BadInput, near_names
+from naflow.models import Weights, list_models
 
 Elsewhere = Mapping[str, tuple[Weights, ...]]
 NOWHERE: Elsewhere = {}
 _KINDS = {"address": str, "size": int, "sha256": str, "about": int, "note": str}
+_LONGEST = 200  # bytes of a file's name, to which .partial and its kin are added
 
 
 def read(path: str | None) -> Elsewhere:
@@ -29,7 +32,7 @@ def read(path: str | None) -> Elsewhere:
         return NOWHERE
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-        return {name: _files(told) for name, told in content.items()}
+        return {_known(name): _files(told) for name, told in content.items()}
     except FileNotFoundError:
         told = "there is no such file"
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
@@ -40,6 +43,13 @@ def read(path: str | None) -> Elsewhere:
     )
 
 
+def _known(name: str) -> str:
+    """The name, of a network or, with a suffix, of an archive. Raises ValueError for any other."""
+    if "." not in name and name not in (networks := list_models()):
+        raise ValueError(f"there is no network {name!r}.{near_names(name, networks)}")
+    return name
+
+
 def _files(told: list[dict]) -> tuple[Weights, ...]:
     """Raises ValueError, TypeError or AttributeError where it is no list of files."""
     for key, value in (item for one in told for item in one.items()):
@@ -47,4 +57,16 @@ def _files(told: list[dict]) -> tuple[Weights, ...]:
             raise ValueError(f"{key}: {value!r}")
     if not told:
         raise ValueError("a name without a file")
-    return tuple(Weights(**one) for one in told)
+    files = tuple(Weights(**one) for one in told)
+    for one in files:
+        _check(one.address)
+    return files
+
+
+def _check(address: str) -> None:
+    """Raise ValueError where an address is not one of the web, or its file could not be kept."""
+    web = urlsplit(address)
+    name = Path(web.path).name
+    kept = address.isprintable() and name != ".." and len(name.encode()) <= _LONGEST
+    if web.scheme not in ("http", "https") or not web.netloc or not kept:
+        raise ValueError(f"{address[:_LONGEST]!r} is no address of a file on the web")

@@ -100,9 +100,10 @@ class Transfer:
                 raise Interrupted("it did not go on where an earlier download stopped")
         else:
             raise Refused(f"it answered {head.status} {head.reason}")
-        if head.status != 416 and "text/html" in told.get("Content-Type", ""):
+        if head.status != 416 and "text/html" in told.get("Content-Type", "").lower():
             raise Refused("it sent a web page instead of the file")
-        if (packed := told.get("Content-Encoding", "identity")) != "identity":
+        packed = told.get("Content-Encoding", "")
+        if packed.lower() not in ("", "identity"):
             raise Refused(f"it sent the file as {shown(packed)}, which was not asked for")
         if None not in (total, self.size) and total != self.size:
             raise Refused(f"its file has {total:,} bytes, {self.size:,} are expected")

@@ -21,6 +21,7 @@ import numpy as np
 
 from naflow import Flow
 from naflow.errors import BadInput
+from pipeline import npy
 from pipeline.atomic import replacing
 from pipeline.explanations.cases import Case
 from pipeline.explanations.questions import Question
@@ -80,11 +81,13 @@ def read(path: Path) -> Arrays:
     try:
         whole = path.read_bytes()
         with zipfile.ZipFile(BytesIO(whole)) as part:
+            if sum(one.file_size for one in part.infolist()) > len(whole):
+                raise ValueError("it is compressed, which no part is")
             # Read whole, which checks the checksums, before any of it is used.
             contents = {name.removesuffix(".npy"): part.read(name) for name in part.namelist()}
         if len(contents) != int.from_bytes(whole[-12:-10], "little"):  # its directory's own count
             raise ValueError("its list of arrays was changed")
-        return {name: np.load(BytesIO(content)) for name, content in contents.items()}
+        return {name: npy.read(content) for name, content in contents.items()}
     except DAMAGED as error:
         raise BadInput(
             f"{path} is missing or damaged ({type(error).__name__}: {error}). Run the command of "

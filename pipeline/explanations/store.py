@@ -28,6 +28,7 @@ from pipeline.atomic import read_json, replacing_folder
 from pipeline.explanations.cases import Case
 
 NAME = "maps.zarr"
+_CODECS = ["bytes", "blosc", "crc32c"]  # of every array; zarr itself would run whatever it names
 
 
 def exists(folder: Path) -> bool:
@@ -156,10 +157,13 @@ class Store:
         size = stored.chunks[0]
         numbers = range(first // size, -(-last // size)) if math.prod(stored.shape) else range(0)
         zeros = "." + ".".join("0" * (stored.ndim - 1)) if stored.ndim > 1 else ""
-        place = self._place / name
+        place, unpacked = self._place / name, math.prod(stored.chunks) * stored.dtype.itemsize
         for number in numbers:  # for a missing chunk, zarr would return zeros
-            if not (place / f"c.{number}{zeros}").is_file():
+            chunk = place / f"c.{number}{zeros}"
+            if not chunk.is_file():
                 raise self._damaged(name, number * size, size, "a file is missing")
+            if _unpacked(chunk) != unpacked:  # before memory is taken for it
+                raise self._damaged(name, number * size, size, "it is of another size")
         try:
             values = stored[rows]
             return np.array(stored.attrs["words"])[values] if "words" in stored.attrs else values
@@ -191,10 +195,12 @@ class Store:
         """Open an array, after checking that its description is unchanged."""
         place = self._place / name
         described = place / "zarr.json"
-        sound = described.is_file() and _sha256(described.read_bytes())
-        if sound != self._about["described"][name]:
+        content = described.read_bytes() if described.is_file() else b""
+        if _sha256(content) != self._about["described"][name]:
             raise self._damaged(name, 0, None, "its description was changed or removed")
         try:  # of format 2, whose filters may unpickle, nothing is read
+            if [one["name"] for one in json.loads(content)["codecs"]] != _CODECS:
+                raise ValueError("it is packed in another way")
             return self._zarr.open_array(place, mode="r", zarr_format=3)
         except Exception as error:  # what it says may be anything
             raise self._damaged(name, 0, None, str(error)) from None
@@ -216,6 +222,12 @@ def _refused(place: Path, why: str) -> BadInput:
         f"{place} is damaged: {why}. Delete that folder and run the command of explain "
         "again; if it was of several shards, python -m pipeline.merge is the end."
     )
+
+
+def _unpacked(chunk: Path) -> int:
+    """Return the bytes that a chunk says it unpacks to, as blosc writes it at its beginning."""
+    with chunk.open("rb") as file:
+        return int.from_bytes(file.read(8)[4:], "little")
 
 
 def _created(group: Any, name: str, values: np.ndarray) -> Any:

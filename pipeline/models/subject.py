@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from naflow.errors import BadInput
+from pipeline import npy
 from pipeline.pictures.images import Folder, Part
 from pipeline.pictures.pixels import normalised, read
 
@@ -71,13 +71,23 @@ class Subject:
         return Outputs(torch.cat(values), torch.cat(labels), self.classes or classes, names, ids)
 
     def vectors(self) -> Tensor:
-        """Return the published memory bank (N, D). Raises BadInput if there is none."""
+        """Return the published memory bank (N, D). Raises BadInput if there is none, or if it is
+        damaged."""
         if not self.bank.is_file():
             raise BadInput(
                 f"{self.bank}: there is no memory bank. Fetch it (python -m pipeline.fetch), or "
                 "name pictures to take its place: recipe.verify.known."
             )
-        return torch.from_numpy(np.load(self.bank))
+        try:
+            bank = torch.from_numpy(npy.read(self.bank.read_bytes()))
+            if bank.ndim != 2 or not bank.is_floating_point() or not bank.isfinite().all():
+                raise ValueError("vectors of finite numbers are expected")
+        except (OSError, ValueError, TypeError) as error:
+            raise BadInput(
+                f"{self.bank} is damaged, or no memory bank ({error}). Remove it, and fetch it "
+                "again (python -m pipeline.fetch)."
+            ) from None
+        return bank
 
     def memory(self) -> Outputs:
         """Return the published memory bank (N, D) and its labels.

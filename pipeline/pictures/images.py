@@ -242,8 +242,8 @@ def _read(index: Path) -> pd.DataFrame:
             f"{index}: there is no such index. Give images.index relative to images.root."
         )
     try:
-        return pd.read_csv(index, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        return pd.read_csv(index, dtype=str, keep_default_na=False, compression=None)
+    except ValueError as error:  # pandas' own errors, and those of text in another encoding
         raise BadInput(f"{index} cannot be read as CSV: {str(error).strip()}.") from None
 
 

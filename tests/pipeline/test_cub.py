@@ -12,9 +12,11 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from naflow.errors import BadInput
+from naflow.models import Weights
 from pipeline import cub
 from pipeline.app import CONF
 from pipeline.downloads.archives import unpack
+from pipeline.downloads.download import Unavailable
 from pipeline.pictures.images import Part
 from pipeline.pictures.pixels import read
 
@@ -259,6 +261,24 @@ def test_stage_fetches_what_is_not_there(settings, tmp_path):
     cub.prepare(where, quiet=True)
     assert (root / "index.csv").exists()
     assert len(asked) == 2, "a folder that is there is not fetched"
+
+
+def test_a_copy_elsewhere_is_tried_after_another(settings, tmp_path, monkeypatch):
+    where, asked = settings
+    own = cub.download
+
+    def dead(addresses, target, expected, **settings):
+        if "dead" in addresses[0]:
+            raise Unavailable(f"{addresses[0]} is gone.")
+        return own(addresses, target, expected, **settings)
+
+    monkeypatch.setattr(cub, "download", dead)
+    copies = [Weights(f"https://{name}.org/s.tgz", 5) for name in ("dead", "alive")]
+    cub.prepare(where, quiet=True, instead={"segmentations.tgz": tuple(copies)})
+    assert [one[0][0] for one in asked][1:] == ["https://alive.org/s.tgz"]
+    shutil.rmtree(tmp_path / "cub")
+    with pytest.raises(Unavailable, match=r"dead\.org/s\.tgz is gone\."):
+        cub.prepare(where, quiet=True, instead={"segmentations.tgz": tuple(copies[:1])})
 
 
 def test_stage_accepts_what_was_unpacked_by_hand(settings, tmp_path):

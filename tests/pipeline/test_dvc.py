@@ -21,6 +21,7 @@ WITHOUT_EFFECT = {
     *(
         "pipeline/app.py",
         "pipeline/atomic.py",
+        "pipeline/npy.py",
         "pipeline/settings.py",
         "pipeline/values.py",
         "pipeline/tracking.py",

@@ -259,6 +259,21 @@ def test_published_elsewhere(tmp_path, server):
         fetch("conv64f", *place, quiet=True, instead=instead)
 
 
+@pytest.mark.parametrize("dead", [0, 1])
+@pytest.mark.parametrize("paths", [("/a/w.pth", "/b/w.pth"), ("/file/d/1x?a", "/file/d/2x?b")])
+def test_copies_of_one_name_are_tried_in_order(tmp_path, server, caplog, dead, paths):
+    server.files[paths[1 - dead].partition("?")[0]] = ONE
+    server.files.pop(paths[dead].partition("?")[0], None)
+    instead = {"conv64f": tuple(Weights(server.base + path) for path in paths)}
+    place = (tmp_path / "downloads", tmp_path / "lock.json")
+    for _ in range(2):  # the second finds it there, and knows where it is from
+        path, entry = fetch("conv64f", *place, quiet=True, instead=instead)
+        assert path.read_bytes() == ONE and entry.address == server.base + paths[1 - dead]
+    asked = [path for path, _ in server.requests]
+    assert asked == ([*paths] if dead == 0 else [paths[0]])
+    assert "only its gate" not in caplog.text
+
+
 def test_lock_of_another_address(card, get, tmp_path):
     card(Weights("/one.pth"))
     entry = weights_lock.Entry("one.pth", 1, "00", "https://a.org/one.pth")

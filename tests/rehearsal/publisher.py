@@ -48,9 +48,7 @@ class Publisher(FaultyServer):
 
         Of several published addresses the first is dead, as NPID's are reported to be.
         """
-        published = cub.addresses() | {name: one for name in [name] for one in self._card(name)}
-        known, content = published[name], mapped(path)
-        card = self._card(name) or [known]
+        card, content = self._card(name), mapped(path)
         told = []
         for one in card:
             told.append({"address": self.base + urlsplit(one.address).path})
@@ -65,7 +63,7 @@ class Publisher(FaultyServer):
 
     def withdraw(self, name: str) -> None:
         """Let every address of `name` be dead."""
-        for one in self._card(name) or [cub.addresses()[name]]:
+        for one in self._card(name):
             self.files.pop(self.key(one.address), None)
 
     def list(self, path: Path) -> Path:
@@ -81,7 +79,8 @@ class Publisher(FaultyServer):
 
     @staticmethod
     def _card(name: str) -> "list[models.Weights]":
-        return list(models.card(name).weights) if name in models.list_models() else []
+        known = models.card(name).weights if name in models.list_models() else cub.addresses()[name]
+        return list(known)
 
 
 def mapped(path: Path) -> Any:

@@ -87,7 +87,13 @@ def _fetched(name: str, weights: Any, path: Path) -> Fetched:
         megabytes = weights.meta.get("_file_size", _LARGEST)
         try:
             download(weights.url, path, int(1.5 * megabytes * 2**20), sha256)
-        except (NotReceived, OSError) as error:
+        except OSError as error:
+            raise BadInput(
+                f"The weights of torchvision:{name} could not be written to {path} "
+                f"({error.strerror or error}): mend that, set TORCH_HOME to another folder, or "
+                "give a file as --weights."
+            ) from None
+        except NotReceived as error:
             raise BadInput(
                 f"The weights of torchvision:{name} could not be downloaded from {weights.url} "
                 f"({error}): connect this machine, or download the file elsewhere and put it at "

@@ -71,16 +71,19 @@ class _Reader(threading.Thread):
 
     def run(self) -> None:
         try:
+            _check_web(self.address)
             with build_opener(_Redirects()).open(self.address, timeout=self.silence) as answer:
                 self._read(answer)
         except NotReceived as error:
             self.error = error
         except URLError as error:  # no connection; no such file
-            self.error = NotReceived(str(getattr(error, "reason", error)))
-        except (HTTPException, ValueError) as error:  # not HTTP; not an address
-            self.error = NotReceived(f"it cannot be read: {error!r}")
+            self.error = NotReceived(_short(getattr(error, "reason", error)))
+        except (HTTPException, ValueError, OverflowError) as error:  # not HTTP; not an address
+            self.error = NotReceived(f"it cannot be read: {_short(repr(error))}")
         except OSError as error:  # broken off; a full disk
-            self.error = NotReceived(str(error))
+            self.error = NotReceived(_short(error))
+        except Exception as error:  # a fault of ours, raised where it is seen
+            self.error = error
 
     def _read(self, answer: Any) -> None:
         if (answer.length or 0) > self.most:
@@ -94,14 +97,29 @@ class _Reader(threading.Thread):
             raise NotReceived(f"it broke off {answer.length:,} bytes before its end")
 
 
+def _short(reason: object) -> str:
+    """What went wrong, which a server may have said, in one line and at most 300 letters."""
+    return " ".join(str(reason).split())[:300]
+
+
+def _check_web(address: str) -> None:
+    """Raise NotReceived for an address that is not one of the web, such as file:/dev/zero."""
+    if not address.lower().startswith(("http:", "https:")):
+        raise NotReceived(f"{_short(address)!r} is no web address")
+
+
 class _Redirects(HTTPRedirectHandler):
-    """Follows redirects, but none from https to http, which anyone could alter."""
+    """Follows redirects without reading what comes with them, which may be without end, but none
+    from https to http, which anyone could alter."""
 
     def redirect_request(
         self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: Any
     ) -> Request | None:
+        fp.close()  # what is open is read to its end
         if req.type == "https" and not newurl.lower().startswith("https:"):
-            raise NotReceived(f"it redirects from https to {newurl!r}, which anyone could alter")
+            where = _short(newurl)
+            raise NotReceived(f"it redirects from https to {where!r}, which anyone could alter")
+        _check_web(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 

@@ -92,6 +92,13 @@ def test_another_file_is_refused_where_it_was_downloaded_and_where_it_lies(
         models.pretrained("torchvision:shufflenet_v2_x0_5")
 
 
+def test_a_folder_in_the_place_of_torchvisions_weights(shufflenet: dict[str, Any]) -> None:
+    shufflenet["cached"].mkdir(parents=True)
+    with pytest.raises(BadInput, match=r"could not be written to .*pth \(Is a directory\): mend"):
+        models.pretrained("torchvision:shufflenet_v2_x0_5")
+    assert list(shufflenet["cached"].parent.iterdir()) == [shufflenet["cached"]]
+
+
 def test_without_a_network_torchvision_says_what_to_do(
     shufflenet: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

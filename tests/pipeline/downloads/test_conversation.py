@@ -80,6 +80,19 @@ def test_packed_though_not_asked_for_is_refused_before_it_grows(server, target, 
     assert leftovers(target) == []
 
 
+@pytest.mark.parametrize("told", ["identity", "Identity", ""])
+def test_not_packed_may_be_said_in_any_case(server, target, get, told):
+    server.faults = [instead(CONTENT, Content_Encoding=told)]
+    get()
+    assert target.read_bytes() == CONTENT
+
+
+def test_a_page_is_one_in_any_case(server, target, get):
+    server.faults = [instead(b"<p>Quota exceeded", Content_Type="Text/HTML")]
+    with pytest.raises(Unavailable, match="sent a web page instead of the file"):
+        get()
+
+
 def test_body_of_a_redirect_is_not_read(server, target, get):
     head = b"HTTP/1.1 302 Found\r\nLocation: /w.pth\r\nContent-Length: 99999999999\r\n\r\n"
     server.faults = [dripping(head, bytes(1 << 16), every=0.001)]

@@ -39,9 +39,24 @@ WRONG = {
     "a size in words": '{"resnet18": [{"address": "a", "size": "3"}]}',
     "a size that is true": '{"resnet18": [{"address": "a", "size": true}]}',
     "a place in a package": '{"resnet18": [{"address": "a", "installed": {}}]}',
+    "no network": '{"resnet81": [{"address": "https://a.org/r.pth"}]}',
+    "a file of this machine": '{"resnet18": [{"address": "/etc/passwd"}]}',
+    "no web address": '{"resnet18": [{"address": "file:///etc/passwd"}]}',
+    "an address without a host": '{"resnet18": [{"address": "https:///r.pth"}]}',
+    "half an address": '{"resnet18": [{"address": "http://[::1/r.pth"}]}',
+    "a folder above": '{"resnet18": [{"address": "https://a.org/.."}]}',
+    "a zero in a name": '{"resnet18": [{"address": "https://a.org/r\\u0000.pth"}]}',
+    "half a letter": '{"resnet18": [{"address": "https://a.org/\\ud800.pth"}]}',
+    "a name too long": '{"resnet18": [{"address": "https://a.org/%s.pth"}]}' % ("r" * 300),
     "deep": "[" * 100_000,
     "no text": "\udcff",
 }
+
+
+def test_an_archive_may_be_named(tmp_path):
+    path = tmp_path / "ours.json"
+    path.write_text('{"segmentations.tgz": [{"address": "http://a.org/s.tgz?download=1"}]}')
+    assert list(read(str(path))) == ["segmentations.tgz"]
 
 
 @pytest.mark.parametrize("told", WRONG)

@@ -1,6 +1,8 @@
 """Parts as files: what was written is read, or refused."""
 
+import pickle
 import random
+import zipfile
 
 import numpy as np
 import pytest
@@ -57,3 +59,19 @@ def test_a_part_that_is_cut_or_not_there_is_refused(part, left):
         part.write_bytes(content[:left])
     with pytest.raises(BadInput, match=r"part-000.npz is missing or damaged .*explain again"):
         parts.read(part)
+
+
+def test_a_part_that_unpacks_to_more_than_its_file_is_not_unpacked(part):
+    with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as forged:
+        forged.writestr("score.npy", bytes(1 << 20))
+    with pytest.raises(BadInput, match="it is compressed, which no part is"):
+        parts.read(part)
+
+
+def test_what_is_no_array_is_refused_without_advice_to_load_it_all_the_same(part, tmp_path):
+    for content in (b"", pickle.dumps([1]), part.read_bytes()):  # nothing, a pickle, a part
+        with zipfile.ZipFile(tmp_path / "forged.npz", "w") as forged:
+            forged.writestr("score.npy", content)
+        with pytest.raises(BadInput, match="no array of numbers or text") as refused:
+            parts.read(tmp_path / "forged.npz")
+        assert "allow_pickle" not in str(refused.value)

@@ -1,5 +1,6 @@
 """The store: every bit comes back, and a map costs one chunk."""
 
+import gzip
 import json
 import pickle
 import random
@@ -231,3 +232,36 @@ def test_what_is_read_back_otherwise_is_not_kept(tmp_path):
         store.write(tmp_path, changing)
     assert [path.name for path in tmp_path.iterdir()] == [store.NAME]
     same(Store(tmp_path).array("score"), np.concatenate([part["score"] for part in parts()]))
+
+
+def described(folder, array, changed):
+    """Change an array's description, with checksums that fit."""
+    path = folder / store.NAME / array / "zarr.json"
+    content = json.dumps(json.loads(path.read_text()) | changed).encode()
+    path.write_bytes(content)
+    about = store._attributes(folder / store.NAME)["described"]
+    forged(folder, {"described": about | {array: store._sha256(content)}})
+
+
+@pytest.mark.parametrize("name", ["gzip", "numcodecs.zlib", "os.system", 3, None])
+def test_nothing_but_what_packed_it_unpacks_a_store(folder, name):
+    packed = [{"name": "bytes"}, {"name": name, "configuration": {"level": 1}}]
+    described(folder, "map/conv", {"codecs": packed})
+    for chunk in (folder / store.NAME / "map/conv").glob("c.*"):
+        chunk.write_bytes(gzip.compress(bytes(1 << 20)))
+    with pytest.raises(BadInput, match=r"layer 'conv'.*it is packed in another way"):
+        Store(folder).array("map/conv")
+
+
+def test_a_chunk_that_unpacks_to_more_than_its_maps_is_not_unpacked(folder):
+    chunk = folder / store.NAME / "map/conv" / "c.1.0.0"
+    chunk.write_bytes(blosc.compress(bytes(1 << 20), b"zstd", 1, 1))
+    with pytest.raises(BadInput, match=r"layer 'conv'.*picture 4.*it is of another size"):
+        Store(folder).array("map/conv")
+
+
+def test_memory_for_maps_that_are_claimed_is_not_taken(folder):
+    grid = {"name": "regular", "configuration": {"chunk_shape": [10, 1 << 20, 1 << 20]}}
+    described(folder, "map/conv", {"shape": [10, 1 << 20, 1 << 20], "chunk_grid": grid})
+    with pytest.raises(BadInput, match=r"layer 'conv'.*it is of another size"):
+        Store(folder).array("map/conv")

@@ -62,3 +62,20 @@ def test_memory(subject, monkeypatch):
     monkeypatch.setattr(subject.folder, "bank_labels", lambda: torch.tensor([0, 0, 1]))
     with pytest.raises(BadInput, match="has 4 vectors, but shapes has 3 training pictures"):
         subject.memory()
+
+
+@pytest.mark.parametrize(
+    "bank",
+    [
+        b"",
+        b"an error page",
+        np.ones(3, np.float32),
+        np.ones((3, 2), int),
+        np.full((3, 2), np.nan, np.float32),
+    ],
+    ids=["empty", "page", "flat", "whole numbers", "NaN"],
+)
+def test_a_damaged_memory_bank_is_a_sentence(subject, bank):
+    np.save(subject.bank, bank) if isinstance(bank, np.ndarray) else subject.bank.write_bytes(bank)
+    with pytest.raises(BadInput, match=r"bank\.npy is damaged, or no memory bank .*Remove it"):
+        subject.vectors()

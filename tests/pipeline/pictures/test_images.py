@@ -1,5 +1,6 @@
 """The reader: what it finds, and one clear sentence for everything it cannot use."""
 
+import gzip
 import os
 
 import pandas as pd
@@ -106,6 +107,15 @@ def test_bad_index(folder, changes, options, sentence):
 def test_empty_split_tells_which_exist(folder):
     with pytest.raises(BadInput, match=r"no picture is in split 'val'.*'test', 'train'"):
         folder()().split("val")
+
+
+@pytest.mark.parametrize("ending", ["gz", "zip", "xz", "bz2"])
+def test_an_index_is_not_unpacked_whatever_its_name_says(tmp_path, ending):
+    index = tmp_path / f"index.csv.{ending}"
+    for content in (b"junk", gzip.compress(b"image,class\na.png,a\n")):
+        index.write_bytes(content)
+        with pytest.raises(BadInput, match=r"cannot be read as CSV|has no column 'image'"):
+            Folder(str(tmp_path), "packed", index.name)
 
 
 def test_no_folder_no_index_no_pictures(tmp_path):

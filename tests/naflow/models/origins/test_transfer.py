@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Generator
+from io import BytesIO
 from pathlib import Path
 from time import monotonic
 
@@ -11,6 +12,7 @@ import pytest
 from faulty_server import (
     Fault,
     FaultyServer,
+    Handler,
     chunked,
     dripping,
     endless,
@@ -62,11 +64,30 @@ def test_redirects_are_followed(server: FaultyServer, path: Path, get: Get) -> N
     assert path.read_bytes() == CONTENT
 
 
+def test_what_comes_with_a_redirect_is_not_read(server: FaultyServer, path: Path, get: Get) -> None:
+    sent = 0
+
+    def fault(handler: Handler) -> None:
+        nonlocal sent
+        handler.wfile.write(b"HTTP/1.1 302 Found\r\nLocation: /w.pth\r\n\r\n")
+        for _ in range(1000):
+            handler.wfile.write(bytes(1 << 16))
+            sent += 1 << 16
+
+    server.faults = [fault]
+    get()
+    assert path.read_bytes() == CONTENT
+    assert sent < 16 << 20  # what sockets hold; the rest was refused
+
+
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
         (status(404), "Not Found"),
+        (status(302, Location=f"http://127.0.0.1:{'9' * 400}/w"), "cannot be read: OverflowError"),
+        (raw(b"HTTP/1.1 404 " + b"x" * 60000 + b"\r\n\r\n"), "^x{300}$"),
         (status(302, Location="file:///etc/passwd"), "not allowed"),
+        (status(302, Location="ftp://127.0.0.1:9/w"), "'ftp://127.0.0.1:9/w' is no web address"),
         (instead(b"<html>an error"), "another file came: its sha256 does not begin with"),
         (nameless(1000), "another file came"),
         (truncated(1000), "broke off 511,000 bytes before its end"),
@@ -100,6 +121,13 @@ def test_the_file_that_was_there_stays(server: FaultyServer, path: Path, get: Ge
     assert path.read_bytes() == b"old"
 
 
+def test_a_redirect_without_end_is_one_line(server: FaultyServer, get: Get) -> None:
+    server.faults = [status(302, Location="/w.pth")] * 20
+    with pytest.raises(transfer.NotReceived, match="infinite loop") as found:
+        get()
+    assert "\n" not in str(found.value)
+
+
 def test_https_is_not_left(path: Path) -> None:
     class Asked:
         type = "https"
@@ -107,11 +135,19 @@ def test_https_is_not_left(path: Path) -> None:
     with pytest.raises(
         transfer.NotReceived, match="from https to 'http://elsewhere/w', which anyone could"
     ):
-        transfer._Redirects().redirect_request(Asked(), None, 302, "", {}, "http://elsewhere/w")
+        transfer._Redirects().redirect_request(
+            Asked(), BytesIO(), 302, "", {}, "http://elsewhere/w"
+        )
 
 
 def test_nobody_listening(path: Path) -> None:
     with pytest.raises(transfer.NotReceived, match="refused"):
         transfer.download("http://127.0.0.1:9/w.pth", path, 10, "", IMPATIENT)
     with pytest.raises(transfer.NotReceived, match="cannot be read"):
-        transfer.download("no address", path, 10, "", IMPATIENT)
+        transfer.download("http://[", path, 10, "", IMPATIENT)
+
+
+@pytest.mark.parametrize("address", ["no address", "", "file:///dev/zero", "data:,x", "ftp://x/y"])
+def test_only_the_web_is_asked(path: Path, address: str) -> None:
+    with pytest.raises(transfer.NotReceived, match=f"'{address}' is no web address"):
+        transfer.download(address, path, 10, "", IMPATIENT)
