@@ -27,6 +27,7 @@ PIPELINES = {
     "docs/method-study/dvc.yaml": "`dvc repro docs/method-study/dvc.yaml`: which method tells more",
 }
 EACH = {
+    "scenes": "set of pictures",
     "downloads": "set of pictures",
     "placed": "set of pictures",
     "gathered": "set of pictures",

@@ -1,4 +1,4 @@
-"""What flows of the paper's networks cost, as `python -m bench.costs` has measured it."""
+"""What the paper's networks cost: flows, training, judging, as `python -m bench.costs` measured."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,12 @@ class Cost:
     forwards  method -> the forward passes that a flow takes as long as
     memory    method -> bytes alive at the peak, a picture
     maps      bytes of the maps of a picture, all layers
+    step      the forward passes that a training step of one picture takes as long as, its random
+              view included; both in the precision that training has on the core
+    judge     the forward passes that judging takes as long as: of an NPID network the vote of one
+              picture's neighbours in ImageNet's memory bank, of a few-shot one an episode; else 0
+    alive     bytes alive at the peak: of a `forward` pass and of a training `step` in float32, a
+              picture; of a call that judges, `judge`, as a whole
     torch     what measured it
     """
 
@@ -29,6 +35,9 @@ class Cost:
     forwards: dict[str, float]
     memory: dict[str, int]
     maps: int
+    step: float
+    judge: float
+    alive: dict[str, int]
     torch: str
 
     def flow(self, method: str) -> float:

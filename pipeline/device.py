@@ -23,6 +23,13 @@ def chosen(name: str) -> torch.device:
         ) from None
 
 
+def named(device: torch.device) -> str:
+    """Return what a device is, in words: the GPU's name, or the threads of the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.get_num_threads()} threads"
+
+
 def autocast(device: torch.device) -> AbstractContextManager:
     """Compute in bfloat16 if the hardware supports it (on a CPU 1.6 times faster), else float32."""
     if device.type == "cuda":

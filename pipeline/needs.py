@@ -5,7 +5,8 @@
 
 Says for every published network, data set and folder whether it is there, and else what will be
 downloaded (bytes, licence, address, other ways) or has to be got by hand, under which name, and how
-much disk that takes. Downloads nothing and writes nothing.
+much disk that takes. Then how long every stage will take here, and how much memory (forecast.py).
+Downloads nothing and writes nothing.
 """
 
 import shutil
@@ -21,16 +22,16 @@ from yaml import YAMLError
 
 from naflow import models
 from naflow.errors import BadInput
-from pipeline import cub, fetch
+from pipeline import cub, device, fetch, forecast
 from pipeline.app import CONF, stage
 from pipeline.downloads import published, source, weights_lock
 from pipeline.downloads.download import Expected, digest
+from pipeline.forecast import BANK
 from pipeline.pictures.imagenet import DEVKIT, NUMBERED, TAR, USUAL
 from pipeline.pictures.synsets import WNID
 
 THERE = "there"
 GB = 1e9
-BANK = 1_281_167 * 128 * 4  # bytes of a memory bank of ImageNet
 BIRDS = 1_250_000_000  # bytes that the archives of CUB-200-2011 unpack to, about
 VALIDATION = 6_744_924_160  # bytes of ImageNet's validation set
 
@@ -59,8 +60,11 @@ class Need:
 
 @stage
 def main(cfg: DictConfig) -> None:
-    """Print the list."""
-    sys.stdout.write(told(cfg, needs(cfg)) + "\n")
+    """Print the list, then, as it takes some seconds, what every stage will take."""
+    sys.stdout.write(told(cfg, needs(cfg)) + "\n\n")
+    sys.stdout.flush()
+    where = device.chosen(cfg.device)
+    sys.stdout.write(forecast.told(forecast.forecast(cfg), device.named(where)))
 
 
 def needs(cfg: DictConfig) -> list[Need]:

@@ -17,7 +17,7 @@ from pipeline.atomic import replacing
 WIDTH = 7.16  # inches: both columns of IEEE Transactions
 SMALL, NORMAL, LARGE = 5.0, 5.5, 6.5  # points, as printed
 SOFT = "0.35"  # grey of secondary text
-LETTER = 0.0072  # average width of a letter, in inches per point of size
+LETTER = {"normal": 0.0072, "bold": 0.0087}  # width of a letter, in inches per point of size
 LEADING = 0.0165  # distance of lines, in inches per point of size
 DPI = {"png": 160, "pdf": 300}  # in a PDF, only of rasters
 
@@ -68,7 +68,8 @@ class Page:
     ) -> float:
         """Write text in lines of `width`; return where it ends."""
         at = left + width / 2 if centred else left
-        for line in wrap(words, max(1, int(width / (LETTER * size)))):
+        letter = LETTER[style.get("fontweight", "normal")] * size
+        for line in wrap(words, max(1, int(width / letter))):
             self.text(at, top, line, size, ha="center" if centred else "left", **style)
             top += LEADING * size
         return top

@@ -70,7 +70,7 @@ def test_experiments(config, name):
     """Each is a whole configuration, of a network and pictures that can be, and a page tells it."""
     cfg = config(f"+experiment={name}")
     settings.check(cfg)
-    cfg.images.select = {}  # the small scenes have no such column
+    cfg.images.select, cfg.images.groups = {}, None  # the small scenes have neither
     assert instantiate(cfg.images).pictures
     classes = {"classes": 3} if cfg.model.task == "classification" else {}
     network = instantiate(cfg.model.network, **classes)

@@ -5,25 +5,16 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from small_cost import COST
 from torch.utils.flop_counter import FlopCounterMode
 
 from naflow import models
 from naflow.errors import BadInput
 from pipeline import costs, plan, profile
 from pipeline.app import CONF
-from pipeline.costs import Cost
 from pipeline.plan import READ, START, Job
 
 ROOT = CONF.parent
-COST = Cost(
-    size=224,
-    gflop=2.0,
-    speed=50,
-    forwards={"naflow": 5.0, "gradcam": 3.0},
-    memory={"naflow": 2**28, "gradcam": 2**27},
-    maps=200_000,
-    torch="2.15",
-)
 
 
 @pytest.fixture
@@ -87,6 +78,11 @@ def test_the_measured_costs_are_of_these_networks():
         with FlopCounterMode(display=False) as counted, torch.no_grad():
             models.create(name)(torch.zeros(1, 3, cost.size, cost.size))
         assert counted.get_total_flops() / 1e9 == pytest.approx(cost.gflop, rel=0.01)
+    for name, cost in known.items():
+        assert cost.step > 2  # a forward and a reverse pass
+        assert cost.alive["step"] > cost.alive["forward"]
+        judged = name.endswith("npid") or models.card(name).task.startswith("5-way")
+        assert (cost.judge > 0) == judged
 
 
 def test_the_document_holds_what_the_command_prints(told):

@@ -1,4 +1,4 @@
-"""Rehearse the day with a GPU, and write docs/rehearsal.md: make rehearsal.
+"""Rehearse the day with a GPU, and write docs/rehearsal.md and conf/rehearsed.json: make rehearsal.
 
     PYTHONPATH=.:tests python -m rehearsal               # the day, and every fault
     PYTHONPATH=.:tests python -m rehearsal --day         # the day alone; the page is printed
@@ -14,6 +14,8 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+from pipeline.atomic import write_json
+from pipeline.forecast import REHEARSED
 from rehearsal import page, world
 from rehearsal.day import Day, lived
 from rehearsal.faults import all_tried
@@ -30,25 +32,26 @@ def main() -> None:
     parser.add_argument("--in", dest="folder", type=Path, help="where all is kept")
     options = parser.parse_args()
     if options.folder:
-        told, good = rehearsed(options.folder.resolve(), options.day)
+        day, told, good = rehearsed(options.folder.resolve(), options.day)
     else:
         with tempfile.TemporaryDirectory(prefix="rehearsal-") as folder:
-            told, good = rehearsed(Path(folder), options.day)
+            day, told, good = rehearsed(Path(folder), options.day)
     if options.day:
         print(told)
     else:
         PAGE.write_text(told)
+        write_json(REHEARSED, {name: round(core, 1) for name, (_, core) in day.stages.items()})
     sys.exit(0 if good else 1)
 
 
-def rehearsed(folder: Path, alone: bool) -> tuple[str, bool]:
-    """The page, and whether all is as it should be."""
+def rehearsed(folder: Path, alone: bool) -> tuple[Day, str, bool]:
+    """The day, the page, and whether all is as it should be."""
     took = kept(folder / "world.json", lambda: world.apart(world.anew, folder / "world", SIDE))
     made, place = world.World(folder / "world"), Workplace(folder / "place")
     day = Day.of(kept(folder / "day.json", lambda: asdict(lived(place, made)), well))
     came = [] if alone or not day.well else all_tried(place, made, day.figures)
     good = day.well and all(one.as_expected for one in came)
-    return page.text(day, came, took, made.pictures), good
+    return day, page.text(day, came, took, made.pictures), good
 
 
 def well(told: dict) -> bool:

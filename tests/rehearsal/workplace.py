@@ -49,17 +49,6 @@ SHORTER: tuple[tuple[str, str, Any], ...] = (
     ),
     *((f"conf/recipe/imagenet/{name}.yaml", "size", SIDE) for name in NETWORKS),
     ("conf/profile/paper.yaml", "pictures", 2),
-    *(  # which this profile does not use
-        ("conf/scenes.yaml", key, value)
-        for key, value in {
-            "scenes.size": 32,
-            "scenes.count.base.train": 2,
-            "scenes.count.base.val": 1,
-            "scenes.count.base.test": 1,
-            "scenes.count.val.test": 1,
-            "scenes.count.novel.test": 1,
-        }.items()
-    ),
 )
 RUNNING = re.compile(r"Running stage '([^']+)'")
 

@@ -3,7 +3,7 @@
 import pytest
 
 from naflow import plot
-from pipeline.figures.page import WIDTH, Page, publish
+from pipeline.figures.page import LARGE, WIDTH, Page, publish
 
 
 def test_places_are_inches_from_the_upper_left_corner():
@@ -40,6 +40,25 @@ def test_paragraphs_are_broken_to_their_width_and_tell_where_they_end():
         assert box.width / figure.dpi < 1.5 * 1.05
     assert 2 - boxes[-1].y0 / figure.dpi <= end + 0.02
     assert page.paragraph(0, 0, 1, "") == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "decided White breasted Kingfisher, wrong",
+        "decided Red headed Woodpecker, wrong",
+        "decided Bronzed Cowbird, right",
+        "decided American Staffordshire terrier, right",
+    ],
+)
+def test_long_bold_names_stay_within_their_width(words):
+    page = Page()
+    page.paragraph(0.1, 0.1, 1.41, words, LARGE, fontweight="bold")
+    figure = page.ended(1)
+    figure.canvas.draw()
+    assert " ".join(text.get_text() for text in figure.texts) == words
+    for text in figure.texts:
+        assert text.get_window_extent().width / figure.dpi < 1.41 * 1.05
 
 
 def test_a_figure_that_cannot_be_finished_leaves_what_was_there(tmp_path, monkeypatch):
