@@ -32,10 +32,10 @@ from pipeline.markdown import table
 
 #: Network -> pixels -> runs, each of other weights and another image.
 RUNS = {
-    "resnet18": {64: 10, 224: 5},
-    "resnet50": {64: 10, 224: 5},
-    "wide_resnet50_2": {64: 10},
-    "vgg16": {64: 10},
+    "resnet18": {64: 10, 224: 3},
+    "resnet50": {64: 10},
+    "wide_resnet50_2": {64: 5},
+    "vgg16": {64: 5},
 }
 BOUND = 1e-4
 
@@ -185,6 +185,10 @@ relative to the layer's largest value. **Batch norms**: "random", statistics and
 float64. **In single**: ours from zennit's in float32. **Ours**, **zennit's**: each in float32 from
 itself in float64. **Within 1e-4**: runs in which ours, and zennit's, in float32 is within 1e-4 of
 itself in float64.
+
+**In short**, of {runs} runs: in float64 the two libraries' maps differ by at most {apart}. In
+float32 ours are within 1e-4 of zennit's in {within[single]}. In float32 ours are within 1e-4 of
+ours in float64 in {within[ours]}, and zennit's of zennit's in {within[zennit]}.
 """
 
 _REASON = """## Where single precision is not enough
@@ -192,8 +196,7 @@ _REASON = """## Where single precision is not enough
 A residual block's sum z = a + b goes through a ReLU. Its relevance is R = c z for z > 0, and the
 branches get c a and c b; for z <= 0 they get nothing. So where a and b cancel, LRP itself jumps by
 c a as z passes 0, and no stabiliser can make both sides equal without changing the right result.
-Rounding decides on which side float32 falls: it moves z by about 1e-5 where a is 8. VGG16 has no
-sums, so nothing jumps.
+Rounding decides on which side float32 falls. VGG16 has no sums, so nothing jumps.
 
 Such neurons are counted: at the ends of blocks, 0 in one precision and positive in the other.
 
@@ -206,7 +209,7 @@ the {with_} runs with at least one, by up to {ours_with} and {zennit_with}.
 def page(found: Mapping[tuple[str, int, str], Sequence[Run]]) -> str:
     """Return the text of the page. found: (network, pixels, batch norms) -> runs."""
     versions = {name: version(name) for name in ("zennit", "torchvision", "torch")}
-    parts = [_HEAD.format(python=platform.python_version(), **versions)]
+    parts = [_HEAD.format(python=platform.python_version(), **versions, **_in_short(found))]
     for at, title in enumerate(("Maps", "Single neurons")):
         parts.append(f"## {title}\n\n{_differences(found, at)}")
     heads = ("network", "px", "batch norms", "runs", "with such a neuron: ours", "zennit's")
@@ -216,6 +219,13 @@ def page(found: Mapping[tuple[str, int, str], Sequence[Run]]) -> str:
     ]
     parts.append(_REASON.format(counts=table(heads, counts), **_told(found)))
     return "\n".join(parts)
+
+
+def _in_short(found: Mapping[tuple[str, int, str], Sequence[Run]]) -> dict[str, object]:
+    runs = [run for some in found.values() for run in some]
+    within = {k: sum(getattr(run, k)[0] <= BOUND for run in runs) for k in _KINDS[1:]}
+    apart = f"{max(run.double[0] for run in runs):.0e}"
+    return {"runs": len(runs), "apart": apart, "within": within}
 
 
 def _differences(found: Mapping[tuple[str, int, str], Sequence[Run]], at: int) -> str:

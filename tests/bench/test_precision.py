@@ -56,6 +56,8 @@ def test_the_page() -> None:
         "| 2, 3 |" in text
     )
     assert "| resnet18 | 64 | random | 3 | 1 | 0 |" in text
+    assert "of 4 runs: in float64 the two libraries' maps differ by at most 1e-09" in text
+    assert "ours in float64 in 3, and zennit's of zennit's in 4." in text
     assert (
         "Of the 3 runs without one, ours differs by at most 5e-06, zennit's by at most 7e-06"
         in text
