@@ -1,7 +1,11 @@
-"""Other libraries' methods, called as their users call them, for the tables of bench.flow."""
+"""Other libraries' methods: called as their users call them, for the tables of bench.flow, and
+zennit's relevance at every layer, for bench.precision and the tests of LRP."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torchvision.models import ResNet
@@ -41,3 +45,65 @@ class Zennit:
         merged = ResNetCanonizer() if residual else SequentialMergeBatchNorm()
         with Gradient(self.model, EpsilonPlus(canonizers=[merged])) as attributor:
             attributor(images, lambda output: one_hot(output.argmax(1), output.shape[1]).to(output))
+
+
+#: Zennit's stabiliser, below rounding errors.
+TINY = 1e-12
+
+
+def zennits_layers(
+    model: nn.Module, images: Tensor, layers: Sequence[str], start: Tensor, *, fc: str = "z+"
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return every layer's output, as zennit runs the model, and its relevance, both (B, C, h, w).
+
+    start  the relevance at the output (B, N)
+    fc     the rule of linear layers, "z+" or "epsilon"; convolutions have z+, biases are left out,
+           batch norms merged. Of batch norms eps must be 0: zennit applies it twice
+    """
+    from zennit.canonizers import SequentialMergeBatchNorm
+    from zennit.composites import LayerMapComposite
+    from zennit.layer import Sum
+    from zennit.rules import Epsilon, Norm, Pass, ZPlus
+    from zennit.torchvision import ResNetCanonizer
+    from zennit.types import Activation, AvgPool, BatchNorm, Convolution, Linear
+
+    def plus() -> ZPlus:
+        return ZPlus(zero_params="bias", stabilizer=TINY)
+
+    rules = [
+        (Activation, Pass()),
+        (Sum, Norm(stabilizer=TINY)),
+        (AvgPool, Norm(stabilizer=TINY)),
+        (BatchNorm, Pass()),
+        (Convolution, plus()),
+        (Linear, plus() if fc == "z+" else Epsilon(epsilon=TINY, zero_params="bias")),
+    ]
+    canonizer = ResNetCanonizer() if isinstance(model, ResNet) else SequentialMergeBatchNorm()
+    with LayerMapComposite(rules, canonizers=[canonizer]).context(model) as modified:
+        inputs = images.clone().requires_grad_()
+        found = outputs(model, layers, lambda: torch.autograd.backward(modified(inputs), start))
+    relevance = {name: x.grad for name, x in found.items() if x.grad is not None}
+    return {name: x.detach() for name, x in found.items()}, relevance
+
+
+def outputs(
+    model: nn.Module, layers: Sequence[str], run: Callable[[], object]
+) -> dict[str, Tensor]:
+    """Return the outputs of a model's layers in a run, with their gradients where it makes some."""
+    found: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Callable:
+        def hook(layer: nn.Module, given: tuple, output: Tensor) -> None:
+            if output.requires_grad:
+                output.retain_grad()
+            found[name] = output
+
+        return hook
+
+    hooks = [model.get_submodule(name).register_forward_hook(keep(name)) for name in layers]
+    try:
+        run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found

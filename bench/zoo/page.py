@@ -32,8 +32,8 @@ page; with `--rows FILE` it goes on with the rows of earlier runs:
   model's own run, relative to the layer's largest sum_k |g_k x_k|, over the layers that are modules
   and called once (their number in brackets).
 - **LRP**: the deviation of its conservation from 1 at the last map and at the first. What is lost
-  went to epsilon and to neurons whose terms are all zero: depthwise convolutions over negative
-  inputs, say. "refused": no rule for an operation, see below.
+  went to neurons whose terms are all zero: depthwise convolutions over negative inputs, say.
+  "refused": no rule for an operation, see below.
 - **`damped`**: whether all of its maps are finite.
 - Segmentation (smp) is asked for class 1 at every pixel. Maps, Grad-CAM and HiResCAM are those of
   every module (Seg-Grad-CAM, Seg-HiRes-Grad-CAM); `selective`, LRP and `damped` draw the few values

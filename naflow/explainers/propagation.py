@@ -228,13 +228,11 @@ class Relevance:
         return _passed(func, args, kwargs, 0)
 
     def _average(self, func: Callable, args: tuple, kwargs: dict) -> Tensor:
-        epsilon = self.rules.epsilon
-
         def compute(x: Tensor, _: Tensor | None = None) -> Tensor:
             return func(x, *args[1:], **kwargs)
 
         def send(r: Tensor, x: Tensor) -> tuple[Tensor, ...]:
-            return (share(r, compute, [(x, x)], epsilon),)
+            return (share(r, compute, [(x, x)]),)
 
         return _Rerouted.apply(compute, send, args[0])
 
@@ -248,9 +246,7 @@ class Relevance:
             a = a.clone()  # it is overwritten before the rule reads it
         if name in _SUMS:
             sign = (-1 if name == "sub" else 1) * kwargs.get("alpha", 1)
-            return _Rerouted.apply(
-                lambda a, b: a + sign * b, _split_sum(sign, self.rules.epsilon), a, b
-            )
+            return _Rerouted.apply(lambda a, b: a + sign * b, _split_sum(sign), a, b)
         if "div" in name:
             return _passed(func, args, kwargs, 0)
         first, second = (id(args[0]) in self._gates, id(b) in self._gates)
@@ -314,10 +310,10 @@ def _drops(func: Callable, args: tuple, kwargs: dict) -> bool:
     return given.get("training", given.get("train", args[2] if len(args) > 2 else True))
 
 
-def _split_sum(sign: float, epsilon: float) -> Send:
+def _split_sum(sign: float) -> Send:
     def send(r: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, ...]:
         b = sign * b
-        share_of_one = ratio(r, a + b, epsilon)
+        share_of_one = ratio(r, a + b)
         return _fit(a * share_of_one, a), _fit(b * share_of_one, b)
 
     return send

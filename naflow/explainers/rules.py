@@ -16,6 +16,10 @@ The rules differ only in the pairs (x_p, W_p). x+ = max(0, x), x- = min(0, x).
 Biases get no relevance. The sum of the relevance is conserved, except for what epsilon absorbs and
 for neurons whose terms are all zero (as of a depthwise convolution over negative inputs); in the
 last two rules, also for neurons whose negative terms are all zero.
+
+Epsilon belongs to the rule epsilon, whose z leaves out the bias: R / z may be any size. Of sums and
+averages z is the whole value, and before a ReLU R / z stays as it is where z goes to 0. There an
+epsilon would absorb relevance where branches of either sign cancel, and for nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +40,9 @@ from naflow.errors import BadInput, is_one_of, near_names
 Rule = Literal["z+", "epsilon", "box", "flat", "alpha-beta", "contrast"]
 Operation = Callable[[Tensor, Tensor], Tensor]
 
-_TINY = 1e-12  # enough for z+, box and flat: their terms have one sign, so z is 0 only if all are
+#: The stabiliser of all but the rule epsilon, relative to the largest |z|: below rounding errors.
+#: Enough for z+, box and flat: their terms have one sign, so z is 0 only if all are.
+_TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,7 @@ class Rules:
     first, last   the rule of the first and of the last layer with weights; None: as conv or linear
     batch_norm    "fuse": its scale joins the weights of the layer before it; "pass": relevance
                   passes unchanged. With z+ they differ only in channels of negative scale
-    epsilon       of the rule epsilon, of averages and of the split at skip additions; relative to
-                  the largest |z| of the layer
+    epsilon       of the rule epsilon, relative to the largest |z| of the layer
     alpha, beta   of the rule alpha-beta; alpha - beta = 1
     bounds        (lo, hi), the range of the pixels, for the rule box; None: of each image its own
 
@@ -99,11 +104,11 @@ class Rules:
         if rule == "epsilon":
             return share(r, f, [(x, w)], self.epsilon)
         if rule == "flat":
-            return share(r, f, [(torch.ones_like(x), torch.ones_like(w))], _TINY)
+            return share(r, f, [(torch.ones_like(x), torch.ones_like(w))])
         if rule == "box":
             low, high = self._box(x)
             pairs = [(x, w), (-low, w.clamp(min=0)), (-high, w.clamp(max=0))]
-            return share(r, f, pairs, _TINY)
+            return share(r, f, pairs)
         positive = share(r, f, _of_sign(x, w, 1), None)
         if rule == "z+":
             return positive
@@ -126,7 +131,10 @@ def _number(value: object) -> bool:
 
 
 def share(
-    r: Tensor, f: Operation, pairs: Sequence[tuple[Tensor, Tensor]], epsilon: float | None
+    r: Tensor,
+    f: Operation,
+    pairs: Sequence[tuple[Tensor, Tensor]],
+    epsilon: float | None = _TINY,
 ) -> Tensor:
     """Distribute the relevance r of z = sum_p f(x_p, W_p) to the x_p in proportion to their terms,
     and sum over p. epsilon: None if all terms of an output have one sign."""
@@ -139,7 +147,7 @@ def share(
     return reduce(add, [x.detach() * s for x, s in zip(inputs, sent, strict=True)])
 
 
-def ratio(r: Tensor, z: Tensor, epsilon: float) -> Tensor:
+def ratio(r: Tensor, z: Tensor, epsilon: float = _TINY) -> Tensor:
     """Return r / (z + epsilon sign(z) max|z|), with the maximum of each image; 0 where z = 0.
 
     Epsilon is relative to the layer's scale: an absolute one would absorb all relevance of a layer
