@@ -33,7 +33,7 @@ import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 import naflow
@@ -42,13 +42,12 @@ from naflow.errors import BadInput
 from pipeline import device
 from pipeline.app import stage
 from pipeline.atomic import read_json, write_json
-from pipeline.explanations.batches import Batches
 from pipeline.fingerprint import fingerprint, of_file
 from pipeline.measuring import asked as questions
 from pipeline.measuring import measures
 from pipeline.measuring import panel as panels
 from pipeline.measuring import sanity as sane
-from pipeline.measuring.panel import Panel, panel_of
+from pipeline.measuring.panel import Known, Panel, panel_of
 from pipeline.measuring.parts import Parts, Tables, write
 from pipeline.measuring.sanity import sanity
 from pipeline.models import weights
@@ -84,11 +83,12 @@ def measure(cfg: DictConfig, method: str) -> Path:
     device.seeded(cfg.seed)
     network = weights.load(cfg.model, device.chosen(cfg.device)).network
     images = instantiate(cfg.images)
-    batches = Batches(cfg, images, network)
+    batches = Known(cfg, images, network)
+    known = compared_with(cfg, batches)
     explain = partial(explained, cfg)
     model, name = cfg.model.name, instantiate(cfg.method, network).name
     path = Path(cfg.results) / "measured" / model / f"{method}.csv"
-    parts = Parts(Path(cfg.results) / "measuring" / model / method, job(cfg))
+    parts = Parts(Path(cfg.results) / "measuring" / model / method, job(cfg, known))
     keys = [
         parts.key([number, judged(cfg, number), batches.read(number).mark])
         for number in range(len(batches))
@@ -100,7 +100,7 @@ def measure(cfg: DictConfig, method: str) -> Path:
     with tracked(cfg.tracking, f"{images.name}-measure-{method}-{model}", cfg) as run:
         for number, key in enumerate(tqdm(keys, desc=f"{method} {model}", disable=cfg.quiet)):
             if not parts.done(key):
-                panel = panel_of(cfg, images, network, batches.read(number))
+                panel = panel_of(cfg, images, network, batches.read(number), known)
                 if panel is None:
                     continue
                 parts.write(key, of_panel(cfg, network, explain, panel, number))
@@ -115,6 +115,19 @@ def measure(cfg: DictConfig, method: str) -> Path:
         run.table("measured", pd.read_csv(path))
     write_json(path.with_suffix(".json"), about | {"sha256": sums(path)})
     return path
+
+
+def compared_with(cfg: DictConfig, batches: Known) -> Tensor | None:
+    """Return the embeddings (M, ...) of the known pictures, where `measure.contrast` or
+    `measure.sanity` needs them. Raises BadInput for a contrast where there are none."""
+    options = cfg.measure
+    known = batches.known if options.contrast or options.sanity else None
+    if options.contrast and known is None:
+        raise BadInput(
+            f"measure.contrast=true: {cfg.model.name} has no known pictures to contrast a "
+            "similarity with. Set it to false, or have references found: explain.cases=null."
+        )
+    return known
 
 
 def explained(cfg: DictConfig, network: nn.Module) -> Callable[..., Flow]:
@@ -199,14 +212,14 @@ def spread(layers: Sequence[str], count: int) -> list[str]:
     return [layers[int((number + 0.5) * len(layers) / count)] for number in range(count)]
 
 
-def job(cfg: DictConfig) -> str:
+def job(cfg: DictConfig, known: Tensor | None) -> str:
     """Return the fingerprint of all that determines a batch's measures, except its pictures."""
     chosen: Any = OmegaConf.to_container(cfg, resolve=True)
     agreed = [chosen[key] for key in ("method", "model", "images", "measure", "seed")]
     for extent in ("name", "judged"):  # they do not change the numbers of a batch
         del chosen["measure"][extent]
     code = (Path(__file__), measures, panels, questions, sane, naflow)
-    return fingerprint(agreed, Path(cfg.model.weights), *code)
+    return fingerprint(agreed, Path(cfg.model.weights), known, *code)
 
 
 def is_done(path: Path, about: dict[str, str]) -> bool:

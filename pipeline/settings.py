@@ -228,6 +228,7 @@ OF_ALL = {
     "measure.steps": whole(1),
     "measure.layers": one_of("all", "blocks"),
     "measure.sanity": FLAG,
+    "measure.contrast": FLAG,
     "study.models": NAMES | NULL,
     "study.method": NAME,
     "study.page": FLAG,

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from naflow.metrics import ClassProbability
 from naflow.scores import ChannelContribution, ClassLogit, Score, Similarity
@@ -44,16 +44,27 @@ class OfLikeness:
     is measured on perturbed pictures.
 
     references  (B, ...) embeddings
+    others      (M, ...) embeddings of other pictures: the similarity to the reference less the mean
+                similarity to them is explained instead, each embedding u of them as u / |u|. None:
+                Eqs 17-21
     """
 
     references: Tensor
+    others: Tensor | None = None
 
     def score(self, rows: Tensor) -> Score:
-        return ChannelContribution(self.references[rows])
+        if self.others is None:
+            return ChannelContribution(self.references[rows])
+        return Similarity(unit(self.references[rows]) - unit(self.others).mean(0), "dot")
 
     def answer(self, rows: Tensor) -> Score:
         cosine = Similarity(self.references[rows])
         return lambda output: cosine(_full(output))
+
+
+def unit(embeddings: Tensor) -> Tensor:
+    """Divide embeddings (N, ...) by their norm."""
+    return normalize(embeddings.flatten(1)).view_as(embeddings)
 
 
 def _full(output: Any) -> Any:
@@ -61,9 +72,10 @@ def _full(output: Any) -> Any:
     return output.float() if isinstance(output, Tensor) else output
 
 
-def asked(outputs: Tensor, references: Tensor | None) -> Asked:
+def asked(outputs: Tensor, references: Tensor | None, others: Tensor | None = None) -> Asked:
     """Return the scores of a batch: of the predicted classes, from outputs (B, N), the logits; or,
-    if there are references (B, ...), embeddings, of the similarity to them."""
+    if there are references (B, ...), embeddings, of the similarity to them, contrasted with that to
+    others (M, ...) if there are any."""
     if references is None:
         return OfClass(outputs.argmax(1))
-    return OfLikeness(references.to(torch.float32))
+    return OfLikeness(references.float(), None if others is None else others.float())

@@ -9,12 +9,21 @@ from torch import Tensor, nn
 
 from naflow.metrics import Answers
 from pipeline import device
-from pipeline.explanations.batches import Batch
+from pipeline.explanations.batches import Batch, Batches
 from pipeline.explanations.objects import measurable, objects
 from pipeline.measuring.asked import Asked, asked
 from pipeline.models.subject import outputs
 from pipeline.pictures.images import Folder
 from pipeline.pictures.pixels import normalised
+
+
+class Known(Batches):
+    """Batches that tell what their references are looked for in."""
+
+    @property
+    def known(self) -> Tensor | None:
+        """The embeddings (M, ...) of the known pictures; None if no reference is looked for."""
+        return self._embedded if self._known else None
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,8 @@ class Panel:
     masks            (B, H, W) bool, the objects
     asked            the scores
     labels           (B,) names of the pictures' classes
+    known            (M, ...) the embeddings among which the references were looked for; None for a
+                     class, or where the references were given
     """
 
     ids: Sequence[str]
@@ -34,6 +45,7 @@ class Panel:
     masks: Tensor
     asked: Asked
     labels: Sequence[str]
+    known: Tensor | None = None
 
     @property
     def rows(self) -> Tensor:
@@ -75,9 +87,16 @@ class Panel:
             return answers(images)
 
 
-def panel_of(cfg: DictConfig, images: Folder, network: nn.Module, batch: Batch) -> Panel | None:
+def panel_of(
+    cfg: DictConfig,
+    images: Folder,
+    network: nn.Module,
+    batch: Batch,
+    known: Tensor | None = None,
+) -> Panel | None:
     """Return the panel of a batch, without pictures that have no object or no background; None if
-    no picture remains."""
+    no picture remains. known (M, ...): the embeddings that a similarity is contrasted with, if
+    `measure.contrast` says so."""
     seen, ids = cfg.model.input, [case.picture for case in batch.cases]
     masks = objects(images, ids, seen.size, seen.fit)
     kept = measurable(masks).nonzero()[:, 0].tolist()
@@ -92,6 +111,7 @@ def panel_of(cfg: DictConfig, images: Folder, network: nn.Module, batch: Batch) 
         [batch.cases[n].reference for n in kept],
         normalised(batch.images[kept], seen.mean, seen.std).to(next(network.parameters()).device),
         masks[kept],
-        asked(given, references),
+        asked(given, references, known if cfg.measure.contrast else None),
         [batch.labels[n] for n in kept],
+        known,
     )

@@ -1,7 +1,8 @@
-"""Sanity checks of maps: with a random last layer, and for a class that the picture does not
-show."""
+"""Sanity checks of maps: with a random last layer, and for a class that the picture does not show
+or a reference that it does not resemble."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from random import Random
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from naflow import Flow, metrics
-from pipeline.measuring.asked import OfClass
+from pipeline.measuring.asked import Asked, OfClass, OfLikeness, unit
 from pipeline.measuring.measures import Numbers
 from pipeline.measuring.panel import Panel
 
@@ -24,26 +25,33 @@ def sanity(
     layers: list[str],
     seed: int,
 ) -> dict[str, Numbers]:
-    """Compare the maps of `flow` with maps that do not depend on the class: layer -> name -> (B,).
-    {} if no class is explained.
+    """Compare the maps of `flow` with maps that should differ: layer -> name -> (B,). {} for a
+    similarity whose references were given, not found among known pictures.
 
     explain  makes the method for a network
 
     redrawn_share, redrawn_rank  of the same class's map, with a random last layer: its share on the
-                                 object, and its rank correlation with the true map
-    absent_share, absent_rank    the same of the map for a class drawn among the less probable half
+                                 object, and its rank correlation with the true map; not of a
+                                 similarity, whose reference would change, too
+    absent_share, absent_rank    the same of the map for a class drawn among the less probable half,
+                                 or for a reference drawn among the less similar half
     empty, redrawn_empty, absent_empty  1 for a map that is zero everywhere, else 0. The share of
                                  such a map is NaN; its correlation with a true map that is not
                                  empty is 0
     """
-    if not isinstance(panel.asked, OfClass):
+    others = {}
+    if isinstance(panel.asked, OfClass):
+        redrawn = metrics.last_layer_redrawn(network, panel.images[:1], seed)
+        score = panel.asked.score(panel.rows)
+        others["redrawn"] = explain(redrawn)(panel.images, score, layers=layers)
+        absent: Asked = OfClass(absent_classes(flow.output, panel.ids, seed))
+    elif isinstance(panel.asked, OfLikeness) and panel.known is not None:
+        alike = unit(flow.output.cpu()).flatten(1) @ unit(panel.known).flatten(1).T
+        drawn = panel.known[absent_classes(alike, panel.ids, seed)]
+        absent = replace(panel.asked, references=drawn)
+    else:
         return {}
-    redrawn = metrics.last_layer_redrawn(network, panel.images[:1], seed)
-    absent = OfClass(absent_classes(flow.output, panel.ids, seed))
-    others = {
-        "redrawn": explain(redrawn)(panel.images, panel.asked.score(panel.rows), layers=layers),
-        "absent": explain(network)(panel.images, absent.score(panel.rows), layers=layers),
-    }
+    others["absent"] = explain(network)(panel.images, absent.score(panel.rows), layers=layers)
     return {
         layer: _compared(flow[layer], {name: other[layer] for name, other in others.items()}, panel)
         for layer in layers
@@ -52,7 +60,7 @@ def sanity(
 
 def absent_classes(logits: Tensor, ids: Sequence[str], seed: int) -> Tensor:
     """Return for each picture a class (B,) among the less probable half of logits (B, N), drawn by
-    seed and the picture's id."""
+    seed and the picture's id; of cosines (B, M), a picture among the less similar half."""
     order = logits.argsort(1).cpu()
     half = max(1, logits.shape[1] // 2)
     drawn = [Random(f"absent {seed} {name}").randrange(half) for name in ids]

@@ -38,6 +38,12 @@ COMPARED = {
 }
 
 RANDOMISED = "does it go when what it should depend on goes"
+#: Of a similarity, where no class is explained.
+OF_LIKENESS = {
+    "predicted class": "reference",
+    "an absent class": "a random reference",
+    "absent class": "random reference",
+}
 
 
 def told_of(
@@ -49,7 +55,8 @@ def told_of(
     ours                 the method that the others are compared with
     folder               the name of the folder that holds the tables
     """
-    sane = "redrawn_empty" in set(means["measure"])
+    known = set(means[means["mean"].notna()]["measure"])
+    sane, redrawn = "absent_empty" in known, "redrawn_empty" in known
     questions = ["is the map on the object", "does it follow the class"]
     questions += ["does what it points at decide", *([RANDOMISED] if sane else ())]
     parts = [
@@ -60,7 +67,8 @@ def told_of(
         "low, all other numbers high.\n"
     ]
     for model, of_model in means.groupby("model", sort=False):
-        parts.append(_of_model(str(model), of_model, leads[leads["model"] == model], ours, sane))
+        part = _of_model(str(model), of_model, leads[leads["model"] == model], ours, sane, redrawn)
+        parts.append(part if redrawn or not sane else _of_likeness(part))
         if sizes is not None:
             parts.append(
                 "By size of the object (mean share; median ratio):\n\n"
@@ -73,8 +81,18 @@ def told_of(
     return "\n".join(parts)
 
 
-def _of_model(model: str, means: pd.DataFrame, leads: pd.DataFrame, ours: str, sane: bool) -> str:
-    """Return the section of one model; sane: whether the sanity checks were measured."""
+def _of_likeness(text: str) -> str:
+    """Return the section of a model that is asked for a similarity in these words."""
+    for word, other in OF_LIKENESS.items():
+        text = text.replace(word, other)
+    return text
+
+
+def _of_model(
+    model: str, means: pd.DataFrame, leads: pd.DataFrame, ours: str, sane: bool, redrawn: bool
+) -> str:
+    """Return the section of one model. sane: whether the sanity checks were measured; redrawn:
+    that with a random last layer, too."""
     pictures = {m: _pictures(means, ours, m) for m in ("ratio", "own", "gain")}
     text = (
         f"## {model}\n\n{pictures['ratio']} pictures, {pictures['own']} pairs, "
@@ -85,8 +103,9 @@ def _of_model(model: str, means: pd.DataFrame, leads: pd.DataFrame, ours: str, s
         + "\n"
     )
     if sane:
-        left = f"\n**What is left without the class.** {sentence(means, ours)}\n\n"
-        text += left + table(means, QUESTIONED, ours)
+        if redrawn:
+            text += f"\n**What is left without the class.** {sentence(means, ours)}\n"
+        text += "\n" + table(means, QUESTIONED, ours)
     return text
 
 

@@ -83,16 +83,36 @@ def test_blocks_and_what_maps_owe_to_the_question(cfg):
     assert table["redrawn_share"].notna().any()
 
 
-def test_likenesses_too(config, tmp_path):
+@pytest.fixture
+def likeness(config, tmp_path):
+    """The settings of a similarity: three pictures before an embedding."""
     torch.manual_seed(0)
     network = naflow.models.create("resnet18_npid")
     weights.save(tmp_path / "weights.safetensors", "resnet18_npid", network, None)
     cfg = config("model=resnet18_npid", "recipe.size=32", "explain.pictures=3", "measure.deep=2")
     cfg.recipe.verify.part = cfg.recipe.verify.known = {"group": "base", "split": "test"}
     cfg.measure.steps, cfg.method = 2, {"_target_": "naflow.explainers.HiResCAM"}
-    table = pd.read_csv(stage.measure(cfg, "hirescam"))
+    return cfg
+
+
+def test_likenesses_too(likeness):
+    table = pd.read_csv(stage.measure(likeness, "hirescam"))
     assert table["reference"].notna().all()
     assert table["own"].between(-1, 1).sum() == 6
+
+
+def test_likenesses_contrasted_with_the_known_pictures(likeness):
+    plain = pd.read_csv(stage.measure(likeness, "hirescam"))
+    likeness.measure.contrast = likeness.measure.sanity = True
+    table = pd.read_csv(stage.measure(likeness, "hirescam"))
+    assert (table["reference"] == plain["reference"]).all()
+    assert (table["share"] - plain["share"]).abs().max() > 0.01
+    assert table["absent_rank"].between(-1, 1).all() and table["redrawn_rank"].isna().all()
+
+
+def test_a_contrast_without_known_pictures_is_refused(cfg):
+    with pytest.raises(BadInput, match=r"resnet18 has no known pictures to contrast"):
+        stage.measure(cfg("method=hirescam", "measure.contrast=true"), "hirescam")
 
 
 def test_layers_evenly_over_the_depth():

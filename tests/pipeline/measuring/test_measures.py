@@ -9,6 +9,7 @@ from naflow.explainers import GradCAM, MeanActivation
 from pipeline.measuring import measures
 from pipeline.measuring.asked import OfClass, OfLikeness, asked
 from pipeline.measuring.panel import Panel
+from pipeline.measuring.sanity import sanity
 
 
 class Colours(nn.Module):
@@ -106,3 +107,42 @@ def test_questions_of_both_kinds() -> None:
     torch.testing.assert_close(
         likeness.score(rows[:1])(outputs[:1]), torch.tensor([(2 * 1 + 18 * 3) / 20])
     )
+
+
+def test_a_similarity_contrasted_with_that_to_other_pictures() -> None:
+    outputs = torch.tensor([[3.0, 4.0], [0.0, 2.0]])
+    references = torch.tensor([[5.0, 0.0], [0.0, 1.0]])
+    others = torch.tensor([[0.0, 7.0], [2.0, 0.0]])
+    contrast = asked(outputs, references, others).score(torch.tensor([0, 1]))(outputs)
+    # norms 5 and 2; cosines .6 and 1 to the references, on average .7 and .5 to the others
+    torch.testing.assert_close(contrast, torch.tensor([5 * (0.6 - 0.7), 2 * (1 - 0.5)]))
+    maps = outputs.view(2, 2, 1, 1)
+    of_maps = asked(maps, references.view_as(maps), others.view_as(maps))
+    torch.testing.assert_close(of_maps.score(torch.tensor([0, 1]))(maps), contrast)
+
+
+def test_an_absent_reference_is_among_the_less_similar_half() -> None:
+    class Mean(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.mean((2, 3))
+
+    asked_of = []
+
+    def explain(network: nn.Module) -> object:
+        def method(images: Tensor, score: object, *, layers: list[str]) -> Flow:
+            asked_of.append(score.reference)
+            return Flow(["l"], {"l": images[:, 1]}, torch.ones(3), None, None, "fixed")
+
+        return method
+
+    known = torch.eye(3)[[0, 0, 1, 1, 2, 2]]  # of red, green and blue pictures
+    likeness = OfLikeness(torch.eye(3))
+    panel = Panel(["a", "b", "c"], ["r"] * 3, IMAGES, MASKS, likeness, ["red"] * 3, known)
+    flow = Flow(["l"], {"l": IMAGES.sum(1)}, torch.ones(3), None, Mean()(IMAGES), "fixed")
+    found = sanity(explain, Mean(), panel, flow, ["l"], 0)["l"]
+    (drawn,) = asked_of
+    assert drawn.shape == (3, 3) and (drawn * Mean()(IMAGES)).sum() == 0
+    assert found["absent_empty"].tolist() == [1, 0, 1] and "redrawn_rank" not in found
+    assert found["absent_rank"].tolist() == pytest.approx([0, 1, 0])
+    given = Panel(["a", "b", "c"], ["r"] * 3, IMAGES, MASKS, likeness, ["red"] * 3)
+    assert sanity(explain, Mean(), given, flow, ["l"], 0) == {}

@@ -77,6 +77,15 @@ def test_the_page_has_all_four_questions(means: pd.DataFrame) -> None:
     assert sentence(means, "tested") in page
 
 
+def test_a_similarity_is_asked_for_another_reference(means: pd.DataFrame) -> None:
+    means.loc[means["measure"].str.startswith("redrawn"), "mean"] = float("nan")
+    both = pd.concat([leads(name, *[(0.1, 0.2)] * 3) for name in ("share", "absent_rank")])
+    page = told_of(means, both, None, "tested", "published")
+    assert "random reference: rank correlation" in page and "| reference: empty |" in page
+    assert "Sanity (an absent class): `tested` is" not in page and "random last" not in page
+    assert "absent" not in page.replace("random reference", "")
+
+
 def test_what_was_not_asked_is_not_told() -> None:
     assert measured([pd.DataFrame({"ratio": [1.0]})]) == [*BASIC]
     asked = pd.DataFrame({"empty": [0.0]})
