@@ -37,6 +37,12 @@ _NUMPY: list[Any] = [
 LONGEST = 1000  # letters of a class's name, which must fit into a drawing
 ABOUT = "naflow"  # the metadata entry of a safetensors file that describes its tensors
 
+_DIMENSIONS = 8
+_REAL = {
+    *(torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.bool),
+    *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8),
+}
+
 
 def require(path: Path) -> None:
     """Raise BadInput if there is no such file."""
@@ -79,12 +85,14 @@ def check_archive(path: Path) -> None:
 
 
 def check_numbers(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Raise BadInput for a tensor that is sparse, quantized, complex, or on the meta device."""
+    """Raise BadInput for a tensor that is sparse, quantized, complex, of floats below 16 bits,
+    on the meta device, or of more dimensions than weights have."""
     for name, one in tensors.items():
-        plain_one = one.layout == torch.strided and not (one.is_meta or one.is_quantized)
-        if not plain_one or one.is_complex():
+        if one.layout != torch.strided or one.is_meta or one.dtype not in _REAL:
             kind = f"{one.dtype}, {one.layout}, {one.device}".replace("torch.", "")
             raise BadInput(f"{path}: {name!r} holds no plain real numbers ({kind}).")
+        if one.ndim > _DIMENSIONS:
+            raise BadInput(f"{path}: {name!r} has {one.ndim} dimensions; weights have a few.")
 
 
 def load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -135,6 +135,7 @@ def test_an_archive_that_would_unpack_to_more_than_it_is(tmp_path: Path) -> None
         ("complex64", lambda value: value.to(torch.complex64)),
         ("sparse_coo", lambda value: value.to_sparse()),
         ("meta", lambda value: value.to("meta")),
+        ("float8_e5m2", lambda value: value.to(torch.float8_e5m2)),
     ],
 )
 def test_what_is_no_array_of_real_numbers_is_no_weight(
@@ -149,6 +150,19 @@ def test_what_is_no_array_of_real_numbers_is_no_weight(
         save_file(state | {name: odd(state[name])}, tmp_path / "a.safetensors")
         with pytest.raises(BadInput, match="holds no plain real numbers"):
             checkpoint.load_safetensors(tmp_path / "a.safetensors")
+
+
+def test_a_tensor_of_many_dimensions_is_no_weight(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros((1,) * 40)}, tmp_path / "a.safetensors")
+    with pytest.raises(BadInput, match="'a' has 40 dimensions; weights have a few"):
+        checkpoint.load_safetensors(tmp_path / "a.safetensors")
+
+
+def test_half_of_a_byte_a_number_is_no_weight(tmp_path: Path) -> None:
+    head = b'{"a":{"dtype":"F4","shape":[4],"data_offsets":[0,2]}}'
+    (tmp_path / "a.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + bytes(2))
+    with pytest.raises(BadInput, match=r"holds no plain real numbers|is damaged"):
+        checkpoint.load_safetensors(tmp_path / "a.safetensors")
 
 
 def told(path: Path, about: str, **tensors: torch.Tensor) -> Path:
