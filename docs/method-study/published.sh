@@ -18,10 +18,10 @@ folder="images=folder images.root=$photos images.index=$index"
 python -m pipeline.fetch model=efficientnet_lite0 $folder
 
 measure() {
-  python -m pipeline.measure $folder images.columns.label=collection images.splits.test="$half" \
-    images.splits.train=null images.splits.val=null recipe=photographs recipe.verify.part.split=test \
-    results="$results" explain.pictures="$pictures" explain.batch=4 measure.layers=blocks \
-    measure.sanity=true measure.deep=3 measure.steps=4 measure.judged=32 "$@"
+  python -m pipeline.measure "$@" $folder images.columns.label=collection \
+    images.splits.test="$half" images.splits.train=null images.splits.val=null recipe=photographs \
+    recipe.verify.part.split=test results="$results" explain.pictures="$pictures" explain.batch=4 \
+    measure.layers=blocks measure.sanity=true measure.deep=3 measure.steps=4 measure.judged=32
 }
 methods() {
   measure "$@" method=naflow method.preset=tested measure.name=naflow_tested

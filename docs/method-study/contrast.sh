@@ -1,0 +1,43 @@
+#!/bin/sh
+# A similarity as the paper explains it, and contrasted with that to other pictures:
+#   sh docs/method-study/contrast.sh PHOTOS WEIGHTS [PICTURES]
+#
+# PHOTOS holds index.csv (see photographs.py) with the subset cub20, of which the half is measured that no rule was
+# chosen on; WEIGHTS the published few-shot network ProtoNet. resnet18_npid and its scenes are those of `dvc repro`;
+# contrasted, it is explained without the division by the norm that it ends with. Run it from the project's root with its
+# environment active. A batch that was measured is not measured again. Tables: docs/method-study/contrast; the page
+# beside them is made from the tables.
+set -eu
+photos=$1 weights=$2 pictures=${3:-32}
+results=outputs/contrast made=outputs/weights/study
+index=$PWD/outputs/contrast/index.csv
+
+measure() {
+  python -m pipeline.measure -m method=naflow,naflow_tested "$@" results="$results" \
+    explain.pictures="$pictures" explain.known=200 explain.batch=16 measure.layers=blocks \
+    measure.sanity=true measure.deep=3 measure.steps=4
+}
+contrasted() {
+  measure "$@" measure.contrast=true 'measure.name=${hydra:runtime.choices.method}_contrast'
+}
+
+mkdir -p outputs/contrast "$made"
+python docs/method-study/photographs.py "$photos/index.csv" "$index"
+[ -f "$made/protonet.safetensors" ] ||
+  python -c 'import sys; from naflow.models import convert; convert(*sys.argv[1:])' conv4net \
+    "$weights/protonet_conv4/miniimagenet_proto-1_max-acc.pth" "$made/protonet.safetensors"
+
+# Its cosine stays near 1 whatever is taken away: no insertion and deletion.
+set -- images=folder images.root="$photos" images.index="$index" images.name=birds \
+  +images.select.collection=cub20 images.columns.label=collection images.splits.test=report \
+  images.splits.train=null recipe=photographs recipe.size=84 recipe.verify.part.split=test \
+  model=conv4net model.name=protonet model.weights="$made/protonet.safetensors" measure.judged=0
+measure "$@"
+contrasted "$@"
+
+set -- images=shapes model=resnet18_npid measure.judged=16
+measure "$@"
+contrasted "$@" model.weights=data/weights/shapes/resnet18_npid.safetensors \
+  model.network._target_=torchvision.models.resnet18 '~model.network.name' +model.network.num_classes=128
+
+python -m pipeline.study results="$results" drawings=docs/method-study/contrast study.method=naflow_contrast
