@@ -1,1 +1,1 @@
-"""Files from elsewhere: whole and checked, or not at all."""
+"""Download and unpack files: each is complete and checked, or absent."""

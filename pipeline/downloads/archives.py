@@ -1,8 +1,8 @@
-"""Archives from the network, unpacked whole or not at all, and never outside their folder.
+"""Unpack archives from the network: completely or not at all, and never outside their folder.
 
-What an archive says of itself is not trusted: its members' names are checked here, folders and
-plain files are made with default permissions, and links and devices, which no data set needs, are
-refused. Compression is gzip's alone: that of others may ask for gigabytes before a byte is out.
+An archive's headers are not trusted. Members' names are checked; folders and plain files get
+default permissions; links and devices, which no data set needs, are refused. Only gzip compression
+is read: other kinds may allocate gigabytes before they give the first byte.
 """
 
 import gzip
@@ -30,14 +30,14 @@ _BROKEN = (
     RuntimeError,  # encrypted
     ValueError,
 )
-_HEADERS, _HEADER = 1 << 20, 1 << 12  # bytes that the headers may have, in all and for each member
+_HEADERS, _HEADER = 1 << 20, 1 << 12  # bytes allowed for headers: once, and more for each member
 _GZIP = b"\x1f\x8b"
 _DEFLATED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 @dataclass(frozen=True)
 class Member:
-    """One entry: kind is "folder", "file", or what is refused; size in bytes, as it claims."""
+    """One entry: kind is "folder", "file", or why it is refused; size in bytes, by its header."""
 
     name: str
     kind: str
@@ -55,16 +55,16 @@ def unpack(
 ) -> None:
     """Unpack a .zip, .tar or .tar.gz file into `folder`.
 
-    The files get there when all are unpacked: a new folder appears at once, and into one that
-    exists their top-level entries are moved, which must be new to it.
+    The files are moved there once all are unpacked. If `folder` exists, it must not have any of
+    the archive's top-level entries.
 
-    most_bytes  that all files may have together, unpacked
-    most_files  members that there may be
-    most_ratio  unpacked bytes for each byte of the archive (counted as 1 MiB at least)
+    most_bytes  limit of the unpacked bytes of all files together
+    most_files  limit of the number of members
+    most_ratio  limit of unpacked bytes per byte of the archive (counted as 1 MiB at least)
 
-    Raises BadInput for an archive that is missing, damaged, beyond these limits, compressed in
-    another way, holds a member that is absolute, leads outside, has no name, is a link or device or
-    comes twice, and where `folder` cannot be written.
+    Raises BadInput if the archive is missing, damaged, beyond these limits or compressed in another
+    way; if a member is absolute, leads outside, has no name, is a link or device, or comes twice;
+    and if `folder` cannot be written.
     """
     archive, folder = Path(archive), Path(folder)
     if not archive.is_file():
@@ -93,9 +93,9 @@ def unpack(
 
 
 class Granted:
-    """A stream that gives as many bytes as were granted and no more.
+    """A stream that gives no more bytes than were granted.
 
-    tarfile reads a header as long as it claims to be into memory, and keeps it.
+    tarfile reads a header into memory, however long the header says that it is, and keeps it.
     """
 
     def __init__(self, stream: BufferedIOBase, granted: int) -> None:
@@ -128,7 +128,7 @@ def _members(archive: Path, most_bytes: int) -> Generator[Iterator[Member]]:
         with tarfile.TarFile(fileobj=cast(IO[bytes], granted)) as opened:
             yield _of_tars(opened, granted)
         for _ in range(0, most_bytes + 1, 1 << 20):
-            if not stream.read(1 << 20):  # to the very end, where gzip keeps its checksum
+            if not stream.read(1 << 20):  # to the end, where gzip stores its checksum
                 break
         else:
             raise tarfile.ReadError("it goes on after its end")
@@ -152,7 +152,7 @@ def _of_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
 
 def _of_tar(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Member:
     kind = "folder" if info.isdir() else "file" if info.isreg() else "a link or device"
-    if info.issparse():  # claims bytes that the archive does not hold
+    if info.issparse():  # its size counts bytes that the archive does not hold
         kind = "a sparse file"
     return Member(info.name, kind, info.size, lambda: archive.extractfile(info))
 
@@ -160,7 +160,7 @@ def _of_tar(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Member:
 def _within(
     members: Iterator[Member], archive: Path, most_bytes: int, most_files: int
 ) -> Iterator[Member]:
-    """The members, as long as they keep the limits together."""
+    """Yield the members. Raises BadInput when their sum exceeds the limits."""
     total = 0
     for count, member in enumerate(members, start=1):
         if member.size < 0:
@@ -168,15 +168,15 @@ def _within(
         total += member.size
         if total > most_bytes or count > most_files:
             raise BadInput(
-                f"{archive} unpacks to more than {most_bytes:,} bytes or {most_files:,} files: it "
-                "is no archive of data. If you trust it, unpack it by hand."
+                f"{archive} unpacks to more than {most_bytes:,} bytes or {most_files:,} files, the "
+                "limits for a data set. If you trust it, unpack it by hand."
             )
         yield member
 
 
 def _inside(member: Member, archive: Path) -> PurePosixPath:
-    """The member's path. Raises BadInput where it leads outside on any system, or is no file."""
-    path = PureWindowsPath(member.name)  # takes both / and \ for separators, and knows drives
+    """Return the member's path. Raises BadInput if it leads outside on any system or is refused."""
+    path = PureWindowsPath(member.name)  # splits at both / and \, and recognises drives
     if path.drive or path.root or ".." in path.parts:
         raise BadInput(f"{archive} was not unpacked: {member.name!r} leads outside its folder.")
     if member.kind not in ("folder", "file"):

@@ -1,8 +1,8 @@
-"""One request over HTTP that ends: its answer's head and bytes, neither endless nor endlessly slow.
+"""One HTTP request that always ends: the response's head and bytes, with limits of time and speed.
 
-A thread of its own speaks with the server, because a server that sends a byte now and then, in its
-headers or between chunks, keeps a reader waiting for ever without a single time-out. It is left
-alone when patience is at its end.
+A separate thread reads from the server: a server that sends a byte now and then, in its headers or
+between chunks, would block a reader for ever without a time-out. At the limits the thread is
+abandoned.
 """
 
 import threading
@@ -18,16 +18,16 @@ from requests import Response
 from requests.exceptions import SSLError, Timeout
 from urllib3.exceptions import HTTPError, IncompleteRead, ProtocolError, TimeoutError
 
-CHUNK = 1 << 15  # bytes read at a time, and at most lost when a connection breaks off
+CHUNK = 1 << 15  # bytes read at a time; no more are lost when a connection breaks off
 REDIRECTS = 10
 
 
 class Refused(Exception):
-    """The address will not give the file, however often it is asked."""
+    """The address does not give the file; another attempt would not help."""
 
 
 class Interrupted(Exception):
-    """The attempt failed; a later one may succeed, after `wait` seconds if the server said so."""
+    """The attempt failed; another may succeed, after the `wait` seconds the server asked for."""
 
     def __init__(self, what: str, wait: float = 0.0) -> None:
         super().__init__(what)
@@ -36,13 +36,13 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True)
 class Patience:
-    """How long an address is waited for.
+    """The limits of a download from one address.
 
     retries   attempts after the first, 1, 2, 4, ... seconds (at most 120) apart or as Retry-After
-              asks; a refusal (404, a redirect from https to http) is not tried again
-    silence   seconds without an answer, or without a byte, that end an attempt
-    slowest   bytes a second below which an attempt ends, on the average of every `window` seconds
-    deadline  seconds after which the address is given up, all attempts together
+              asks; after a refusal (404, a redirect from https to http) there are none
+    silence   seconds without a response, or without a byte, that end an attempt
+    slowest   bytes per second, averaged over each `window` seconds, below which an attempt ends
+    deadline  seconds for all attempts together
     """
 
     retries: int = 5
@@ -55,7 +55,7 @@ class Patience:
 
 @dataclass(frozen=True)
 class Head:
-    """What comes before the bytes; names of headers are read in any case."""
+    """The status and headers of a response; names of headers ignore case."""
 
     status: int
     reason: str
@@ -63,7 +63,7 @@ class Head:
 
 
 class Session(requests.Session):
-    """Follows no redirect, not even in thought: requests would read their bodies, however long."""
+    """Never follows a redirect: requests would read the redirect's body, however long."""
 
     def resolve_redirects(self, *args: object, **kwargs: object) -> Generator[Response]:
         yield from ()
@@ -72,9 +72,9 @@ class Session(requests.Session):
 def ask(
     address: str, headers: Mapping[str, str], patience: Patience, end: float
 ) -> Generator[Head | bytes]:
-    """The head of the answer to a GET, redirects followed, then its bytes as they were sent.
+    """Send a GET, following redirects; yield the response's head, then its bytes as sent.
 
-    end  when it must be over, by time.monotonic()
+    end  the deadline, by time.monotonic()
 
     Raises Refused and Interrupted with the reason.
     """
@@ -110,7 +110,7 @@ def ask(
 
 
 def shown(text: object) -> str:
-    """What a server said, without the control characters that a terminal would obey, and short."""
+    """Return at most 300 characters of a server's text, without control characters."""
     return "".join(sign if sign.isprintable() else "?" for sign in str(text)[:300])
 
 
@@ -121,7 +121,7 @@ def _speak(
     arrived: "Queue[Head | bytes | Exception]",
     gone: threading.Event,
 ) -> None:
-    """Put the head, the bytes, and b"" or what went wrong into `arrived`, until `gone` is set."""
+    """Put the head, the bytes, and b"" or the exception into `arrived`, until `gone` is set."""
 
     def put(item: Head | bytes | Exception) -> None:
         while not gone.is_set():
@@ -143,15 +143,15 @@ def _speak(
     except (requests.ConnectionError, Timeout, ProtocolError, TimeoutError, IncompleteRead):
         put(Interrupted("the connection failed or broke off"))
     except (requests.RequestException, HTTPError, HTTPException, ValueError) as error:
-        put(Refused(f"it cannot be asked for ({shown(error)})"))
-    except Exception as error:  # a fault of ours, raised where it is seen
+        put(Refused(f"it cannot be requested ({shown(error)})"))
+    except Exception as error:  # a bug of ours: `ask` raises it
         put(error)
 
 
 def _followed(
     session: Session, address: str, headers: Mapping[str, str], silence: float
 ) -> Response:
-    """The answer behind redirects, whose bodies are not read, and none from https to http."""
+    """Return the response after redirects, whose bodies are not read. Raises as `redirect` does."""
     for _ in range(REDIRECTS):
         found = session.get(address, headers=headers, stream=True, timeout=silence)
         if not found.is_redirect:
@@ -162,7 +162,7 @@ def _followed(
 
 
 def redirect(address: str, location: str) -> str:
-    """Where `location` leads from `address`. Raises Refused, or ValueError where it is none."""
+    """Return the target of a redirect. Raises Refused, or ValueError if it cannot be parsed."""
     target = urljoin(address, location.encode("latin1").decode("utf-8"))
     if urlsplit(target).scheme not in ("http", "https"):
         raise Refused(f"it redirects to {shown(target)}, which is no web address")

@@ -1,4 +1,4 @@
-"""Files from the network: whole, checked and under their name, or not there at all."""
+"""Download files: a file with its final name is complete and checked."""
 
 import hashlib
 import re
@@ -15,7 +15,7 @@ from pipeline.downloads.conversation import Patience, Refused
 from pipeline.downloads.transfer import Partial, Transfer
 
 PATIENT = Patience()
-MOST = 4 << 30  # bytes of a file of which nobody knows anything
+MOST = 4 << 30  # bytes: the limit for a file of unknown size
 _DRIVE = re.compile(r"https://drive\.google\.com/file/d/([\w-]+)(?:/.*)?")
 
 
@@ -24,13 +24,13 @@ class Unavailable(BadInput):
 
 
 class WrongFile(BadInput):
-    """There is a file, but another one than is expected."""
+    """There is a file, but not the expected one."""
 
 
 @dataclass(frozen=True)
 class Got:
-    """A file that is whole and in its place: its sha256, and where it came from, as `addresses` or
-    the mirror name it; None where it had been there.
+    """A complete file in its place: its sha256, and its source as `addresses` or the mirror name
+    it; None if the file was there already.
     """
 
     sha256: str
@@ -42,13 +42,13 @@ Arriving = Callable[[Path, Got], None]
 
 @dataclass(frozen=True)
 class Expected:
-    """What is known of a file before it comes.
+    """What is known about a file before its download.
 
-    size     in bytes; None: not known
-    most     bytes that it cannot exceed
-    sha256   None: not known
-    content  what is wrong with a file that is whole, "" if nothing is: called before it gets its
-             name, when size and hash are right
+    size     in bytes; None: unknown
+    most     limit of its size, in bytes
+    sha256   None: unknown
+    content  function of the path of a complete file of the right size and hash, called before the
+             file gets its name; returns what is wrong with it, "" if nothing is
     """
 
     size: int | None = None
@@ -57,7 +57,7 @@ class Expected:
     content: Callable[[Path], str] = lambda path: ""
 
     def fault(self, path: Path, found: str) -> str:
-        """What is wrong with a whole file whose sha256 is `found`, "" if nothing is."""
+        """Return what is wrong with a complete file of sha256 `found`, "" if nothing is."""
         with path.open("rb") as file:
             head = file.read(512).lstrip().lower()
         if head.startswith((b"<!doctype html", b"<html")):
@@ -79,20 +79,20 @@ def download(
     patience: Patience = PATIENT,
     arriving: Arriving = lambda path, got: None,
 ) -> Got:
-    """Have the file at `target`, from the first address that gives it.
+    """Download the file to `target`, from the first address that gives it.
 
-    A file that is there already, downloaded or placed by hand, is checked and kept. What arrives is
-    kept in target.partial, where a later call goes on, until all that is known of it is checked;
-    then it is moved to `target`. Of several processes that want one file, one downloads it.
+    A file that is there already, downloaded or placed by hand, is checked and kept. Bytes are
+    written to target.partial, which a later call resumes. Once complete and checked, the file is
+    moved to `target`. If several processes want the same file, one downloads it.
 
-    mirror  tried first: a folder, or the beginning of an address, that holds target's file name
-    arriving  told of a checked file while it still lies at the path it is given, before it moves to
-            `target`: what it writes about the file is there whenever the file is
-    quiet   None: a progress bar on a terminal only; True: none; False: always
+    mirror    tried first: a folder, or the beginning of an address, that holds target's file name
+    arriving  called with the path of the checked file before it is moved to `target`: what this
+              call writes about the file exists whenever the file does
+    quiet     None: a progress bar on a terminal only; True: none; False: always
 
-    Raises WrongFile, with both hashes or sizes, where the file at `target` or every file that came
-    is another one; Unavailable, with each address's reason, where none came; and BadInput where
-    the folder cannot be written, as on a full disk.
+    Raises WrongFile, with both hashes or sizes, if the file at `target`, or every downloaded one,
+    is not the expected one; Unavailable, with each address's reason, if no address gave a file; and
+    BadInput if the folder cannot be written, as on a full disk.
     """
     target = Path(target)
     partial = Partial(target.with_name(target.name + ".partial"))
@@ -118,13 +118,13 @@ def download(
 
 
 def digest(path: Path) -> str:
-    """The sha256 of a file."""
+    """Return the sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def direct(address: str) -> str:
-    """The address of the bytes themselves, where `address` is a page of Google Drive about them."""
+    """Return the address of the file itself if `address` is its page on Google Drive."""
     page = _DRIVE.fullmatch(address)
     if page is None:
         return address
@@ -132,7 +132,7 @@ def direct(address: str) -> str:
 
 
 def _sources(addresses: Sequence[str], mirror: str | None, name: str) -> Iterator[str]:
-    """Where to look, in order: addresses, and the path of a file in a mirror that is a folder."""
+    """Yield the sources in order: the file in the mirror (address or path), then `addresses`."""
     if mirror is not None:
         yield f"{mirror.rstrip('/')}/{quote(name) if '://' in mirror else name}"
     yield from addresses

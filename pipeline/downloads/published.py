@@ -1,15 +1,15 @@
-"""What is published elsewhere than the model cards and CUB's page say, as a file tells it.
+"""Read a file of addresses that replace those on the model cards and on CUB's page.
 
-For a lab's own copies or own weights, and for a rehearsal: fetch.published, or the environment
-variable NAFLOW_PUBLISHED, names a JSON file of a network's name, or an archive's, -> its files, the
-first one tried first. What it does not name stays where it is.
+For a lab's own copies or weights, and for a rehearsal: fetch.published, or the environment variable
+NAFLOW_PUBLISHED, names a JSON file: name of a network or archive -> its files, tried in this order.
+Names that are not in it keep their published addresses.
 
     {"resnet18": [{"address": "https://our.lab/resnet18-f37072fd.pth", "size": 46830571,
                    "sha256": "f37072fd..."}]}
 
-Only the address must be told; without a size and a hash the gate alone decides. Of several files
-that are kept under one name, as copies of one are, the first that comes is kept. What comes from
-there is never recorded in the lock file, which is of the published addresses.
+Only the address is required; without size and hash, only the gate checks the file. Of several files
+with the same name (copies), the first one that can be downloaded is kept. These files are never
+recorded in the lock file, which lists published addresses only.
 """
 
 import json
@@ -23,11 +23,11 @@ from naflow.models import Weights, list_models
 Elsewhere = Mapping[str, tuple[Weights, ...]]
 NOWHERE: Elsewhere = {}
 _KINDS = {"address": str, "size": int, "sha256": str, "about": int, "note": str}
-_LONGEST = 200  # bytes of a file's name, to which .partial and its kin are added
+_LONGEST = 200  # bytes of a file's name, to which suffixes such as .partial are added
 
 
 def read(path: str | None) -> Elsewhere:
-    """The files by name; none where there is no `path`. Raises BadInput for any other content."""
+    """Return the files by name; none if `path` is None. Raises BadInput for any other content."""
     if path is None:
         return NOWHERE
     try:
@@ -39,19 +39,19 @@ def read(path: str | None) -> Elsewhere:
         told = f"it is no list of published files ({error})"
     raise BadInput(
         f'fetch.published={path}: {told}. It has to be JSON, {{"resnet18": [{{"address": '
-        '"https://..."}]}, with size and sha256 where they are known; or leave it out.'
+        '"https://..."}]}, with size and sha256 if you know them; or leave it out.'
     )
 
 
 def _known(name: str) -> str:
-    """The name, of a network or, with a suffix, of an archive. Raises ValueError for any other."""
+    """Return the name of a network or, with a suffix, an archive. Raises ValueError for another."""
     if "." not in name and name not in (networks := list_models()):
         raise ValueError(f"there is no network {name!r}.{near_names(name, networks)}")
     return name
 
 
 def _files(told: list[dict]) -> tuple[Weights, ...]:
-    """Raises ValueError, TypeError or AttributeError where it is no list of files."""
+    """Return the files. Raises ValueError, TypeError or AttributeError for no list of files."""
     for key, value in (item for one in told for item in one.items()):
         if type(value) is not _KINDS.get(key):
             raise ValueError(f"{key}: {value!r}")
@@ -64,7 +64,7 @@ def _files(told: list[dict]) -> tuple[Weights, ...]:
 
 
 def _check(address: str) -> None:
-    """Raise ValueError where an address is not one of the web, or its file could not be kept."""
+    """Raise ValueError for an address that is not http(s), or whose file name cannot be used."""
     web = urlsplit(address)
     name = Path(web.path).name
     kept = address.isprintable() and name != ".." and len(name.encode()) <= _LONGEST

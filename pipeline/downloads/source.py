@@ -1,5 +1,5 @@
-"""What is kept beside fetched weights, in a folder named after them: where they came from, and
-NPID's memory bank.
+"""The folder kept beside fetched weights: a note of their source (source.json), and NPID's memory
+bank (memory.npy).
 
     data/weights/imagenet/resnet18_npid.safetensors
     data/weights/imagenet/resnet18_npid.source/source.json
@@ -16,17 +16,17 @@ from pipeline.downloads.weights_lock import Entry
 
 
 def bank(weights: Path) -> Path:
-    """The file of the memory bank that belongs to `weights`; it need not exist."""
+    """Return the path of the memory bank that belongs to `weights`; it need not exist."""
     return weights.with_suffix(".source") / "memory.npy"
 
 
 def write(weights: Path, entry: Entry) -> None:
-    """Note that `weights`, as they are now, were converted from the file of `entry`."""
+    """Note that the present `weights` were converted from the file of `entry`."""
     write_json(_note(weights), asdict(entry) | {"converted": _digest(weights)})
 
 
 def read(weights: Path) -> Entry | None:
-    """The file that `weights` were converted from; None where they were not, as trained ones.
+    """Return the file that `weights` were converted from; None if they were not (trained ones).
 
     Raises BadInput for a damaged note.
     """

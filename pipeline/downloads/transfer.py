@@ -1,7 +1,6 @@
-"""One file from one address over HTTP: streamed to a partial file, gone on with, tried again.
+"""Download one file from one address over HTTP to a partial file, with resume and retries.
 
-What HTTP says of it: RFC 9110, sections 8.8 (validators), 10.2.3 (Retry-After), 13.1.5 (If-Range),
-14 (ranges).
+Follows RFC 9110, sections 8.8 (validators), 10.2.3 (Retry-After), 13.1.5 (If-Range), 14 (ranges).
 """
 
 import re
@@ -22,7 +21,7 @@ LONGEST_WAIT = 120.0  # seconds between two attempts, whatever the server asks f
 
 @dataclass(frozen=True)
 class Partial:
-    """What has arrived of a file, and in `note` beside it the address and version it is from."""
+    """The part of a file downloaded so far; `note` beside it holds its address and version."""
 
     path: Path
 
@@ -31,7 +30,7 @@ class Partial:
         return self.path.with_name(self.path.name + ".note")
 
     def version(self, address: str) -> str:
-        """The version of the bytes that are there; "" where they cannot be gone on with."""
+        """Return the version of the bytes that are there; "" if they cannot be resumed."""
         if not (self.path.is_file() and self.path.stat().st_size and self.note.is_file()):
             return ""
         noted, _, version = self.note.read_text(errors="replace").partition("\n")
@@ -44,11 +43,11 @@ class Partial:
 
 @dataclass(frozen=True)
 class Transfer:
-    """Brings `partial` to the end of the file at an address.
+    """Downloads the rest of the file at an address into `partial`.
 
-    size     bytes that the file has to have, if that is known
-    most     bytes that it cannot exceed
-    hashed   whether its hash is known, so that a mixture of two versions would be found out
+    size     of the file in bytes; None: unknown
+    most     limit of its size, in bytes
+    hashed   whether its hash is known, which would reveal a mixture of two versions
     """
 
     partial: Partial
@@ -59,8 +58,8 @@ class Transfer:
     patience: Patience
 
     def __call__(self, address: str) -> None:
-        """Raises Refused with the reason, also when the last attempt failed, and OSError where the
-        partial file cannot be written.
+        """Download. Raises Refused with the reason, also after the last attempt, and OSError if
+        the partial file cannot be written.
         """
         end = monotonic() + self.patience.deadline
         for attempt in range(self.patience.retries + 1):
@@ -85,7 +84,7 @@ class Transfer:
                 self._write(answer, f"{address}\n{self._version(head)}", start, total)
 
     def _placed(self, head: Head, have: int, version: str) -> tuple[int, int | None]:
-        """Where the answer's bytes belong, and the size of the whole file if anyone knows it."""
+        """Return the offset of the response's bytes, and the size of the whole file if known."""
         told = head.headers
         if head.status in (408, 429) or head.status >= 500:
             raise Interrupted(f"it answered {head.status} {head.reason}", _asked_wait(head))
@@ -97,7 +96,7 @@ class Transfer:
             follows = total == have if head.status == 416 else _number(of and of[1]) == have
             if not (follows and self._same(head, version)):
                 self.partial.discard()
-                raise Interrupted("it did not go on where an earlier download stopped")
+                raise Interrupted("it did not resume where an earlier download stopped")
         else:
             raise Refused(f"it answered {head.status} {head.reason}")
         if head.status != 416 and "text/html" in told.get("Content-Type", "").lower():
@@ -139,8 +138,8 @@ class Transfer:
                 raise Interrupted(f"it broke off after {file.tell():,} of {total:,} bytes")
 
     def _version(self, head: Head) -> str:
-        """What If-Range may name: a strong ETag; else, if the hash will be checked, the time of the
-        last change, within whose second there may be several; else "".
+        """Return the value for If-Range: a strong ETag; else, if the hash will be checked, the time
+        of the last change (whole seconds, so two versions may share it); else "".
         """
         etag = head.headers.get("ETag", "")
         if etag.startswith('"'):
@@ -148,13 +147,13 @@ class Transfer:
         return head.headers.get("Last-Modified", "") if self.hashed else ""
 
     def _same(self, head: Head, version: str) -> bool:
-        """Whether a part is of this version. It must say so, if it is one that has an ETag."""
+        """Whether a response has this version. A part must state it if the version is an ETag."""
         must = head.status == 206 and version.startswith('"')
         return self._version(head) in ((version,) if must else ("", version))
 
 
 def _asked_wait(head: Head) -> float:
-    """Seconds that Retry-After asks for, which may also name a date; 0 without it."""
+    """Return the seconds that Retry-After asks for, as a number or a date; 0 without it."""
     text = head.headers.get("Retry-After", "")
     if (seconds := _number(text)) is not None:
         return seconds
@@ -165,5 +164,5 @@ def _asked_wait(head: Head) -> float:
 
 
 def _number(text: str | None) -> int | None:
-    """A count, or None where there is none that a file could have."""
+    """Return a count of up to 18 digits; None for any other text."""
     return int(text) if text and re.fullmatch(r"[0-9]{1,18}", text) else None

@@ -1,8 +1,8 @@
-"""The lock file of weights: what was downloaded and proved right, where nobody publishes a hash.
+"""The lock file of weights: hashes of verified downloads for which no hash is published.
 
-A JSON object of model name -> {file, size, sha256, address}, under version control: the first
-file from a published address whose network passes its gate decides, and whoever downloads it later
-gets the same file or an error.
+A JSON object of model name -> {file, size, sha256, address}, under version control. It records the
+first file from a published address whose network passes its gate; every later download gives the
+same file or an error.
 """
 
 from dataclasses import asdict, dataclass
@@ -16,8 +16,8 @@ from pipeline.atomic import read_json, write_json
 
 @dataclass(frozen=True)
 class Entry:
-    """One file: its name, its size in bytes, its sha256, and the published address it is from, ""
-    for one from elsewhere: a mirror, or a hand.
+    """One file: its name, its size in bytes, its sha256, and its published address; "" if it came
+    from a mirror or was placed by hand.
     """
 
     file: str
@@ -27,7 +27,7 @@ class Entry:
 
 
 def read(path: str | Path) -> dict[str, Entry]:
-    """The entries by model name; none where there is no such file. Raises BadInput if damaged."""
+    """Return the entries by model name; none if there is no file. Raises BadInput if damaged."""
     path = Path(path)
     if not path.exists():
         return {}
@@ -40,7 +40,7 @@ def read(path: str | Path) -> dict[str, Entry]:
 
 
 def _entry(told: dict) -> Entry:
-    """Raises ValueError or TypeError where it is none."""
+    """Return an entry. Raises ValueError or TypeError if it is none."""
     entry = Entry(**told)
     texts = (entry.file, entry.sha256, entry.address)
     if not (all(isinstance(text, str) for text in texts) and type(entry.size) is int):
@@ -49,9 +49,9 @@ def _entry(told: dict) -> Entry:
 
 
 def record(path: str | Path, name: str, entry: Entry) -> None:
-    """Add the entry of model `name`, or replace it; several processes may do so at once.
+    """Add or replace the entry of model `name`; several processes may do so at once.
 
-    Raises BadInput where the file is damaged or cannot be written.
+    Raises BadInput if the file is damaged or cannot be written.
     """
     path = Path(path)
     try:

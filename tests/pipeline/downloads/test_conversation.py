@@ -171,7 +171,7 @@ def test_what_speaks_no_http(server, target, get, head):
     "address", ["http://[::1", "http://a b/", "http://", "x://a", "http://.a/"]
 )
 def test_odd_addresses_become_sentences(target, get, address):
-    with pytest.raises(Unavailable, match=r"cannot be asked for|connection failed"):
+    with pytest.raises(Unavailable, match=r"cannot be requested|connection failed"):
         get(address, retries=0)
 
 
