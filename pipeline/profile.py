@@ -1,4 +1,4 @@
-"""What the profile in force says: which networks are shown, and each on which pictures."""
+"""The networks that the profile in use shows, and the image set of each."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +12,9 @@ IN_FORCE = Path(__file__).resolve().parent.parent / "params.yaml"
 
 
 def shown(path: str | Path | None = None) -> dict[str, str]:
-    """Model -> the image set (conf/images) that it is shown on; None: under the profile in force.
+    """Return model -> its image set (conf/images) by the profile `path`; None: the one in use.
 
-    Raises BadInput for a file that is missing or no profile.
+    Raises BadInput if the file is missing or no profile.
     """
     path = IN_FORCE if path is None else path
     try:
@@ -28,9 +28,9 @@ def shown(path: str | Path | None = None) -> dict[str, str]:
 
 
 def current(manifest: Mapping[str, Any], wanted: Mapping[str, str] | None) -> bool:
-    """Whether maps are of the pictures that their model is shown on; None: whatever they are of.
+    """Whether maps are of the image set that their model is shown on; always if `wanted` is None.
 
-    Maps of another profile stay in their folder when a network cannot be had any more.
+    Maps made under another profile stay in their folder when this one cannot replace them.
     """
     images = manifest["settings"]["images"]["name"]
     return wanted is None or wanted.get(manifest["model"]) == images

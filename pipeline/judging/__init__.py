@@ -1,1 +1,1 @@
-"""What networks decide, how good that is, and which decisions a figure shows."""
+"""Networks' decisions: validation metrics, gates, and the selection of pictures for figures."""

@@ -1,4 +1,4 @@
-"""What a network decided for single pictures, as a table: the figures' pictures are found in it."""
+"""Tables of a network's decisions, one per picture, from which figures select their pictures."""
 
 import json
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ from pipeline.atomic import replacing
 class Decision:
     """One decision of a network.
 
-    trial      what was decided, the same for every network: the picture, or episode and picture
+    trial      key of the decision, the same for every network: the picture, or episode and picture
     picture    id of the picture
     label      its class
-    predicted  the class decided for
-    margin     how clear it was, by the protocol's own measure: 0 is a tie
-    reference  id of the picture of the predicted class that it was found most alike to, "" if none
-    support    ids of what it was compared to in a few-shot episode, one a class
+    predicted  the predicted class
+    margin     how clear the decision is, as the protocol defines it: 0 is a tie
+    reference  id of the most similar picture of the predicted class, "" if none
+    support    ids of the support pictures of a few-shot episode, one per class
     """
 
     trial: str
@@ -34,12 +34,12 @@ class Decision:
 
     @property
     def right(self) -> bool:
-        """Whether the class decided for is the picture's."""
+        """Whether the predicted class is the picture's."""
         return self.predicted == self.label
 
 
 def write(path: Path, decisions: Sequence[Decision]) -> None:
-    """Write a table of decisions (CSV), one a row."""
+    """Write decisions as a CSV file, one per row."""
     rows = [
         asdict(one) | {"support": json.dumps(one.support), "margin": round(one.margin, 6)}
         for one in decisions
@@ -49,7 +49,7 @@ def write(path: Path, decisions: Sequence[Decision]) -> None:
 
 
 def read(path: Path) -> list[Decision]:
-    """Read a table of decisions. Raises BadInput where there is none, or a damaged one."""
+    """Return the decisions of a CSV file. Raises BadInput if it is missing or damaged."""
     if not path.is_file():
         raise BadInput(f"{path}: there is no such file. Make it: python -m pipeline.verify.")
     try:
@@ -75,10 +75,9 @@ def _decision(row: dict) -> Decision:
 
 
 class Decided(dict[str, list[Decision]]):
-    """What networks decided: model -> decisions, read from a folder when first asked for.
+    """Model -> decisions, read from a folder on first access.
 
-    Of a network that finds references, those without one are left out: nothing can be shown of
-    them.
+    If a network has references, decisions without one are left out: no figure can show them.
     """
 
     def __init__(self, folder: Path) -> None:

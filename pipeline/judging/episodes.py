@@ -1,6 +1,6 @@
-"""Few-shot episodes: how they are drawn, and three ways to tell a query's class from one.
+"""Few-shot episodes: sampling, and three scores that classify a query.
 
-An episode is a table (ways, pictures a class) of picture numbers, support pictures first.
+An episode is a table (ways, pictures per class) of picture numbers, support pictures first.
 """
 
 import torch
@@ -11,9 +11,9 @@ from naflow.errors import BadInput
 
 
 def episode(labels: Tensor, ways: int, each: int, generator: Generator) -> Tensor:
-    """Numbers (ways, each) of distinct pictures, each row of one class, drawn evenly.
+    """Draw numbers (ways, each) of distinct pictures, uniformly; each row is of one class.
 
-    Raises BadInput when there are too few classes, or too few pictures in one.
+    Raises BadInput for too few classes, or too few pictures in one.
     """
     classes = labels.unique()
     if len(classes) < ways:
@@ -35,7 +35,7 @@ def episode(labels: Tensor, ways: int, each: int, generator: Generator) -> Tenso
 
 
 def cosine(support: Tensor, query: Tensor) -> Tensor:
-    """Meta-Baseline: cosine to the mean of a class's support, each of norm 1 before the mean.
+    """Return Meta-Baseline's scores: cosines to the mean of each class's normalised support.
 
     support (ways, shots, ...) and query (Q, ...), features or maps -> scores (Q, ways).
     """
@@ -44,7 +44,7 @@ def cosine(support: Tensor, query: Tensor) -> Tensor:
 
 
 def euclidean(support: Tensor, query: Tensor) -> Tensor:
-    """Prototypical networks (Snell et al., 2017): minus the squared distance to the mean.
+    """Return prototypical networks' scores (Snell et al., 2017): -|query - class mean|^2.
 
     support (ways, shots, ...) and query (Q, ...) -> scores (Q, ways).
     """
@@ -53,10 +53,10 @@ def euclidean(support: Tensor, query: Tensor) -> Tensor:
 
 
 def local_descriptors(support: Tensor, query: Tensor, nearest: int = 3) -> Tensor:
-    """DN4 (Li et al., 2019, Eq. 3): every place of a query looks for the places most like it.
+    """Return DN4's scores (Li et al., 2019, Eq. 3): a k-nearest-neighbour sum over descriptors.
 
-    Sums the cosines of each of the query's descriptors to its `nearest` ones among all of a
-    class's. support (ways, shots, C, h, w) and query (Q, C, h, w) -> scores (Q, ways).
+    Sums the cosines of each query descriptor to its `nearest` ones among all descriptors of a
+    class. support (ways, shots, C, h, w) and query (Q, C, h, w) -> scores (Q, ways).
     """
     places = F.normalize(query.flatten(2), dim=1).transpose(1, 2)  # (Q, hw, C)
     pool = F.normalize(support.flatten(3), dim=2).permute(0, 2, 1, 3).flatten(2)  # (ways, C, s hw)

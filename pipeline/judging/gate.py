@@ -1,4 +1,4 @@
-"""What a network must reach before it is used."""
+"""The gate: the validation metrics that a network must reach before it is used."""
 
 from collections.abc import Mapping
 
@@ -12,16 +12,16 @@ def check(
     settings: str,
     remedy: str | None = None,
 ) -> None:
-    """Raises BadInput, with both numbers, for the first of `numbers` below its gate or NaN.
+    """Raise BadInput, with both numbers, for the first of `numbers` that is below its gate or NaN.
 
-    settings  the part of the configuration that says how long to train and what to require
-    remedy    what to do; None: train longer
+    settings  the section of the configuration that sets training and gate
+    remedy    the advice of the error; None: train longer
     """
     remedy = remedy or f"Train longer ({settings})"
     for name, least in gate.items():
         if name not in numbers:
             raise BadInput(
-                f"{settings}.gate.{name}: {subject} is not measured in this. Measured: "
+                f"{settings}.gate.{name}: there is no such metric of {subject}. Measured: "
                 f"{', '.join(numbers)}."
             )
         if not numbers[name] >= least:

@@ -1,4 +1,4 @@
-"""How good a network is, by the protocol of its own field: named numbers, and single decisions."""
+"""Evaluation protocols, one per field: each gives validation metrics and single decisions."""
 
 import logging
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a protocol found: numbers by name, and what was decided for single pictures."""
+    """The result of a protocol: numbers by name, and the decisions for single pictures."""
 
     numbers: dict[str, float]
     decisions: list[Decision]
 
 
 class Protocol(Interface):
-    """A measurement of a subject; `seed` decides whatever is drawn by chance."""
+    """Evaluates a subject; `seed` fixes all random draws."""
 
     def __call__(self, subject: Subject, seed: int) -> Verdict: ...
 
@@ -68,14 +68,14 @@ def decided(found: Outputs) -> list[Decision]:
 
 @dataclass(frozen=True)
 class NearestNeighbours:
-    """NPID's check (Wu et al., 2018, Section 3.4): the known embeddings most like a picture's vote
-    for their own class with weight exp(cosine / temperature).
+    """NPID's weighted kNN accuracy (Wu et al., 2018, Section 3.4): the `neighbours` known
+    embeddings most similar to a picture's vote for their class, weighted exp(cosine / temperature).
 
     known  the pictures whose embeddings vote; None: the vectors of the published memory bank
 
-    A decision's margin is the difference of the two highest shares of the vote; its reference is
-    the picture most alike among the known of the elected class, or, as a published bank names no
-    pictures, among the others measured.
+    A decision's margin is the difference of the two highest shares of the vote. Its reference is
+    the most similar known picture of the predicted class, or one of `part` if the memory bank
+    votes, which has no pictures.
     """
 
     part: Part
@@ -84,7 +84,7 @@ class NearestNeighbours:
     temperature: float = 0.07
 
     def __call__(self, subject: Subject, seed: int) -> Verdict:
-        bank = subject.memory() if self.known is None else None  # what is missing is said first
+        bank = subject.memory() if self.known is None else None  # first: raises if it is missing
         found = subject.outputs(self.part)
         if bank is None:
             bank = found if self.known == self.part else subject.outputs(self.known or self.part)
@@ -100,7 +100,7 @@ class NearestNeighbours:
         if not votes.any(1).all():
             raise BadInput(
                 f"{found.ids[int(votes.any(1).logical_not().nonzero()[0])]} is the only picture "
-                "known: there is nothing to liken it to. Name more in recipe.verify.known."
+                "known: there is none to compare it with. Name more in recipe.verify.known."
             )
         elected = votes.argmax(1)
         right = (elected == found.labels).float()
@@ -114,17 +114,17 @@ class NearestNeighbours:
         ]
         if alone := sum(not one.reference for one in decisions):
             log.warning(
-                "%d of %d pictures have no other of the class decided for beside them: no figure "
-                "can show these.",
+                "%d of %d pictures have no other picture of their predicted class: no figure can "
+                "show them.",
                 alone,
                 len(decisions),
             )
         return Verdict(numbers, decisions)
 
     def votes(self, queries: Tensor, bank: Tensor, labels: Tensor, own: Tensor) -> Tensor:
-        """The votes (B, classes) of the neighbours of queries (B, D).
+        """Return the votes (B, classes) of the neighbours of queries (B, D).
 
-        own  (B,) where the query itself is in the bank, -1 where it is not: it has no vote
+        own  (B,) row of the query itself in the bank, which does not vote; -1 if it is not there
         """
         alike = queries @ bank.T
         known = (own >= 0).nonzero().flatten()
@@ -136,7 +136,7 @@ class NearestNeighbours:
     def decision(
         self, found: Outputs, bank: Outputs, number: int, elected: int, margin: float
     ) -> Decision:
-        """What was decided for one picture, without a reference where no other is of its class."""
+        """Return one picture's decision; its reference is "" if none is of the predicted class."""
         key = found.ids[number]
         shown = bank if bank.ids else found
         alike = shown.values @ found.values[number]
@@ -154,10 +154,10 @@ class Episodes:
     """Few-shot accuracy: the mean over episodes, with the half-width of its 95 % interval.
 
     scores  a function of pipeline.judging.episodes: cosine, euclidean, local_descriptors
-    told    of how many episodes the decisions are told
+    told    number of episodes whose decisions are returned
 
     A decision's margin is the difference of the two highest scores; its reference is the first
-    support picture of the class decided for.
+    support picture of the predicted class.
     """
 
     part: Part
@@ -192,7 +192,7 @@ class Episodes:
     def decisions(
         self, found: Outputs, number: int, support: Tensor, query: Tensor, scored: Tensor
     ) -> list[Decision]:
-        """What was decided in one episode: support (ways,), query (Q,), scored (Q, ways)."""
+        """Return the decisions of an episode: support (ways,), query (Q,), scored (Q, ways)."""
         shown = tuple(found.ids[one] for one in support.tolist())
         return [
             Decision(
@@ -212,10 +212,10 @@ class Episodes:
 
 @dataclass(frozen=True)
 class Recall:
-    """Recall@k: the share of pictures with one of their own class among the k most alike others.
+    """Recall@k: the share of pictures with one of their class among their k nearest neighbours.
 
-    A decision is for the class of the most alike picture, its reference; the margin is how much
-    more alike that is than the first one of another class.
+    The predicted class is that of the most similar picture, the reference. The margin is the
+    difference of the cosines of this picture and of the most similar one of another class.
     """
 
     part: Part
@@ -233,7 +233,7 @@ class Recall:
         for start in range(0, len(values), 256):
             rows = torch.arange(start, min(start + 256, len(values)))
             alike = values[rows] @ values.T
-            alike[torch.arange(len(rows)), rows] = -torch.inf  # a picture does not find itself
+            alike[torch.arange(len(rows)), rows] = -torch.inf  # not its own neighbour
             nearest = alike.topk(max(self.at), dim=1).indices
             hits.append(labels[nearest] == labels[rows, None])
             first = nearest[:, 0]
@@ -260,7 +260,7 @@ class Recall:
 
 
 def lead(scores: Tensor) -> Tensor:
-    """By how much the highest score (N, K) leads the second: (N,)."""
+    """Return the difference (N,) of the two highest scores of each row (N, K)."""
     if scores.shape[1] == 1:
         return scores[:, 0]
     first, second = scores.topk(2, dim=1).values.unbind(1)

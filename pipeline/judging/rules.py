@@ -1,4 +1,4 @@
-"""By which rule a figure's pictures are found among what the networks decided."""
+"""Rules that select a figure's pictures from the networks' decisions."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,14 +14,14 @@ from pipeline.pictures.images import Folder
 from pipeline.pictures.labels import spoken
 from pipeline.pictures.outline import intricacy
 
-MANY = 6  # classes, that are not listed one by one
+MANY = 6  # classes: more are not listed one by one
 
-Decisions = Mapping[str, Sequence[Decision]]  # model -> what it decided
-Pair = tuple[Decision, Decision]  # of the same trial, by two networks
+Decisions = Mapping[str, Sequence[Decision]]  # model -> its decisions
+Pair = tuple[Decision, Decision]  # two networks' decisions of the same trial
 
 
 class Rule(Protocol):
-    """Finds pictures for a figure of `model`."""
+    """Selects pictures for a figure of `model`."""
 
     def __call__(
         self, figure: str, model: str, decisions: Decisions, images: Folder
@@ -31,13 +31,13 @@ class Rule(Protocol):
 @dataclass(frozen=True)
 class Named:
     """The classes that a figure's text names: name of an image set -> patterns of class names, as
-    in {cub: ["*Myrtle_Warbler"]}. Where an image set has none, every class will do."""
+    in {cub: ["*Myrtle_Warbler"]}. An image set without patterns allows every class."""
 
     of: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def words(self, images: Folder) -> str:
-        """The classes asked for, as in " of the classes a, b"; "" for any. Of many, the first and
-        the last one, and how many."""
+        """Return the classes as text, as in " of the classes a, b"; "" for any. If there are more
+        than MANY: their number, the first and the last."""
         patterns = self.of.get(images.name, ())
         if not patterns:
             return ""
@@ -53,7 +53,7 @@ class Named:
 
 @dataclass(frozen=True)
 class Correct:
-    """The first pictures decided rightly, of the named classes, the classes in turn."""
+    """Selects the first correctly classified pictures of the named classes, the classes in turn."""
 
     pictures: int
     named: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -80,17 +80,17 @@ class Correct:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """Pictures that the model `wrong` gets wrong and the model `right` right; the same for both.
+    """Selects pictures that the model `wrong` gets wrong and the model `right` gets right.
 
-    both      so many further pictures that both get right come first: the simplest objects. The
-              objects of the others are then the most intricate (pipeline.pictures.outline). With
-              none, and where a picture that might be chosen has no mask, the ones decided most
-              clearly are taken, whose smaller margin is the largest
-    pictures  how many are disagreed on, of different classes
-    named     the classes of these; named_both: of the ones before (see Named)
+    both        number of pictures, shown first, that both get right
+    pictures    number of pictures on which they disagree, of different classes
+    named       the classes of the pictures on which they disagree (see Named)
+    named_both  the classes of the pictures that both get right
 
-    Where no picture of the named classes is disagreed on, one of any class is taken; where there is
-    none at all, the ones that `wrong` decides most narrowly.
+    With `both` and masks of all candidates, those that both get right have the simplest outlines,
+    the others the most intricate (pipeline.pictures.outline). Else the larger `clearness` decides.
+    If they disagree on no picture of the named classes, any class is taken; if on none at all, the
+    pictures that `right` gets right and `wrong` decides with the smallest margins.
     """
 
     wrong: str
@@ -135,7 +135,7 @@ class Disagreement:
         )
 
     def rule(self, images: Folder, outlined: bool) -> str:
-        """The rule in words: what was really gone by."""
+        """Return the rule that was applied, as text."""
         named, before = (Named(one).words(images) for one in (self.named, self.named_both))
         simplest = "simplest outline" if outlined else "clearest margin"
         first = f"the {simplest}{before} that both decide rightly, then " if self.both else ""
@@ -148,7 +148,7 @@ class Disagreement:
 
 
 def intricacies(pairs: Iterable[Pair], images: Folder) -> dict[str, float] | None:
-    """How intricate the object of each pair's picture is; None where one has no mask."""
+    """Return picture -> intricacy of its object's outline; None if a picture has no mask."""
     asked = {pair[0].picture for pair in pairs}
     pictures = [one for one in images.pictures if one.id in asked]
     if any(one.mask is None for one in pictures or images.pictures):
@@ -158,13 +158,13 @@ def intricacies(pairs: Iterable[Pair], images: Folder) -> dict[str, float] | Non
 
 
 def clearness(pair: Pair) -> float:
-    """How clearly both networks decide: the smaller of the two margins."""
+    """Return the smaller of the two networks' margins."""
     return min(one.margin for one in pair)
 
 
 def of_different_classes(pairs: Iterable[Pair], count: int) -> list[Pair]:
-    """The first `count` pairs whose pictures and classes all differ, and if they are too few, of
-    any class."""
+    """Return the first `count` pairs of distinct pictures and classes, and if they are too few,
+    further pairs of any class."""
     pairs = list(pairs)
     first = {pair[0].label: pair for pair in reversed(pairs)}
     chosen = [pair for pair in pairs if first[pair[0].label] is pair]

@@ -1,4 +1,4 @@
-"""The pictures a figure shows, and how they were found: written by `select`, read by figures."""
+"""The pictures that a figure shows, and the rule that selected them: written by `select`."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,9 +11,9 @@ from pipeline.judging.decisions import Decision
 
 @dataclass(frozen=True)
 class Chosen:
-    """One picture of a figure: what the network decided for it, and why it was chosen.
+    """One picture of a figure: the network's decision, and why it was selected.
 
-    why  a few words, as in "simple, right in both"
+    why  a few words, as in "right in both"
     """
 
     decision: Decision
@@ -21,17 +21,17 @@ class Chosen:
 
     @property
     def case(self) -> Case:
-        """What is explained: the class, or the likeness to the decision's reference."""
+        """What is explained: the class, or the similarity to the decision's reference."""
         return Case(self.decision.picture, self.decision.reference)
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What a figure shows of one model.
+    """The pictures that a figure shows of one model.
 
-    rule    the rule in words
-    met     False where no picture satisfies it, and the nearest are shown
-    counts  how many pictures there were at each step of the rule, in words -> number
+    rule    the rule as text
+    met     False if too few pictures satisfy it, and the nearest are shown
+    counts  step of the rule, as text -> number of pictures left
     """
 
     figure: str
@@ -48,7 +48,7 @@ def write(path: Path, selection: Selection) -> None:
 
 
 def read(path: Path) -> Selection:
-    """Read a selection. Raises BadInput where there is none, or a damaged one."""
+    """Return the selection of a JSON file. Raises BadInput if it is missing or damaged."""
     if not path.is_file():
         raise BadInput(f"{path}: there is no such file. Make it: python -m pipeline.select.")
     try:
