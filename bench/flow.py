@@ -7,7 +7,7 @@
 A model is one of naflow.models, or else of torchvision, with random weights.
 One forward-pass equivalent is one no-grad forward pass of the same model on the same images and
 device. Runs are interleaved and the median ratio is reported. Memory is the peak of live tensors
-above what was there before, against one forward and reverse pass to the images.
+without weights and images, and its ratio to that of a forward and backward pass (to the images).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from naflow.explainers import CLRP
 from naflow.explainers.library import FEM, GradCAMElementWise
 from naflow.methods import METHODS as NAMED
 
-# Controls explain nothing; variants and other libraries have no name of their own in naflow.
+# Leaves out controls, which explain nothing; adds variants and libraries without a name in naflow.
 METHODS: dict[str, Callable[[nn.Module], Callable]] = {
     **{name: method for name, method in NAMED.items() if not method.control},
     "gradcam_element_wise": GradCAMElementWise,
@@ -81,7 +81,7 @@ def _model(name: str) -> nn.Module:
 
 
 def seen_data(model: nn.Module) -> nn.Module:
-    """Batch norms with the statistics of a few random images: activations of a sane scale."""
+    """Give batch norms the statistics of random images, so that activations are of normal scale."""
     model.train()
     with torch.no_grad():
         for _ in range(3):
@@ -116,8 +116,8 @@ def in_forwards(
     repeats: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """By method: the forward passes that one flow takes as long as, and its seconds; medians of
-    runs that are interleaved."""
+    """Return method -> the time of one flow in forward passes, and in seconds: medians of
+    interleaved runs."""
 
     def forward() -> None:
         with torch.no_grad():
@@ -139,7 +139,7 @@ def in_forwards(
 def seconds_of(
     run: Callable, images: Tensor, clock: Callable[[], float] = time.perf_counter
 ) -> float:
-    """The time of one call on the images' device."""
+    """Return the seconds of one call on the images' device."""
     _wait(images)
     start = clock()
     run()
@@ -158,9 +158,9 @@ def _forward_and_reverse(model: nn.Module, images: Tensor) -> Tensor:
 
 
 class _LiveTensors(TorchDispatchMode):
-    """Bytes of the storages that operations make, and the peak of those alive together.
+    """Counts the bytes of the storages that operations allocate, and their peak.
 
-    given: tensors that were there before, the weights and the images, which do not count.
+    given: tensors that do not count, as they were there before (weights and images).
     """
 
     def __init__(self, given: Iterable[Tensor]) -> None:
@@ -186,7 +186,7 @@ class _LiveTensors(TorchDispatchMode):
 
 
 def peak_of_live_tensors(run: Callable, model: nn.Module, images: Tensor) -> int:
-    """Bytes of the tensors that live together in one call, above the weights and the images."""
+    """Return the peak bytes of the tensors alive during a call, without weights and images."""
     gc.collect()
     if images.is_cuda:
         torch.cuda.reset_peak_memory_stats()

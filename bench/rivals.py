@@ -1,5 +1,5 @@
-"""Other libraries' methods: called as their users call them, for the tables of bench.flow, and
-zennit's relevance at every layer, for bench.precision and the tests of LRP."""
+"""Methods of other libraries, called as their users call them, for bench.flow; zennit's relevance
+at every layer, for bench.precision and the tests of LRP."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torchvision.models import ResNet
 
 
 class GradCAMBlockByBlock:
-    """pytorch-grad-cam's Grad-CAM of every block (or of every convolution if there are no blocks).
-    A call draws one map, so it takes one call each."""
+    """pytorch-grad-cam's Grad-CAM of every block (or of every convolution if there are no blocks),
+    with one call per map, as the library gives one map per call."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -30,7 +30,7 @@ class GradCAMBlockByBlock:
 
 
 class Zennit:
-    """zennit's relevance of the pixels by the rules epsilon and z+, batch norms merged: one map."""
+    """zennit's relevance of the pixels: one map, rules epsilon and z+, batch norms merged."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -47,18 +47,18 @@ class Zennit:
             attributor(images, lambda output: one_hot(output.argmax(1), output.shape[1]).to(output))
 
 
-#: Zennit's stabiliser, below rounding errors.
+#: zennit's stabiliser, too small to matter beside rounding errors.
 TINY = 1e-12
 
 
 def zennits_layers(
     model: nn.Module, images: Tensor, layers: Sequence[str], start: Tensor, *, fc: str = "z+"
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return every layer's output, as zennit runs the model, and its relevance, both (B, C, h, w).
+    """Return each layer's output, as zennit runs the model, and relevance, both (B, C, h, w).
 
     start  the relevance at the output (B, N)
     fc     the rule of linear layers, "z+" or "epsilon"; convolutions have z+, biases are left out,
-           batch norms merged. Of batch norms eps must be 0: zennit applies it twice
+           batch norms are merged. The eps of batch norms must be 0: zennit applies it twice
     """
     from zennit.canonizers import SequentialMergeBatchNorm
     from zennit.composites import LayerMapComposite
@@ -89,7 +89,7 @@ def zennits_layers(
 def outputs(
     model: nn.Module, layers: Sequence[str], run: Callable[[], object]
 ) -> dict[str, Tensor]:
-    """Return the outputs of a model's layers in a run, with their gradients where it makes some."""
+    """Return the outputs of a model's layers in a run; those with gradients retain them."""
     found: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable:

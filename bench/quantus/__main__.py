@@ -1,11 +1,11 @@
-"""Judge the flows by Quantus, on photographs with masks, and write docs/method-study/quantus.md.
+"""Evaluate flows by Quantus on photographs with masks, and write docs/method-study/quantus.md.
 
     python -m bench.quantus outputs/published/index.csv /photos --pictures 24
 
-INDEX is what docs/method-study/photographs.py writes, PHOTOS the folder of the pictures: those with
-masks of its half "report" are judged, the collections in turn. What was judged is not judged again,
-so that the command can be stopped, and given more pictures. Quantus is in no extra of naflow:
-docs/method-study/quantus.sh says how to have it beside the environment.
+INDEX is written by docs/method-study/photographs.py; PHOTOS is the folder of its pictures. Those
+with masks in the half "report" are evaluated, the collections in turn. Finished results are kept:
+the command can be stopped, and run again for more pictures. Quantus is in no extra of naflow;
+docs/method-study/quantus.sh shows how to install it outside the environment.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
 
 
 def main() -> None:
-    """Judge, picture by picture, and write the tables and the page."""
+    """Evaluate picture by picture; write the tables and the page."""
     options = _options()
     torch.set_num_threads(1)
-    warnings.filterwarnings("ignore")  # Quantus's own, of constants that have no ranks
+    warnings.filterwarnings("ignore")  # Quantus warns of constant maps, which have no ranks
     try:
         version = judge.imported().__version__
         found = pd.concat(_judged(options, version))
@@ -66,7 +66,7 @@ def _options() -> argparse.Namespace:
 
 
 def _judged(options: argparse.Namespace, version: str) -> Iterator[pd.DataFrame]:
-    """A table a picture and method: a row a depth, a column a test."""
+    """Yield a table per picture and method: one row per depth, one column per test."""
     known = pretrained(MODEL)
     chosen = pictures(options.index, options.photos, options.pictures, known.input.size)
     for number, (picture, subject) in enumerate(subjects(known, chosen)):
@@ -86,7 +86,7 @@ def _judged(options: argparse.Namespace, version: str) -> Iterator[pd.DataFrame]
 
 
 def pictures(index: Path, photos: Path, count: int, size: int) -> list[Picture]:
-    """The first `count` pictures of the half to report on that have a mask beside a background."""
+    """Return the first `count` pictures of the half "report" with a mask and some background."""
     columns = {name: name for name in ("id", "image", "mask", "split")}
     columns |= {"label": "collection"}
     splits = {"train": None, "val": None, "test": "report"}
@@ -98,12 +98,12 @@ def pictures(index: Path, photos: Path, count: int, size: int) -> list[Picture]:
         if measurable(read([one], [], size, "crop", quiet=True).masks)[0]:
             found.append(one)
     if not found:
-        raise BadInput(f"{index} names no picture with a mask in its half to report on.")
+        raise BadInput(f'{index} names no picture with a mask in its half "report".')
     return found
 
 
 def subjects(known: Pretrained, chosen: list[Picture]) -> Iterator[tuple[Picture, Subject]]:
-    """Each picture before the network, asked for the class that it predicts."""
+    """Yield each picture and its subject; the class explained is the predicted one."""
     seen = known.input
     for number, one in enumerate(chosen):
         pixels = read([one], [], seen.size, "crop", quiet=True)
@@ -115,13 +115,13 @@ def subjects(known: Pretrained, chosen: list[Picture]) -> Iterator[tuple[Picture
 
 
 def depths(known: Pretrained, subject: Subject) -> list[str]:
-    """The layer in the middle of each third of the network's blocks."""
+    """Return the layer in the middle of each third of the network's blocks."""
     blocks = METHODS["hirescam"](known.network)(subject.image).blocks
     return spread(blocks, len(thirds.THIRDS))
 
 
 def _write(found: pd.DataFrame, place: Path, version: str) -> None:
-    """The tables, in the folder of the page's name, and the page."""
+    """Write the tables, in the folder of the page's name, and the page."""
     by_method = {str(name): table for name, table in found.groupby("method", sort=False)}
     measures = [name for name in found if name in TESTS or "empty" in str(name)]
     resampling = RESAMPLES, CONFIDENCE, SEED

@@ -1,4 +1,4 @@
-"""One picture before Quantus: the maps of a method at several depths are the rows of a batch."""
+"""Evaluate one picture by Quantus: a method's maps at several depths are the rows of a batch."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Test:
     """A metric of Quantus.
 
     metric    the name of its class
-    settings  where they are not its defaults; a value that begins with "quantus." is looked up
-    asks      whether it compares the maps to those for another class, or of another network
-    nothing   what it says where these are zero everywhere: a constant has no ranks, and correlates
-              by 0; of another likeness nothing is known
+    settings  that differ from its defaults; a value "quantus.MODULE.NAME" stands for that function
+    asks      whether it compares the maps with those for another class, or of another network
+    nothing   its value if those maps are zero everywhere: 0 for a rank correlation, as a constant
+              has no ranks; NaN for another similarity, which is undefined
     """
 
     measure: Measure
@@ -74,7 +74,7 @@ TESTS = {
 
 
 def imported() -> Any:
-    """The package. Raises BadInput where it is not installed."""
+    """Return the package. Raises BadInput if it is not installed."""
     try:
         return import_module("quantus")
     except ModuleNotFoundError as error:
@@ -86,8 +86,8 @@ def imported() -> Any:
 
 
 class Remembered(nn.Module):
-    """A network that gives what it gave before: the random changes of a picture are the same for
-    all methods, and the network need not see them again."""
+    """A network with a cache of its outputs: the random changes of a picture are the same for all
+    methods, so each is computed once."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -104,13 +104,13 @@ class Remembered(nn.Module):
 
 @dataclass
 class Subject:
-    """A picture before a network.
+    """A picture and the network that is explained on it.
 
     model   the network
-    image   (1, 3, H, W) as the network is given it
+    image   (1, 3, H, W), the network's normalised input
     mask    (H, W) bool: the object
     target  the class explained
-    seed    of all that Quantus draws
+    seed    of Quantus's random draws
     """
 
     model: Remembered
@@ -122,13 +122,13 @@ class Subject:
 
 @dataclass
 class Explained:
-    """A method as Quantus calls it: row i of the answer is the map of layer i.
+    """A method as Quantus calls it: row i of the result is the map of layer i.
 
-    Quantus refuses a map that is the same everywhere. In place of an empty one it gets a ramp, and
-    what it says of that is not used.
+    Quantus refuses a constant map. An empty map is replaced by a ramp, whose scores are not used.
 
-    emptied  of the latest answer: (rows,) whether the map is zero everywhere
-    known    target -> maps of the network that was explained `first`: the intact one
+    emptied  (rows,) whether each map of the latest result was zero everywhere
+    known    target -> maps of `first`
+    first    the network of the first call: the one that is not randomised
     """
 
     method: str
@@ -138,7 +138,7 @@ class Explained:
     first: nn.Module | None = None
 
     def __call__(self, model: Remembered, inputs: Any, targets: Any, **_: Any) -> np.ndarray:
-        """(rows, 1, H, W); inputs (rows, 3, H, W) are one picture repeated, a row a layer."""
+        """Return maps (rows, 1, H, W); inputs (rows, 3, H, W) repeat one picture for each layer."""
         images = torch.as_tensor(np.asarray(inputs)[:1], dtype=torch.float32)
         self.first = self.first or model
         answers = self.known if model is self.first else {}
@@ -151,7 +151,7 @@ class Explained:
         return torch.where(empty[:, None, None, None], ramp, rows).numpy()
 
     def maps(self, network: nn.Module, image: Tensor, target: int) -> Tensor:
-        """(layers, 1, H, W): each map's positive part, as large as the picture, 1 at its most."""
+        """Return (layers, 1, H, W): each map's positive part at the picture's size, maximum 1."""
         flow = METHODS[self.method](network)(
             image, ClassLogit(torch.tensor([target])), layers=list(self.layers)
         )
@@ -160,8 +160,8 @@ class Explained:
 
 
 def _enlarged(maps: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Maps (1, h, w) as (1, 1, H, W). Each has its own scale: Quantus would give all rows one."""
-    # Divided first: what is tiny would vanish between two of its pixels.
+    """Return maps (1, h, w) as (1, 1, H, W), each scaled alone: Quantus would scale all by one."""
+    # Divide before resizing too: tiny values would underflow in the interpolation.
     maps = maps.clamp(min=0)
     maps = torch.where(maps.amax() > 0, maps / maps.amax(), 0.0)
     large = interpolate(maps[:, None], size=size, mode="bilinear", align_corners=False)
@@ -169,11 +169,11 @@ def _enlarged(maps: Tensor, size: tuple[int, ...]) -> Tensor:
 
 
 def judged(subject: Subject, explained: Explained) -> dict[str, np.ndarray]:
-    """Test -> (layers,) what Quantus says of a method's maps, and `empty`: 1 for one that is zero
-    everywhere. It points nowhere: NaN in all tests.
+    """Return test -> Quantus's scores (layers,) of a method's maps, NaN for empty ones; and
+    `empty`: 1 where the map is zero everywhere.
 
-    `logit_empty`, `parameters_empty`: 1 where the map for the other class, or of the random
-    network, is.
+    `logit_empty` and `parameters_empty`: the same for the map for the other class, or of the
+    randomised network.
     """
     quantus, count = imported(), len(explained.layers)
     images = subject.image.repeat(count, 1, 1, 1).numpy()
@@ -204,14 +204,14 @@ def judged(subject: Subject, explained: Explained) -> dict[str, np.ndarray]:
 
 
 def _values(metric: Any, subject: Subject, given: Mapping[str, Any]) -> np.ndarray:
-    """What a metric says of every row. A metric that draws changes of the picture gets the rows one
-    by one: so they are the same changes for every layer and method."""
+    """Return a metric's score of each row. A metric that changes the picture at random gets the
+    rows one by one, so that the changes are the same for every layer and method."""
     several = len(given["x_batch"]) if type(metric).__name__ == "FaithfulnessCorrelation" else 1
     parts = []
     for number in range(several):
         rows = slice(number, number + 1) if several > 1 else slice(None)
         cut = {name: one[rows] if name.endswith("_batch") else one for name, one in given.items()}
-        np.random.seed(subject.seed)  # noqa: NPY002 Quantus draws from numpy's one generator
+        np.random.seed(subject.seed)  # noqa: NPY002 Quantus draws from numpy's global generator
         parts.append(np.asarray(metric(model=subject.model, **cut), np.float64))
     return np.concatenate(parts)
 

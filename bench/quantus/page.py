@@ -1,4 +1,4 @@
-"""docs/method-study/quantus.md: numbers and sentences, all from the tables."""
+"""Write the text of docs/method-study/quantus.md from the tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GROUPS = {
     "Faithfulness": ("flipping", "correlation"),
     "Randomisation": ("logit", "parameters", "ssim"),
 }
-LEAST = 0.5  # the share of the pictures that a test must have judged, or nothing is told of it
+LEAST = 0.5  # a mean is shown only if its test has a value for this share of the pictures
 
 _HEAD = """# Others' benchmark as the judge: Quantus
 
@@ -39,7 +39,7 @@ have one.
 
 
 def page(means: pd.DataFrame, leads: pd.DataFrame, version: str, folder: str) -> str:
-    """The text. means, leads: as pipeline.measuring.thirds makes them, with a column `method`."""
+    """Return the page. means, leads: from pipeline.measuring.thirds, with a column `method`."""
     pictures = int(means["pictures"].max())
     told = _judged(means, pictures)
     parts = [_HEAD.format(version=version, pictures=pictures, steps=STEPS, runs=RUNS)]
@@ -66,7 +66,7 @@ def page(means: pd.DataFrame, leads: pd.DataFrame, version: str, folder: str) ->
 
 
 def tally(leads: pd.DataFrame, ours: str) -> str:
-    """How often ours is ahead, level and behind, of all comparisons of a group of tests."""
+    """Return in how many comparisons of each group of tests `ours` is ahead, level and behind."""
     told = []
     for group, names in GROUPS.items():
         rows = leads[leads["measure"].isin(set(names) - {"ssim"})]
@@ -87,6 +87,6 @@ def _titled(name: str) -> str:
 
 
 def _judged(means: pd.DataFrame, pictures: int) -> pd.DataFrame:
-    """Without the means over fewer than LEAST of the pictures."""
+    """Return the table with NaN for means over fewer than LEAST of the pictures."""
     few = means["pictures"] < LEAST * pictures
     return means.assign(mean=means["mean"].mask(few))

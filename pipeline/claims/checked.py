@@ -1,10 +1,10 @@
-"""The claims that can be checked on any classifier, on many photographs, as a page.
+"""Check the claims that apply to any classifier on many photographs, and write a page.
 
     python -m pipeline.claims.checked results=outputs/claims drawings=docs/method-study/claims
 
-Reads every model's maps in `results` (stage `explain`, on pictures with masks), of Grad-CAM and of
-the methods `checked`, and writes `drawings`.md and `drawings`/claims.csv: each claim as the figures
-have it, on the means over all pictures, and for each picture alone.
+Reads the maps of every model in `results` (stage `explain`, on pictures with masks), by Grad-CAM
+and the methods `checked`. Writes `drawings`.md and `drawings`/claims.csv: each claim, defined as
+for the figures, on the means over all pictures and on each picture alone.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ from pipeline.judging.selection import Chosen, Selection
 from pipeline.material.view import Material
 
 OTHER = "gradcam"
-TOLERANCE = 0.001  # as conf/figures.yaml
+TOLERANCE = 0.001  # as in conf/figures.yaml
 OUTCOMES = {True: "holds", False: "**does not hold**", None: "not checked"}
 NOT_HERE = (
     "Two more of the text's claims are about other networks: that a ResNet18 by NPID is unstable "
@@ -44,12 +44,12 @@ NOT_HERE = (
 
 @stage
 def main(cfg: DictConfig) -> None:
-    """Check."""
+    """Check the claims."""
     checked(cfg)
 
 
 def checked(cfg: DictConfig) -> Path:
-    """Write the page and its table; returns the page. Raises BadInput for maps that are missing."""
+    """Write the page and its table; return the page's path. Raises BadInput if maps are missing."""
     folder, place = Path(cfg.results) / "maps", Path(cfg.drawings)
     models = sorted(path.name for path in folder.glob("*") if (path / OTHER).is_dir())
     if not models:
@@ -71,7 +71,7 @@ def checked(cfg: DictConfig) -> Path:
 def of_model(
     found: Mapping[str, Maps], methods: Sequence[str], resampling: tuple[int, float, int]
 ) -> Iterator[dict]:
-    """A row a claim and method: what came of it, and the share of the pictures where it holds."""
+    """Yield a row per claim and method: the outcome, and the share of pictures where it holds."""
     whole = material(found)
     each = [alone(whole, one) for one in whole.selection.chosen]
     for method in methods:
@@ -84,7 +84,7 @@ def of_model(
 
 
 def claims(method: str, layers: list[str]) -> list[Claim]:
-    """What the text says of every classifier."""
+    """Return the text's claims about any classifier."""
     return [
         AheadInside(method, OTHER, layers),
         BackgroundFalls(method, layers),
@@ -93,7 +93,7 @@ def claims(method: str, layers: list[str]) -> list[Claim]:
 
 
 def material(found: Mapping[str, Maps]) -> Material:
-    """All pictures whose maps these are."""
+    """Return the material of all pictures that have maps."""
     first = found[OTHER]
     chosen = tuple(
         Chosen(Decision(case.picture, case.picture, name, first.predicted(row) or "", 0.0))
@@ -105,19 +105,19 @@ def material(found: Mapping[str, Maps]) -> Material:
 
 
 def alone(whole: Material, one: Chosen) -> Material:
-    """One picture of them."""
+    """Return the material of a single picture."""
     return replace(whole, selection=replace(whole.selection, chosen=(one,)))
 
 
 def blocks(found: Mapping[str, Maps], method: str) -> list[str]:
-    """The ends of the network's blocks of which a method has a map: a preset may merge units, and
-    has none of those between."""
+    """Return the last layers of the network's blocks of which a method has a map. A preset may
+    merge units, and then lacks maps of those inside."""
     sizes = {layer: values.shape[1:] for layer, values in found[OTHER].maps.items()}
     return [one for one in block_ends(sizes) if one in found[method].maps]
 
 
 def row(method: str, verdict: Verdict, pictures: int) -> dict:
-    """Of the table."""
+    """Return a row of the table, without its interval."""
     return {
         "method": method,
         "claim": verdict.claim,
@@ -129,13 +129,13 @@ def row(method: str, verdict: Verdict, pictures: int) -> dict:
 
 
 def interval(share: metrics.Estimate | None) -> dict[str, float]:
-    """The columns of a share and its interval, NaN of none."""
+    """Return the columns of a share and its interval; NaN for None."""
     ends = [np.nan] * 3 if share is None else [float(one[0]) for one in share]
     return dict(zip(("share", "low", "high"), ends, strict=True))
 
 
 def told(table: pd.DataFrame, methods: Sequence[str], folder: str) -> str:
-    """The page."""
+    """Return the page as Markdown."""
     count = int(table["pictures"].max())
     parts = [
         "# The paper's claims on photographs\n\n"
@@ -167,13 +167,13 @@ def told(table: pd.DataFrame, methods: Sequence[str], folder: str) -> str:
 
 
 def tally(table: pd.DataFrame, model: str, method: str) -> str:
-    """How many claims of a method hold on a model, do not, and were not checked."""
+    """Return how many claims of a method hold on a model, do not, and were not checked."""
     own = table[(table["model"] == model) & (table["method"] == method)]["outcome"]
     return ", ".join(str(int((own == outcome).sum())) for outcome in OUTCOMES.values())
 
 
 def single(one: pd.Series) -> str:
-    """On how many of the pictures a claim holds."""
+    """Return the number and share of the pictures where a claim holds, with interval, as text."""
     if not one["pictures"]:
         return ""
     holds = round(one["share"] * one["pictures"])
