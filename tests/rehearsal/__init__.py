@@ -1,1 +1,1 @@
-"""The day with a GPU, rehearsed: the profile `paper` on stand-ins in the published formats."""
+"""Rehearse the day with a GPU: the profile `paper`, on stand-ins in the published formats."""

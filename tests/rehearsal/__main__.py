@@ -1,11 +1,11 @@
 """Rehearse the day with a GPU, and write docs/rehearsal.md and conf/rehearsed.json: make rehearsal.
 
     PYTHONPATH=.:tests python -m rehearsal               # the day, and every fault
-    PYTHONPATH=.:tests python -m rehearsal --day         # the day alone; the page is printed
-    PYTHONPATH=.:tests python -m rehearsal --in FOLDER   # all is kept there, and gone on from
+    PYTHONPATH=.:tests python -m rehearsal --day         # the day alone; prints the page
+    PYTHONPATH=.:tests python -m rehearsal --in FOLDER   # keeps all files there, and resumes
 
-Ends with 1 where a figure of the day is not drawn, the layouts of ImageNet do not agree, or a
-fault cost other figures than those that follow from it.
+Exits with 1 if a command of the day fails, the layouts of ImageNet do not agree, or a fault costs
+other figures than those that depend on it.
 """
 
 import argparse
@@ -26,7 +26,7 @@ PAGE = ROOT / "docs" / "rehearsal.md"
 
 
 def main() -> None:
-    """Rehearse."""
+    """Rehearse, and write the page or print it."""
     parser = argparse.ArgumentParser(prog="rehearsal", description=__doc__.splitlines()[0])
     parser.add_argument("--day", action="store_true", help="without the faults")
     parser.add_argument("--in", dest="folder", type=Path, help="where all is kept")
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def rehearsed(folder: Path, alone: bool) -> tuple[Day, str, bool]:
-    """The day, the page, and whether all is as it should be."""
+    """Return the day, the page, and whether all is as expected."""
     took = kept(folder / "world.json", lambda: world.apart(world.anew, folder / "world", SIDE))
     made, place = world.World(folder / "world"), Workplace(folder / "place")
     day = Day.of(kept(folder / "day.json", lambda: asdict(lived(place, made)), well))
@@ -55,7 +55,7 @@ def rehearsed(folder: Path, alone: bool) -> tuple[Day, str, bool]:
 
 
 def well(told: dict) -> bool:
-    """Whether a day went well."""
+    """Whether nothing failed on a day, given as `asdict` returns it."""
     return Day.of(told).well
 
 

@@ -1,7 +1,7 @@
 """Stand-ins for the two archives of CUB-200-2011, in their layout.
 
-29 of the 200 classes under their published numbers and names, so that both class splits have
-classes in every part, and the four that the paper's Figures 10 and 11 show are among them.
+They have 29 of the 200 classes, under their published numbers and names: some in every part of
+both class splits, and the four that the paper's Figures 10 and 11 show.
 """
 
 import io
@@ -27,7 +27,7 @@ SHAPES = [(160, 120), (120, 150), (150, 150)]  # width and height in pixels
 
 
 def archives(folder: Path, each: int = 18, seed: int = 0) -> dict[str, Path]:
-    """Write both archives, `each` pictures a class, into `folder`; returns them by name."""
+    """Write both archives, `each` pictures per class, into `folder`; return name -> path."""
     rng, folder = np.random.default_rng(seed), folder / "cub"
     folder.mkdir(parents=True)
     made = {name: folder / name for name in ("CUB_200_2011.tgz", "segmentations.tgz")}
@@ -64,7 +64,7 @@ def archives(folder: Path, each: int = 18, seed: int = 0) -> dict[str, Path]:
 
 
 def add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
-    """Put a file of these bytes into an archive."""
+    """Add a file of these bytes to an archive."""
     member = tarfile.TarInfo(name)
     member.size = len(content)
     archive.addfile(member, io.BytesIO(content))

@@ -1,9 +1,9 @@
-"""A sharded `explain` on a Slurm cluster, three of its jobs ended in their midst; then the merge.
+"""Run a sharded `explain` on a Slurm cluster, end three of its jobs half-way, and merge.
 
     PYTHONPATH=.:tests .ci/slurm .venv/bin/python -m rehearsal.cluster
 
-Prints what was seen, as docs/scale.md has it. Ends with 1 where a part or the merged maps are not,
-byte for byte, those of one process.
+Prints the table in docs/scale.md. Exits with 1 if a part or the merged maps differ in any byte from
+those of one process.
 """
 
 import subprocess
@@ -32,7 +32,7 @@ Seen = list[tuple[str, str]]
 
 
 def main() -> None:
-    """Rehearse."""
+    """Rehearse, and print the table."""
     with tempfile.TemporaryDirectory(prefix="cluster-") as folder:
         same, seen = rehearsed(Path(folder))
     print(table(("what", "what came of it"), seen))
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def rehearsed(place: Path) -> tuple[bool, Seen]:
-    """Whether the cluster's maps are those of one process, and all that was seen."""
+    """Return whether the cluster's maps are those of one process, and the rows of the table."""
     make(place)
     start = time.monotonic()
     run(*explain(place, "one"))
@@ -74,7 +74,7 @@ def rehearsed(place: Path) -> tuple[bool, Seen]:
 
 
 def ended(folder: Path, shard: int, what: str, end: Callable[[str], object]) -> tuple[str, str]:
-    """End the job of a shard once it has made a part; what was done, and what the job then is."""
+    """End the job of a shard after its first part; return what was done, and the job's state."""
     awaited(parts.path(folder, shard).exists, f"the first part of shard {shard}")
     end(job(shard))
     at_work = ("RUNNING", "COMPLETING")
@@ -84,7 +84,7 @@ def ended(folder: Path, shard: int, what: str, end: Callable[[str], object]) -> 
 
 
 def killed(name: str) -> None:
-    """Kill the worker of a job."""
+    """Kill the worker process of a job."""
     for line in slurm_says("scontrol", "listpids", told(name)["JobId"]).splitlines()[1:]:
         worker = psutil.Process(int(line.split()[0]))
         if "submitit.core._submit" in worker.cmdline():
@@ -92,7 +92,7 @@ def killed(name: str) -> None:
 
 
 def preempted(name: str) -> None:
-    """Tell a job, as Slurm does, that it has to go; scancel then fails at times, which shows."""
+    """Send a job Slurm's preemption signal. scancel may fail; the job's state then shows it."""
     subprocess.run(("scancel", "--signal=USR2", name), check=False)
 
 
@@ -104,7 +104,7 @@ ENDS = (
 
 
 def make(place: Path) -> None:
-    """Pictures, and a network with random weights."""
+    """Write pictures, and a network with random weights."""
     torch.manual_seed(0)
     network = models.create("resnet18", classes=len(CLASSES))
     weights.save(place / "w.safetensors", "resnet18", network, CLASSES)
@@ -114,7 +114,7 @@ def make(place: Path) -> None:
 
 
 def explain(place: Path, results: str) -> tuple[str, ...]:
-    """The stage and its settings that explain all pictures."""
+    """Return the stage that explains all pictures, and its settings."""
     return (
         "explain",
         *("model=resnet18", "method=naflow", "images=shapes", f"scenes.root={place}/scenes"),
@@ -124,13 +124,13 @@ def explain(place: Path, results: str) -> tuple[str, ...]:
 
 
 def command(name: str, *settings: str) -> list[str]:
-    """The command of a stage."""
+    """Return the command of a stage."""
     quiet = ("tracking.mode=disabled", "device=cpu", "quiet=true")
     return [sys.executable, "-m", f"pipeline.{name}", *settings, *quiet]
 
 
 def run(name: str, *settings: str) -> str:
-    """Run a stage; returns what it says. Ends the rehearsal where it fails, except in `merge`."""
+    """Run a stage; return its stderr. Exits if a stage other than `merge` fails."""
     ran = subprocess.run(command(name, *settings), cwd=ROOT, capture_output=True, text=True)
     if ran.returncode and name != "merge":
         sys.exit(ran.stderr)
@@ -138,45 +138,45 @@ def run(name: str, *settings: str) -> str:
 
 
 def merged(place: Path, results: str) -> str:
-    """What `merge` says; nothing where all is well."""
+    """Run `merge`; return its messages, "" if all is well."""
     return " ".join(run("merge", f"results={place}/{results}").replace(f"{place}/", "").split())
 
 
 def contents(results: Path, files: str) -> dict[str, bytes]:
-    """Name -> bytes of the files of the maps that a pattern finds."""
+    """Return name -> bytes of the maps' files that match a pattern."""
     found = (one for one in (results / MAPS).glob(files) if one.is_file())
     return {str(one.relative_to(results / MAPS)): one.read_bytes() for one in found}
 
 
 def said(same: bool) -> str:
-    """In words."""
+    """Return the outcome of a comparison as text."""
     return "the same, byte for byte" if same else "**not the same**"
 
 
 def job(shard: int) -> str:
-    """The job of a shard: of the only array that there is."""
+    """Return the name of a shard's job. Slurm must have a single job array."""
     return f"{slurm_says('squeue', '--noheader', '--states=all', '--format=%F').split()[0]}_{shard}"
 
 
 def state(name: str) -> str:
-    """What Slurm says of a job, as in PENDING (BeginTime)."""
+    """Return the state of a job and Slurm's reason, as in PENDING (BeginTime)."""
     about = told(name)
     return about["JobState"] + f" ({about['Reason']})" * (about["Reason"] != "None")
 
 
 def told(name: str) -> dict[str, str]:
-    """All that Slurm says of a job."""
+    """Return all fields of a job in Slurm."""
     cells = slurm_says("scontrol", "show", "job", name).split()
     return dict(cell.partition("=")[::2] for cell in cells)
 
 
 def slurm_says(*command: str) -> str:
-    """What a command of Slurm prints."""
+    """Run a command of Slurm; return its output. Raises CalledProcessError if it fails."""
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def awaited(there: Callable[[], bool], what: str) -> None:
-    """Wait for something. Ends the rehearsal where it does not come."""
+    """Wait until `there` is true. Exits after PATIENCE seconds."""
     start = time.monotonic()
     while not there():
         if time.monotonic() - start > PATIENCE:

@@ -1,4 +1,4 @@
-"""conf/ as a stage reads it, for one stand-in that is published from loopback."""
+"""Compose conf/ for one stand-in network that is served from loopback."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ from rehearsal.publisher import Publisher
 def composed(
     publisher: Publisher, folder: Path, name: str, images: str, own: Mapping[str, Path]
 ) -> DictConfig:
-    """Network `name` on `images`, all its files in `folder`; own: further settings."""
+    """Return settings of network `name` on `images`, its files in `folder`; own: further ones."""
     paths = {
         "fetch.published": publisher.list(folder / "published.json"),
         "fetch.folder": folder / "external",

@@ -1,4 +1,4 @@
-"""The day itself: the commands of docs/paper.md, one after the other, as they stand there."""
+"""The day: run the commands of docs/paper.md, in order and unchanged."""
 
 import re
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ LAYOUTS_NOTE = "The same pictures, classes and boxes were found in the layouts"
 
 @dataclass(frozen=True)
 class Day:
-    """What came of it: the commands that ran, the figures that are drawn, and by layout of
-    ImageNet whether it tells the same pictures as the first."""
+    """The result: the commands that ran, the figures drawn, and layout of ImageNet -> whether its
+    index is that of the first layout."""
 
     ran: list[Ran]
     figures: list[str]
@@ -28,7 +28,7 @@ class Day:
 
     @classmethod
     def of(cls, told: dict[str, Any]) -> "Day":
-        """From what `asdict` gives."""
+        """Return the day that `asdict` turned into a dict."""
         return cls([Ran(**one) for one in told["ran"]], told["figures"], told["layouts"])
 
     @property
@@ -38,19 +38,19 @@ class Day:
 
     @property
     def stages(self) -> dict[str, tuple[float, float]]:
-        """Stage -> its seconds, and those of a core, in the order of their first run."""
+        """Stage -> its seconds and CPU seconds, in the order of their first run."""
         return {name: t for ran in self.ran for name, t in ran.stages.items()}
 
 
 def commands() -> list[str]:
-    """The lines of the page's rehearsed blocks."""
+    """Return the commands of the page's blocks marked "rehearsed"."""
     blocks = BLOCK.findall(PAGE.read_text())
     lines = [line.partition("  #")[0].strip() for block in blocks for line in block.splitlines()]
     return [line for line in lines if line]
 
 
 def lived(place: Workplace, world: World) -> Day:
-    """Run the page's commands; the first that fails ends it."""
+    """Run the page's commands, until one fails."""
     ran = []
     (place.folder / "data" / "imagenet").unlink(missing_ok=True)  # of a day that was broken off
     with Publisher(world.published) as publisher:
@@ -65,14 +65,14 @@ def lived(place: Workplace, world: World) -> Day:
 
 
 def drawn(place: Workplace) -> list[str]:
-    """The figures that are there, and the page."""
+    """Return the names of the figures drawn, and "index.html" if there is a page."""
     folder = place.folder / "results" / "figures"
     found = sorted(path.stem for path in folder.glob("fig*.png"))
     return found + [name for name in ("index.html",) if (folder / name).is_file()]
 
 
 def layouts_agree(place: Workplace, world: World) -> dict[str, bool]:
-    """Layout -> whether the index of its folder tells the same pictures as that of the first."""
+    """Return layout -> whether the index of its folder is that of the first, except for paths."""
     indices = {}
     for name, root in world.imagenet.items():
         file = place.folder / "outputs" / f"{root.name}.csv"
@@ -83,7 +83,7 @@ def layouts_agree(place: Workplace, world: World) -> dict[str, bool]:
 
 
 def table(path: Path) -> pd.DataFrame | None:
-    """An index without what the layout decides; None where there is none."""
+    """Return an index without its column of paths, which depends on the layout; None if missing."""
     if not path.is_file():
         return None
     return pd.read_csv(path, dtype=str).drop(columns=["image"])

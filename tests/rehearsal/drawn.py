@@ -1,4 +1,4 @@
-"""Pictures of stand-in classes: each has a silhouette and colours of its own."""
+"""Draw pictures of stand-in classes; each class has its own silhouette and colours."""
 
 import io
 
@@ -14,7 +14,7 @@ GOLDEN = 0.618034  # of the circle of hues: neighbouring classes lie far apart
 
 
 def drawn(number: int, shape: tuple[int, int], rng: Rng) -> tuple[np.ndarray, np.ndarray]:
-    """A picture (height, width, 3) uint8 of class `number` and its mask (height, width) bool."""
+    """Draw class `number`; return picture (height, width, 3) uint8, mask (height, width) bool."""
     width, height = shape
     side, hue = max(shape), number * GOLDEN % 1
     mask = cover(place(SILHOUETTES[NAMES[number % len(NAMES)]], rng), side)[..., None]
@@ -31,14 +31,14 @@ def drawn(number: int, shape: tuple[int, int], rng: Rng) -> tuple[np.ndarray, np
 
 
 def jpeg(image: np.ndarray, grey: bool = False) -> bytes:
-    """A picture as a JPEG file; some published ones are grey."""
+    """Return a picture as a JPEG file; some published ones are grey."""
     file = io.BytesIO()
     Image.fromarray(image).convert("L" if grey else "RGB").save(file, "JPEG", quality=90)
     return file.getvalue()
 
 
 def png(mask: np.ndarray) -> bytes:
-    """A mask as the annotators' votes, 0 to 255, in a grey PNG file."""
+    """Return a mask as a grey PNG file of annotators' votes, 0 to 255."""
     file = io.BytesIO()
     Image.fromarray(mask.astype(np.uint8) * 204).save(file, "PNG")
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""Days on which something is missing, wrong, or worse than its gate: what is drawn all the same."""
+"""Rehearse faults: a file missing or wrong, or a network below its gate; list the figures lost."""
 
 import multiprocessing
 import os
@@ -32,9 +32,9 @@ TRAINED = {
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that goes wrong at a stage: `bring` lets it, and what it needs is put back later.
+    """A fault at a stage; `bring` causes it, and `faults` reverts it afterwards.
 
-    fresh  files that a first day has not, below the workplace
+    fresh  paths below the workplace that do not exist on a first day
     """
 
     what: str
@@ -46,8 +46,8 @@ class Fault:
 
 @dataclass(frozen=True)
 class Came:
-    """What came of a fault: what the first stage that failed said, the figures that are missing and
-    those that had to be, and whether there is a page."""
+    """The outcome of a fault: the message of the first stage that failed, the missing figures,
+    those expected to be missing, and whether there is a page."""
 
     what: str
     kind: str
@@ -59,12 +59,12 @@ class Came:
 
     @property
     def as_expected(self) -> bool:
-        """Whether what follows from the stage is missing, nothing else, and it was said."""
+        """Whether the expected figures alone are missing, with a page and a message."""
         return self.missing == self.expected and self.page and bool(self.said)
 
 
 def all_tried(place: Workplace, world: World, whole: list[str]) -> list[Came]:
-    """Try every fault after a day whose figures are `whole`: half of them here, half in a copy."""
+    """Try every fault after a day that drew `whole`: half of them in `place`, half in a copy."""
     other = place.folder.with_name("copy")
     shutil.rmtree(other, ignore_errors=True)
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
@@ -75,7 +75,7 @@ def all_tried(place: Workplace, world: World, whole: list[str]) -> list[Came]:
 
 
 def half(place: Workplace, world: World, whole: list[str], first: int) -> dict[int, Came]:
-    """Try every second fault, and keep what came of it; by its number."""
+    """Try every second fault, from number `first`; save the outcomes and return them by number."""
     came = {}
     with Publisher(world.published) as publisher:
         publisher.list(place.folder / "published.json")
@@ -89,12 +89,12 @@ def half(place: Workplace, world: World, whole: list[str], first: int) -> dict[i
 
 
 def as_expected(told: dict[str, Any]) -> bool:
-    """Whether what came of a fault is what had to."""
+    """Whether the outcome of a fault, given as `asdict` returns it, is the expected one."""
     return Came(**told).as_expected
 
 
 def faults(place: Workplace, world: World, publisher: Publisher) -> Generator[Fault]:
-    """Every fault; each is in force from when it is brought to when the next one is asked for."""
+    """Yield every fault. The next iteration reverts it."""
     listing = place.folder / "published.json"
 
     def serve(name: str, path: Path | None, others: bool = False) -> None:
@@ -143,7 +143,7 @@ def faults(place: Workplace, world: World, publisher: Publisher) -> Generator[Fa
 
 
 def tried(place: Workplace, fault: Fault, whole: Iterable[str]) -> Came:
-    """Have the day again from the fault's stage on, as if it had never been; all is put back."""
+    """Cause a fault, and run the day again from its stage on; restore all files afterwards."""
     with undone(place, fault.stage, fault.fresh) as expected:
         fault.bring()
         ran = place.run("make figures")
@@ -155,7 +155,7 @@ def tried(place: Workplace, fault: Fault, whole: Iterable[str]) -> Came:
 
 
 def sentence(text: str) -> str:
-    """What the first stage that failed said last, before DVC went on to another."""
+    """Return the last line that the first failed stage printed; "" if none failed."""
     failed = re.search(r"failed to reproduce '([^']+)'", text)
     if failed is None:
         return ""
@@ -170,9 +170,9 @@ def sentence(text: str) -> str:
 
 @contextmanager
 def undone(place: Workplace, stage: str, fresh: Iterable[str]) -> Generator[list[str]]:
-    """The workplace as it was before `stage` and all that follows from it; as it is, afterwards.
+    """Remove the outputs of `stage` and all stages that depend on it; restore them afterwards.
 
-    Gives the figures that follow from it.
+    Yields the figures among these stages.
     """
     stash, lock = place.folder.with_name(f"stash-{place.folder.name}"), place.folder / "dvc.lock"
     kept = lock.read_text()
@@ -205,7 +205,7 @@ def undone(place: Workplace, stage: str, fresh: Iterable[str]) -> Generator[list
 
 
 def remove(path: Path) -> None:
-    """Remove whatever is there."""
+    """Remove a file, link or folder, if there is one."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -1,4 +1,4 @@
-"""Networks written as their authors publish them.
+"""Write networks in the formats in which their authors publish them.
 
 resnet18, resnet50   torchvision: a state dict in a zip
 CBAM, BAM            a checkpoint of a network trained in parallel (`module.`), in torch's old
@@ -21,19 +21,19 @@ HEAD = 8 << 20  # bytes that hold the pickles: what lies behind them are numbers
 
 
 def torchvision(network: nn.Module, path: Path) -> Path:
-    """As torchvision's resnet18-f37072fd.pth."""
+    """Write a file like torchvision's resnet18-f37072fd.pth."""
     torch.save(network.state_dict(), path)
     return path
 
 
 def parallel(network: nn.Module, path: Path, **more: object) -> Path:
-    """As RESNET50_CBAM_new_name_wrap.pth and RESNET50_IMAGENET_BAM_best.pth.tar."""
+    """Write a file like RESNET50_CBAM_new_name_wrap.pth and RESNET50_IMAGENET_BAM_best.pth.tar."""
     content = {"epoch": -1, "arch": "resnet50", "state_dict": old_state(network)}
     return on_a_gpu(content | {"best_prec1": 0} | more, path)
 
 
 def lemniscate(network: nn.Module, memory: Tensor, path: Path) -> Path:
-    """As lemniscate_resnet18.pth: with the memory bank (N, 128) that it learnt with."""
+    """Write a file like lemniscate_resnet18.pth, with the memory bank (N, 128) of its training."""
     optimizer = torch.optim.SGD(network.parameters(), lr=0.03, momentum=0.9)
     for one in network.parameters():
         optimizer.state[one]["momentum_buffer"] = torch.zeros_like(one)
@@ -50,21 +50,21 @@ def lemniscate(network: nn.Module, memory: Tensor, path: Path) -> Path:
 
 
 def vissl(network: nn.Module, path: Path) -> Path:
-    """As converted_vissl_rn50_npid_lemniscate_*.torch: arrays, and no memory bank."""
+    """Write a file like converted_vissl_rn50_npid_lemniscate_*.torch: arrays, no memory bank."""
     state = {f"_feature_blocks.{k}": v.numpy() for k, v in network.state_dict().items()}
     torch.save({"model_state_dict": state}, path)
     return path
 
 
 def old_state(network: nn.Module) -> OrderedDict[str, Tensor]:
-    """Names of a network in DataParallel, without the counters that torch 0.4.1 brought."""
+    """Return the state dict of a network in DataParallel as of torch < 0.4.1: no batch counters."""
     found = network.state_dict()
     names = [name for name in found if not name.endswith("num_batches_tracked")]
     return OrderedDict((f"module.{name}", found[name]) for name in names)
 
 
 def on_a_gpu(content: dict[str, object], path: Path) -> Path:
-    """Write in torch's old format, every storage said to be on the first GPU."""
+    """Write a file in torch's old format, in which every storage is on the first GPU."""
     torch.save(content, path, _use_new_zipfile_serialization=False)
     whole = path.read_bytes()
     head = whole[:HEAD].replace(b"ctorch\nFloatS", b"ctorch.cuda\nFloatS")
@@ -75,14 +75,14 @@ def on_a_gpu(content: dict[str, object], path: Path) -> Path:
 
 
 class AliasMethod:
-    """How the authors draw negatives: it is in the file, and nothing here needs it."""
+    """The authors' sampler of negatives: part of their file, not used here."""
 
     def __init__(self, count: int) -> None:
         self.prob, self.alias = torch.ones(count), torch.zeros(count, dtype=torch.long)
 
 
 class NCEAverage(nn.Module):
-    """The authors' memory bank, with the buffers that theirs has."""
+    """The authors' memory bank, with its buffers."""
 
     def __init__(self, memory: Tensor) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class NCEAverage(nn.Module):
 
 @contextmanager
 def authors_code() -> Generator[None]:
-    """The classes under the names that the published files hold, while one is written."""
+    """Give the classes the module names that published files hold, while one is written."""
     homes = {NCEAverage: "lib.NCEAverage", AliasMethod: "lib.alias_multinomial"}
     own = {kind: kind.__module__ for kind in homes}
     added = {"lib": types.ModuleType("lib")}

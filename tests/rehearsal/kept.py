@@ -1,4 +1,4 @@
-"""What a rehearsal has come to, kept so that another one goes on from it."""
+"""Save the results of a rehearsal, so that another one resumes from them."""
 
 import json
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def kept(path: Path, make: Callable[[], Any], good: Callable[[Any], bool] = lambda it: True) -> Any:
-    """What `make` gives, as JSON: read from `path` where that is, else written there if good."""
+    """Return the result of `make` as JSON: read from `path` if it exists, else saved if good."""
     if path.exists():
         return json.loads(path.read_text())
     made = make()

@@ -1,7 +1,7 @@
-"""Stand-in networks of random features whose last layer is fitted to decide as it is asked to.
+"""Stand-in networks: random features, and a last layer fitted to chosen decisions.
 
-So gates are passed or missed on purpose, and the rules that look for right and wrong decisions
-find some, without anything being learnt.
+Without training, they pass or miss gates on purpose, and make right and wrong decisions that the
+rules of figures can select.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ CALIBRATED = 32  # pictures whose statistics the batch norms take
 
 
 class Seen:
-    """The pictures of a folder as networks of `side` pixels see them, and the class of each."""
+    """The pictures of a folder, as inputs of networks (side x side pixels), and their classes."""
 
     def __init__(self, folder: ImageNet, side: int) -> None:
         pixels = read(folder.pictures, folder.classes, side, "centre", quiet=True)
@@ -29,16 +29,15 @@ class Seen:
         self.wnids = [label.split()[0] for label in (one.label for one in folder.pictures)]
 
     def classifier(self, name: str, seed: int, wrong: float = 0.1) -> nn.Module:
-        """A classifier that is wrong about a share of the pictures, their class its second."""
+        """Return a classifier that is wrong about a share of the pictures, their class second."""
         targets = F.one_hot(self.labels, 1000).float()
         for number in self._wrong(seed, wrong):
             targets[number, (self.labels[number] + 500) % 1000] = 1.2
         return fitted(name, self.images, targets, seed)
 
     def embedding(self, name: str, seed: int, directions: Tensor, wrong: float) -> nn.Module:
-        """An embedding at the directions (1000, 128) of the classes, of a share at another's.
-
-        Dogs are right in all networks; the tandem bicycle in all but those of 18 layers.
+        """Return a network that embeds pictures at the directions (1000, 128) of their classes, but
+        a share `wrong` at another's. Dogs are always right, the tandem bicycle except in ResNet18.
         """
         missed = self._wrong(seed, wrong)
         labels = self.labels.clone()
@@ -55,12 +54,12 @@ class Seen:
 
 
 def directions(seed: int) -> Tensor:
-    """A unit vector for each class (1000, 128)."""
+    """Return a random unit vector for each class (1000, 128)."""
     return F.normalize(torch.randn(1000, 128, generator=Generator().manual_seed(seed)), dim=1)
 
 
 def bank(directions: Tensor, labels: Tensor, seed: int) -> Tensor:
-    """A memory bank (N, 128): unit vectors about the direction of their class."""
+    """Return a memory bank (N, 128): unit vectors near the direction of their class."""
     generator = Generator().manual_seed(1000 + seed)  # not that of `directions`
     drawn = torch.randn(len(labels), directions.shape[1], generator=generator)
     return F.normalize(drawn.div_(8).add_(directions[labels]), dim=1)
@@ -68,7 +67,7 @@ def bank(directions: Tensor, labels: Tensor, seed: int) -> Tensor:
 
 @torch.no_grad()
 def fitted(name: str, images: Tensor, targets: Tensor, seed: int) -> nn.Module:
-    """Network `name` of random features whose last layer gives `targets` for `images`."""
+    """Return network `name`: random features, and a last layer that gives `images` -> `targets`."""
     torch.manual_seed(seed)
     network = models.create(name)
     calibrated(network, images[:CALIBRATED])
@@ -83,7 +82,7 @@ def fitted(name: str, images: Tensor, targets: Tensor, seed: int) -> nn.Module:
 
 
 def calibrated(network: nn.Module, images: Tensor) -> None:
-    """Let the batch norms take the statistics of these images: random features stay apart."""
+    """Give batch norms the statistics of these images, so that their features remain distinct."""
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.reset_running_stats()
@@ -93,7 +92,7 @@ def calibrated(network: nn.Module, images: Tensor) -> None:
 
 
 def before(network: nn.Module, images: Tensor) -> Tensor:
-    """What the last layer is given for images: (N, features)."""
+    """Return the inputs of the last layer, (N, features), for images."""
     given: list[Tensor] = []
     take: Callable[..., None] = lambda module, inputs: given.append(inputs[0])  # noqa: E731
     handle = network.get_submodule("fc").register_forward_pre_hook(take)

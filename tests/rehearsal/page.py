@@ -1,4 +1,4 @@
-"""What the rehearsal came to, as docs/rehearsal.md."""
+"""Write the results of the rehearsal as the text of docs/rehearsal.md."""
 
 import os
 import platform
@@ -36,10 +36,10 @@ the whole recipes, and how long it takes.
 
 
 def text(day: Day, came: Sequence[Came], took: Mapping[str, float], count: int) -> str:
-    """The page.
+    """Return the page.
 
-    took   what the stand-ins took: seconds, and those of a core
-    count  pictures of ImageNet that stand in
+    took   seconds and CPU seconds of making the stand-ins
+    count  number of stand-in pictures of ImageNet
     """
     wall, core = (sum(getattr(one, kind) for one in day.ran) for kind in ("seconds", "core"))
     where = f"{os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}"
@@ -76,13 +76,13 @@ def text(day: Day, came: Sequence[Came], took: Mapping[str, float], count: int) 
 
 
 def row(came: Came) -> tuple[object, ...]:
-    """A fault's line."""
+    """Return a fault's row of the table."""
     missing = ", ".join(name.removeprefix("fig").lstrip("0") for name in came.missing) or "none"
     page = "drawn" if came.page else "not drawn"
     return came.what, came.kind, missing, page, f"{came.seconds:.0f}"
 
 
 def shown(said: str) -> str:
-    """A sentence without what differs from run to run."""
+    """Return a message without the temporary folder's path, escaped for Markdown."""
     words = [word.split("/")[-1] if word.startswith("/tmp") else word for word in said.split()]
     return " ".join(words).replace("<", "&lt;").replace("*", "\\*")

@@ -1,9 +1,9 @@
-"""The profile `photographs`, rehearsed: its commands, on stand-ins of the six published networks.
+"""Rehearse the profile `photographs`: its commands, on stand-ins of the six published networks.
 
-    PYTHONPATH=.:tests python -m rehearsal.photographs FOLDER   # an empty one; what is drawn stays
+    PYTHONPATH=.:tests python -m rehearsal.photographs FOLDER   # empty; the figures stay in it
 
-The photographs are the real ones, the networks have random features and a last layer fitted so
-that what is stated of them holds: the figures show how they will look, and their flows nothing.
+The photographs are real. The networks have random features and a last layer fitted so that the
+profile's statements hold: the figures show the layout, but their flows mean nothing.
 """
 
 import sys
@@ -29,14 +29,14 @@ SIX = ("resnet18", "resnet50", "resnet50_cbam", "resnet50_bam", *world.NPID)
 
 
 class Photographs(Seen):
-    """As networks see the photographs. ResNet18-NPID errs about coffee, by its mirrored copy."""
+    """The photographs, as inputs of networks. ResNet18-NPID is wrong about the mirrored coffee."""
 
     def __init__(self, folder: Folder) -> None:
         super().__init__(folder, SIDE)
         self.ids = [one.id for one in folder.pictures]
 
     def alike(self, name: str, seed: int, directions: Tensor) -> nn.Module:
-        """An embedding at the directions (1000, 128) of the classes."""
+        """Return a network that embeds pictures at the directions (1000, 128) of their classes."""
         labels = self.labels.clone()
         if name == "resnet18_npid":
             labels[self.ids.index("coffee_mirrored")] = labels[self.ids.index("rocket")]
@@ -44,7 +44,7 @@ class Photographs(Seen):
 
 
 def photographs(root: Path) -> Folder:
-    """Those of scikit-image, gathered below `root`."""
+    """Gather the photographs of scikit-image below `root`; return their folder."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("config", ["images=photographs", f"photographs.root={root}"])
     cfg.photographs.folder = None
@@ -53,8 +53,8 @@ def photographs(root: Path) -> Folder:
 
 
 def made(folder: Path, names: tuple[str, ...] = SIX, each: int = 3) -> dict[str, Path]:
-    """The networks `names` in their published formats, below `folder`; each: vectors of a class in
-    a memory bank."""
+    """Write the networks `names` in their published formats below `folder`; return name -> path.
+    each: vectors per class in a memory bank."""
     seen, files = Photographs(photographs(folder / "pictures")), {}
     for seed, name in enumerate(names):
         path = files[name] = folder / f"{name}.published"
@@ -82,7 +82,7 @@ def lived(folder: Path) -> list[Ran]:
 
 
 def main() -> None:
-    """Rehearse, and tell what it took."""
+    """Rehearse; print times and figures."""
     folder = Path(sys.argv[1])
     ran = lived(folder)
     for one in ran:

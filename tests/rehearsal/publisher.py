@@ -1,4 +1,4 @@
-"""Stand-ins served from loopback, and the file that says that they are published there."""
+"""Serve stand-ins from loopback, and write the file that names their addresses."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from pipeline import cub
 
 
 class Redirecting(Handler):
-    """As CUB's server does it: an address leads to another one, whose bytes come by GET alone."""
+    """Redirects like CUB's server: to an address that answers GET but not HEAD."""
 
     def do_GET(self) -> None:
         path = self.path.split("?")[0]
@@ -44,9 +44,9 @@ class Publisher(FaultyServer):
             self.publish(name, made[name])
 
     def publish(self, name: str, path: Path, others: bool = False) -> None:
-        """Serve `path` as the file of `name`; others: under a hash that it does not have.
+        """Serve `path` as the file of `name`; others: list it with a wrong hash.
 
-        Of several published addresses the first is dead, as NPID's are reported to be.
+        Of several published addresses, only the last works: NPID's first is reported to be dead.
         """
         card, content = self._card(name), mapped(path)
         told = []
@@ -62,18 +62,18 @@ class Publisher(FaultyServer):
         self.told[name] = told
 
     def withdraw(self, name: str) -> None:
-        """Let every address of `name` be dead."""
+        """Stop serving every address of `name`."""
         for one in self._card(name):
             self.files.pop(self.key(one.address), None)
 
     def list(self, path: Path) -> Path:
-        """Write what is published here for fetch.published."""
+        """Write the file for fetch.published; return its path."""
         path.write_text(json.dumps(self.told, indent=1))
         return path
 
     @staticmethod
     def key(address: str) -> str:
-        """The path under which the bytes of an address are kept."""
+        """Return the path on this server that gives the bytes of an address."""
         path = urlsplit(address).path
         return f"/signed{path}" if path.startswith("/records/") else path
 
@@ -84,6 +84,6 @@ class Publisher(FaultyServer):
 
 
 def mapped(path: Path) -> Any:
-    """The bytes of a file, which need not be in memory."""
+    """Return the bytes of a file, mapped instead of read into memory."""
     with path.open("rb") as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -1,4 +1,4 @@
-"""The profile `photographs` on stand-ins: networks are taken or refused by what is stated."""
+"""The profile `photographs` on stand-ins: its statements accept or refuse networks."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The rehearsal's short form: stand-ins are what they say, and stages take or refuse them."""
+"""The rehearsal in short: stand-ins have their formats, and stages accept or refuse them."""
 
 import os
 import subprocess
@@ -134,7 +134,7 @@ def test_what_is_shorter_is_a_setting_that_there_is(tmp_path):
 
 
 def test_a_first_day_from_a_stage_on_and_back(tmp_path):
-    """A fault leaves the workplace as it was, and hides what was made from what follows it."""
+    """`undone` hides the outputs of a stage and of those that depend on it, and restores all."""
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc/config").write_text("[core]\n    analytics = false\n    no_scm = true\n")
     (tmp_path / "dvc.yaml").write_text(
@@ -207,7 +207,7 @@ def test_the_page_tells_everything():
 
 
 def test_what_was_said_is_of_the_stage_that_failed():
-    """DVC goes on to other stages, and names the one that failed at the end."""
+    """DVC continues with other stages, and names the failed one at the end."""
     text = (
         "Running stage 'cub@cub':\n> a\nUpdating lock file 'dvc.lock'\n\n"
         "Running stage 'fetch@resnet18':\n> b\nIt is gone.\n"

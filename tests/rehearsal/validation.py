@@ -1,7 +1,7 @@
 """Stand-ins for ImageNet's validation set: its three layouts, its devkit and its boxes.
 
-All 1000 classes under their wnids, a few of which have pictures, among them the dogs and the
-tandem bicycle of the paper's Figures 8 and 9. The training pictures are told as counts alone, of
+All 1000 classes have their wnids, and a few have pictures, among them the dogs and the tandem
+bicycle of the paper's Figures 8 and 9. Of training pictures there are only counts per class, with
 the published sum.
 """
 
@@ -26,7 +26,7 @@ LAYOUTS = ("class folders", "flat", "archives")
 
 
 def asked(classes: int) -> list[str]:
-    """The wnids that have pictures: those of Figures 8 and 9, and others spread over all."""
+    """Return the wnids that get pictures: those of Figures 8 and 9, and others spread over all."""
     spread = [WNIDS[number * 1000 // classes] for number in range(classes)]
     return list(dict.fromkeys([TANDEM, *DOGS, *spread]))[:classes]
 
@@ -34,11 +34,11 @@ def asked(classes: int) -> list[str]:
 def layouts(
     folder: Path, classes: int = 45, each: int = 2, training: int = TRAINING, seed: int = 0
 ) -> dict[str, Path]:
-    """Write the same pictures in every layout below `folder`; returns the folder of each.
+    """Write the same pictures in every layout below `folder`; return layout -> folder.
 
-    classes   how many have pictures
-    each      of each such class
-    training  how many training pictures the devkit tells of
+    classes   number of classes with pictures
+    each      pictures per such class
+    training  number of training pictures that the devkit counts
     """
     rng = np.random.default_rng(seed)
     ids = {wnid: n for n, wnid in enumerate(rng.permutation(WNIDS).tolist(), 1)}  # ILSVRC's
@@ -75,12 +75,12 @@ def layouts(
 
 
 def roots(folder: Path) -> dict[str, Path]:
-    """Layout -> its folder."""
+    """Return layout -> its folder."""
     return {name: folder / name.replace(" ", "_") for name in LAYOUTS}
 
 
 def packed(files: dict[str, bytes]) -> bytes:
-    """A .tar.gz of files by name, as bytes."""
+    """Return a .tar.gz archive of files, name -> content, as bytes."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as archive:
         for name, content in files.items():
@@ -89,7 +89,7 @@ def packed(files: dict[str, bytes]) -> bytes:
 
 
 def meta(ids: dict[str, int], training: int) -> bytes:
-    """meta.mat with the devkit's fields, its inner nodes included."""
+    """Return meta.mat with the devkit's fields, including two inner nodes."""
     fields = ["ILSVRC2012_ID", "WNID", "words", "gloss", "num_children", "children"]
     fields += ["wordnet_height", "num_train_images"]
     count = {wnid: training // 1000 + (n < training % 1000) for n, wnid in enumerate(WNIDS)}
@@ -104,7 +104,7 @@ def meta(ids: dict[str, int], training: int) -> bytes:
 
 
 def annotation(stem: str, wnid: str, shape: tuple[int, ...], box: tuple[int, ...]) -> bytes:
-    """An object's box in PASCAL VOC's form."""
+    """Return an object's box in the format of PASCAL VOC."""
     corners = zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)
     told = "".join(f"<{name}>{value}</{name}>" for name, value in corners)
     return (

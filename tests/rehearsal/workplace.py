@@ -1,4 +1,4 @@
-"""A copy of the project in a folder of its own, where commands are run and timed."""
+"""A copy of the project in its own folder, to run and time commands in."""
 
 import os
 import re
@@ -55,8 +55,8 @@ RUNNING = re.compile(r"Running stage '([^']+)'")
 
 @dataclass(frozen=True)
 class Ran:
-    """A command that has ended: its exit code, what it printed, its seconds, those of a core, and
-    both of the stages of DVC that it ran, in order."""
+    """A finished command: exit code, output, seconds, CPU seconds, and stage of DVC -> both times,
+    in order."""
 
     command: str
     code: int
@@ -67,9 +67,9 @@ class Ran:
 
 
 class Workplace:
-    """The project's files (those that git does not ignore) in `folder`, shortened.
+    """A copy of the project's files (except those that git ignores) in `folder`, with SHORTER set.
 
-    Where the folder was one before, it takes the project's files anew and keeps what was made.
+    If the folder exists, the project's files are copied again and all results are kept.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -86,7 +86,7 @@ class Workplace:
             self._set_up()
 
     def _set_up(self) -> None:
-        """What `make setup` and the first picture would give, that of this interpreter."""
+        """Link this interpreter's environment instead of `make setup`; add an empty flow.png."""
         (self.folder / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
         venv, own = Path(sys.prefix), self.folder / ".venv"
         own.mkdir()
@@ -96,7 +96,7 @@ class Workplace:
         (self.folder / "figures" / "flow.png").touch()
 
     def copied(self, folder: Path) -> "Workplace":
-        """The same in another folder. Large files are links: they are replaced, never edited."""
+        """Return a copy in another folder. Large files are hard links: they are never edited."""
 
         def copy(source: str, target: str) -> None:
             (os.link if os.path.getsize(source) > 2**20 else shutil.copy2)(source, target)
@@ -107,7 +107,7 @@ class Workplace:
         return other
 
     def set(self, name: str, key: str, value: object) -> None:
-        """Change one setting of a file, wherever it lies in lists and mappings."""
+        """Change one setting of a YAML file; key: its path, joined by dots."""
         path = self.folder / name
         if "." not in key:  # a knob: the file's own words, anchors included, stay
             text, count = re.subn(rf"(?m)^{key}: \S+", f"{key}: {value}", path.read_text())
@@ -119,7 +119,7 @@ class Workplace:
         OmegaConf.save(settings, path)
 
     def run(self, command: str, **variables: str) -> Ran:
-        """Run a line of the shell there, and note when each stage of DVC began."""
+        """Run a shell command there; return it with the times of each stage of DVC."""
         start, before = time.monotonic(), core_seconds()
         lines: list[str] = []
         began: list[tuple[str, float, float]] = []
@@ -146,7 +146,7 @@ class Workplace:
 
     @property
     def environment(self) -> dict[str, str]:
-        """That of the caller, with this place's programs and nothing from beyond loopback."""
+        """The caller's environment, with this copy's programs and settings that stay offline."""
         own = {name: value for name, value in os.environ.items() if name != "IMAGENET"}
         return own | {
             "PATH": f"{self.folder}/.venv/bin:{os.environ['PATH']}",
@@ -162,13 +162,13 @@ class Workplace:
 
 
 def core_seconds() -> float:
-    """What all commands that have ended took of a core so far."""
+    """Return the CPU seconds of all finished commands so far."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def core_seconds_below(pid: int) -> float:
-    """What a process that runs, and all that it started, took of a core so far."""
+    """Return the CPU seconds so far of a running process and all that it started."""
     root, total = psutil.Process(pid), 0.0
     for one in (root, *root.children(recursive=True)):
         with suppress(psutil.NoSuchProcess):  # it has ended meanwhile

@@ -1,4 +1,4 @@
-"""All that the profile `paper` needs from elsewhere, made here."""
+"""Make stand-ins for everything that the profile `paper` downloads."""
 
 import multiprocessing
 import shutil
@@ -29,12 +29,12 @@ class World:
 
     @property
     def imagenet(self) -> dict[str, Path]:
-        """Layout -> the folder in which ImageNet lies so."""
+        """Layout of ImageNet -> its folder."""
         return validation.roots(self.folder / "imagenet")
 
     @property
     def pictures(self) -> int:
-        """How many there are of ImageNet."""
+        """The number of ImageNet's pictures."""
         return len(list((self.imagenet["flat"] / "val").iterdir()))
 
     @property
@@ -45,7 +45,7 @@ class World:
 
     @property
     def published(self) -> dict[str, Path]:
-        """All that is served, by name."""
+        """Network or archive -> the file that is served."""
         return self.weights | {path.name: path for path in (self.folder / "cub").iterdir()}
 
     @property
@@ -62,8 +62,8 @@ def made(
     birds_each: int = 18,
     names: tuple[str, ...] = NETWORKS,
 ) -> World:
-    """Make everything in `folder`: ImageNet's pictures, CUB's archives, and the networks `names`,
-    as good as their gates ask for on these pictures at `side` pixels."""
+    """Write everything into `folder`: ImageNet's pictures, CUB's archives, and networks `names`
+    that pass their gates on these pictures at `side` pixels."""
     pictures = validation.layouts(folder / "imagenet", classes, training=training)["flat"]
     birds.archives(folder, birds_each)
     found, files = ImageNet(str(pictures)), folder / "weights"
@@ -84,7 +84,7 @@ def made(
 
 
 def anew(folder: Path, side: int) -> dict[str, float]:
-    """Make everything, whatever is there; returns the seconds that it took, and those of a core."""
+    """Replace `folder` by a new world; return the seconds and CPU seconds that it took."""
     shutil.rmtree(folder, ignore_errors=True)
     start = time.monotonic()
     made(folder, side)
@@ -92,7 +92,7 @@ def anew(folder: Path, side: int) -> dict[str, float]:
 
 
 def write(network: nn.Module, name: str, path: Path) -> Path:
-    """Write a classifier in the format that its authors published it in."""
+    """Write a classifier in its authors' format."""
     if name in ("resnet18", "resnet50"):
         return formats.torchvision(network, path)
     optimizer = {"optimizer": {"state": {}, "param_groups": []}} if name == "resnet50_bam" else {}
@@ -100,7 +100,7 @@ def write(network: nn.Module, name: str, path: Path) -> Path:
 
 
 def poorer(name: str, published: Path, path: Path) -> Path:
-    """The same network in the same format, its last layer's outputs exchanged."""
+    """Write the network, with the outputs of its last layer shifted by one, in the same format."""
     network = models.create(name, published)
     last = network.get_submodule("fc")
     assert isinstance(last, nn.Linear)
@@ -111,6 +111,6 @@ def poorer(name: str, published: Path, path: Path) -> Path:
 
 
 def apart(make: Callable[..., Made], *given: object) -> Made:
-    """What `make` returns, in a process of its own: the gigabytes that it took end with it."""
+    """Return the result of `make`, run in a separate process, whose memory is freed at its end."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(make, *given).result()
