@@ -202,7 +202,7 @@ class Store:
             if [one["name"] for one in json.loads(content)["codecs"]] != _CODECS:
                 raise ValueError("it is packed in another way")
             return self._zarr.open_array(place, mode="r", zarr_format=3)
-        except Exception as error:  # what it says may be anything
+        except Exception as error:  # it may say anything: deep JSON is a RecursionError
             raise self._damaged(name, 0, None, str(error)) from None
 
     def _damaged(self, name: str, row: int, rows: int | None, why: str) -> BadInput:

@@ -14,6 +14,7 @@ CONFIGURED = {
     # What is called is said by a file of conf/, or by whoever types the command line.
     "explain": {"cfg.images", "cfg.method"},
     "figure": {"claim", "entry.draw"},  # of cfg.figures
+    "forecast": {"settings | parts", "step.objective"},  # of conf/recipe
     "index": {"cfg.images"},
     "finetune": {"cfg.images", "chosen['explainer']"},  # of cfg.finetune
     "invert": {"cfg.images", "cfg.method"},
