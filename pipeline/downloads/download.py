@@ -11,7 +11,7 @@ from urllib.parse import quote
 from filelock import FileLock
 
 from naflow.errors import BadInput
-from pipeline.downloads.conversation import Patience, Refused
+from naflow.models.origins.conversation import Patience, Refused
 from pipeline.downloads.transfer import Partial, Transfer
 
 PATIENT = Patience()

@@ -14,7 +14,7 @@ from time import monotonic
 
 from tqdm import tqdm
 
-from pipeline.downloads.conversation import Head, Interrupted, Patience, Refused, ask, shown
+from naflow.models.origins.conversation import Head, Interrupted, Patience, Refused, ask, shown
 
 LONGEST_WAIT = 120.0  # seconds between two attempts, whatever the server asks for
 

@@ -32,9 +32,9 @@ from naflow.atomic import locked, replacing, replacing_folder, restore
 from naflow.cli import main
 from naflow.errors import BadInput
 from naflow.models import checkpoint
+from naflow.models.origins.conversation import Patience
 from pipeline import settings
 from pipeline.app import CONF
-from pipeline.downloads.conversation import Patience
 from pipeline.downloads.download import Expected, digest, download
 from pipeline.explanations import maps
 from pipeline.explanations.cases import Case as Explained

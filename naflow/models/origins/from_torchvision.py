@@ -13,7 +13,6 @@ from torch import nn
 from naflow.errors import BadInput, near_names
 from naflow.models.card import Input
 from naflow.models.origins.origin import Fetched, Origin, Published, filled
-from naflow.models.origins.transfer import NotReceived, download
 from naflow.needed import need
 
 _LICENCE = "BSD-3-Clause (torchvision's; trained on ImageNet, which has terms of its own)"
@@ -84,6 +83,10 @@ def _fetched(name: str, weights: Any, path: Path) -> Fetched:
     """Return the published file in torch.hub's folder, downloaded if it is not there."""
     sha256 = path.stem.rsplit("-", 1)[-1]  # the first digits
     if not path.is_file():
+        need("requests", extra="cli")
+        from naflow.models.origins.conversation import Interrupted, Refused
+        from naflow.models.origins.transfer import download
+
         megabytes = weights.meta.get("_file_size", _LARGEST)
         try:
             download(weights.url, path, int(1.5 * megabytes * 2**20), sha256)
@@ -93,7 +96,7 @@ def _fetched(name: str, weights: Any, path: Path) -> Fetched:
                 f"({error.strerror or error}): mend that, set TORCH_HOME to another folder, or "
                 "give a file as --weights."
             ) from None
-        except NotReceived as error:
+        except (Refused, Interrupted) as error:
             raise BadInput(
                 f"The weights of torchvision:{name} could not be downloaded from {weights.url} "
                 f"({error}): connect this machine, or download the file elsewhere and put it at "

@@ -6,7 +6,7 @@ import pytest
 from faulty_server import FaultyServer
 from small_download import CONTENT
 
-from pipeline.downloads.conversation import Patience
+from naflow.models.origins.conversation import Patience
 from pipeline.downloads.download import Expected, download
 
 

@@ -21,7 +21,7 @@ from faulty_server import (
 from small_download import CONTENT, OTHER, SHA256, complete, leftovers, ranges
 
 from naflow.errors import BadInput
-from pipeline.downloads.conversation import CHUNK
+from naflow.models.origins.conversation import CHUNK
 from pipeline.downloads.download import Unavailable, WrongFile, direct, download
 
 PROCESSES = multiprocessing.get_context("fork")  # spares the import of torch

@@ -7,7 +7,7 @@ import pytest
 from faulty_server import dated, truncated, whole
 from small_download import CONTENT, OTHER, SHA256, complete, leftovers, ranges
 
-from pipeline.downloads.conversation import CHUNK
+from naflow.models.origins.conversation import CHUNK
 from pipeline.downloads.download import WrongFile
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Generator
-from io import BytesIO
 from pathlib import Path
 from time import monotonic
 
@@ -24,10 +23,12 @@ from faulty_server import (
 )
 
 from naflow.models.origins import transfer
+from naflow.models.origins.conversation import Interrupted, Patience, Refused
 
 CONTENT = bytes(range(256)) * 2000
 SHA = hashlib.sha256(CONTENT).hexdigest()[:8]
-IMPATIENT = transfer.Patience(silence=2.0, slowest=1e5, window=0.2, deadline=1.0)
+FAILED = (Refused, Interrupted)
+IMPATIENT = Patience(silence=2.0, slowest=1e5, window=0.2, deadline=1.0)
 Get = Callable[..., None]
 
 
@@ -83,18 +84,20 @@ def test_what_comes_with_a_redirect_is_not_read(server: FaultyServer, path: Path
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        (status(404), "Not Found"),
-        (status(302, Location=f"http://127.0.0.1:{'9' * 400}/w"), "cannot be read: OverflowError"),
-        (raw(b"HTTP/1.1 404 " + b"x" * 60000 + b"\r\n\r\n"), "^x{300}$"),
-        (status(302, Location="file:///etc/passwd"), "not allowed"),
-        (status(302, Location="ftp://127.0.0.1:9/w"), "'ftp://127.0.0.1:9/w' is no web address"),
+        (status(404), "it answered 404 Not Found"),
+        (status(302, Location=f"http://127.0.0.1:{'9' * 400}/w"), "cannot be requested"),
+        (raw(b"HTTP/1.1 404 " + b"x" * 60000 + b"\r\n\r\n"), "^it answered 404 x{300}$"),
+        (status(302, Location="file:///etc/passwd"), "file:///etc/passwd, which is no web"),
+        (
+            status(302, Location="ftp://127.0.0.1:9/w"),
+            "ftp://127.0.0.1:9/w, which is no web",
+        ),
         (instead(b"<html>an error"), "another file came: its sha256 does not begin with"),
         (nameless(1000), "another file came"),
-        (truncated(1000), "broke off 511,000 bytes before its end"),
-        (chunked(breaks=b"zz\r\n"), "cannot be read|IncompleteRead"),
-        (raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n"), "9,999,999 bytes, at most"),
-        (raw(b"nonsense\r\n\r\n"), "cannot be read"),
-        (raw(b"HTTP/1.1 200 OK\r\n" + b"x" * 70000), "cannot be read"),
+        (truncated(1000), "another file came|broke off"),
+        (chunked(breaks=b"zz\r\n"), "broke off"),
+        (raw(b"nonsense\r\n\r\n"), "the connection failed"),
+        (raw(b"HTTP/1.1 200 OK\r\n" + b"x" * 70000), "connection failed|cannot be requested"),
         (endless(), "sends more than the 512,000 bytes"),
         (dripping(b"HTTP/1.1 200 OK\r\n", b"x"), "slower than 100,000 bytes a second"),
         (dripping(b"HTTP/1.1 200 OK\r\n\r\n", b"x"), "slower than 100,000 bytes a second"),
@@ -106,8 +109,9 @@ def test_a_fault_is_one_reason_and_leaves_nothing(
 ) -> None:
     server.faults = [fault]
     began = monotonic()
-    with pytest.raises(transfer.NotReceived, match=said):
+    with pytest.raises(FAILED, match=said) as found:
         get()
+    assert str(found.value).isprintable()
     assert monotonic() - began < 5
     assert list(path.parent.iterdir()) == []
 
@@ -116,38 +120,22 @@ def test_the_file_that_was_there_stays(server: FaultyServer, path: Path, get: Ge
     path.parent.mkdir()
     path.write_bytes(b"old")
     server.faults = [truncated(1000)]
-    with pytest.raises(transfer.NotReceived, match="broke off"):
+    with pytest.raises(FAILED):
         get()
     assert path.read_bytes() == b"old"
 
 
-def test_a_redirect_without_end_is_one_line(server: FaultyServer, get: Get) -> None:
+def test_a_redirect_without_end(server: FaultyServer, get: Get) -> None:
     server.faults = [status(302, Location="/w.pth")] * 20
-    with pytest.raises(transfer.NotReceived, match="infinite loop") as found:
+    with pytest.raises(FAILED, match="redirects more than 10 times"):
         get()
-    assert "\n" not in str(found.value)
 
 
-def test_https_is_not_left(path: Path) -> None:
-    class Asked:
-        type = "https"
-
-    with pytest.raises(
-        transfer.NotReceived, match="from https to 'http://elsewhere/w', which anyone could"
-    ):
-        transfer._Redirects().redirect_request(
-            Asked(), BytesIO(), 302, "", {}, "http://elsewhere/w"
-        )
-
-
-def test_nobody_listening(path: Path) -> None:
-    with pytest.raises(transfer.NotReceived, match="refused"):
-        transfer.download("http://127.0.0.1:9/w.pth", path, 10, "", IMPATIENT)
-    with pytest.raises(transfer.NotReceived, match="cannot be read"):
-        transfer.download("http://[", path, 10, "", IMPATIENT)
-
-
-@pytest.mark.parametrize("address", ["no address", "", "file:///dev/zero", "data:,x", "ftp://x/y"])
-def test_only_the_web_is_asked(path: Path, address: str) -> None:
-    with pytest.raises(transfer.NotReceived, match=f"'{address}' is no web address"):
+@pytest.mark.parametrize(
+    "address",
+    ["http://127.0.0.1:9/w.pth", "http://[", "no address", "", "file:///dev/zero", "data:,x"],
+)
+def test_what_cannot_be_asked(path: Path, address: str) -> None:
+    with pytest.raises(FAILED, match=r"connection failed|cannot be requested"):
         transfer.download(address, path, 10, "", IMPATIENT)
+    assert not path.exists()

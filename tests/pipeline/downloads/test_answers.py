@@ -11,7 +11,7 @@ from faulty_server import FaultyServer, chunked, dripping, endless, instead, raw
 from small_download import CONTENT, SHA256, complete, leftovers
 
 from naflow.errors import BadInput
-from pipeline.downloads.conversation import Refused, redirect
+from naflow.models.origins.conversation import Refused, redirect
 from pipeline.downloads.download import Unavailable
 
 # --- without end ----------------------------------------------------------------------------------
