@@ -42,12 +42,13 @@ from naflow.errors import BadInput
 from pipeline import device
 from pipeline.app import stage
 from pipeline.atomic import read_json, write_json
+from pipeline.explanations.batches import Batches
 from pipeline.fingerprint import fingerprint, of_file
 from pipeline.measuring import asked as questions
 from pipeline.measuring import measures
 from pipeline.measuring import panel as panels
 from pipeline.measuring import sanity as sane
-from pipeline.measuring.panel import Known, Panel, panel_of
+from pipeline.measuring.panel import Panel, panel_of
 from pipeline.measuring.parts import Parts, Tables, write
 from pipeline.measuring.sanity import sanity
 from pipeline.models import weights
@@ -83,7 +84,7 @@ def measure(cfg: DictConfig, method: str) -> Path:
     device.seeded(cfg.seed)
     network = weights.load(cfg.model, device.chosen(cfg.device)).network
     images = instantiate(cfg.images)
-    batches = Known(cfg, images, network)
+    batches = Batches(cfg, images, network)
     known = compared_with(cfg, batches)
     explain = partial(explained, cfg)
     model, name = cfg.model.name, instantiate(cfg.method, network).name
@@ -117,7 +118,7 @@ def measure(cfg: DictConfig, method: str) -> Path:
     return path
 
 
-def compared_with(cfg: DictConfig, batches: Known) -> Tensor | None:
+def compared_with(cfg: DictConfig, batches: Batches) -> Tensor | None:
     """Return the embeddings (M, ...) of the known pictures, where `measure.contrast` or
     `measure.sanity` needs them. Raises BadInput for a contrast where there are none."""
     options = cfg.measure

@@ -22,8 +22,9 @@ from naflow.reverse.abandon import CHANCE, doubtful
 from naflow.scores import ChannelContribution, Score, Similarity
 from pipeline import markdown
 from pipeline.app import CONF
+from pipeline.explanations.batches import Batches
 from pipeline.measuring.asked import OfLikeness, unit
-from pipeline.measuring.panel import Known, panel_of
+from pipeline.measuring.panel import panel_of
 from pipeline.measuring.sanity import absent_classes
 from pipeline.models import weights
 
@@ -65,7 +66,7 @@ def main(settings: list[str]) -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("config", overrides=settings)
     network = weights.load(cfg.model, torch.device("cpu")).network.eval()
-    batches = Known(cfg, images := instantiate(cfg.images), network)
+    batches = Batches(cfg, images := instantiate(cfg.images), network)
     known = batches.known
     assert known is not None
     found: dict[tuple[str, str], list[pd.DataFrame]] = {}

@@ -87,16 +87,18 @@ class Batches:
         part = self.cases[number * size : (number + 1) * size]
         pictures = [self._pictures[case.picture] for case in part]
         images, references = self._pixels(pictures), None
-        if self._known:
-            part = cases.most_alike(pictures, self._known, self._outputs(images), self._embedded)
+        if (known := self.known) is not None:
+            part = cases.most_alike(pictures, self._known, self._outputs(images), known)
         if not self._of_class:
             references = self._pixels([self._pictures[case.reference] for case in part])
         return Batch(part, [picture.label for picture in pictures], images, references)
 
     @cached_property
-    def _embedded(self) -> Tensor:
-        """The embeddings (M, ...) of the known pictures; only a few pictures are in memory at
-        once."""
+    def known(self) -> Tensor | None:
+        """The embeddings (M, ...) of the known pictures; None if no reference is looked for. Only a
+        few pictures are in memory at once."""
+        if not self._known:
+            return None
         some = [self._known[at : at + AT_ONCE] for at in range(0, len(self._known), AT_ONCE)]
         return torch.cat([self._outputs(self._pixels(pictures)) for pictures in some])
 

@@ -9,21 +9,12 @@ from torch import Tensor, nn
 
 from naflow.metrics import Answers
 from pipeline import device
-from pipeline.explanations.batches import Batch, Batches
+from pipeline.explanations.batches import Batch
 from pipeline.explanations.objects import measurable, objects
 from pipeline.measuring.asked import Asked, asked
 from pipeline.models.subject import outputs
 from pipeline.pictures.images import Folder
 from pipeline.pictures.pixels import normalised
-
-
-class Known(Batches):
-    """Batches that tell what their references are looked for in."""
-
-    @property
-    def known(self) -> Tensor | None:
-        """The embeddings (M, ...) of the known pictures; None if no reference is looked for."""
-        return self._embedded if self._known else None
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,8 @@ COMPARED = {
 }
 
 RANDOMISED = "does it go when what it should depend on goes"
-#: Of a similarity, where no class is explained.
-OF_LIKENESS = {
+#: Of a similarity a reference is asked for in place of a class.
+REFERENCE = {
     "predicted class": "reference",
     "an absent class": "a random reference",
     "absent class": "random reference",
@@ -67,8 +67,9 @@ def told_of(
         "low, all other numbers high.\n"
     ]
     for model, of_model in means.groupby("model", sort=False):
-        part = _of_model(str(model), of_model, leads[leads["model"] == model], ours, sane, redrawn)
-        parts.append(part if redrawn or not sane else _of_likeness(part))
+        parts.append(
+            _of_model(str(model), of_model, leads[leads["model"] == model], ours, sane, redrawn)
+        )
         if sizes is not None:
             parts.append(
                 "By size of the object (mean share; median ratio):\n\n"
@@ -81,11 +82,11 @@ def told_of(
     return "\n".join(parts)
 
 
-def _of_likeness(text: str) -> str:
-    """Return the section of a model that is asked for a similarity in these words."""
-    for word, other in OF_LIKENESS.items():
-        text = text.replace(word, other)
-    return text
+def _of_reference(words: str) -> str:
+    """Return the words for a measure of classes as those for one of references."""
+    for word, other in REFERENCE.items():
+        words = words.replace(word, other)
+    return words
 
 
 def _of_model(
@@ -93,19 +94,24 @@ def _of_model(
 ) -> str:
     """Return the section of one model. sane: whether the sanity checks were measured; redrawn:
     that with a random last layer, too."""
+    shown, questioned, compared = SHOWN, QUESTIONED, COMPARED
+    if sane and not redrawn:  # the last layer's randomisation is checked of classes alone
+        shown = {name: _of_reference(title) for name, title in SHOWN.items()}
+        questioned = {name: _of_reference(title) for name, title in QUESTIONED.items()}
+        compared = {n: one._replace(words=_of_reference(one.words)) for n, one in COMPARED.items()}
     pictures = {m: _pictures(means, ours, m) for m in ("ratio", "own", "gain")}
     text = (
         f"## {model}\n\n{pictures['ratio']} pictures, {pictures['own']} pairs, "
         f"{pictures['gain']} pictures for insertion and deletion.\n\n"
-        + table(means, SHOWN, ours)
+        + table(means, shown, ours)
         + "\n"
-        + "\n".join(f"- {line}" for line in sentences(leads, ours))
+        + "\n".join(f"- {line}" for line in sentences(leads, ours, compared))
         + "\n"
     )
     if sane:
         if redrawn:
             text += f"\n**What is left without the class.** {sentence(means, ours)}\n"
-        text += "\n" + table(means, QUESTIONED, ours)
+        text += "\n" + table(means, questioned, ours)
     return text
 
 
