@@ -136,7 +136,8 @@ def of_network(
 ) -> list[Stage]:
     """The stages that run a network. kinds: of train, verify and explain those that it has."""
     path = CONF / "recipe" / images / f"{name}.yaml"
-    if cost is None or not path.is_file():
+    known = {one.name for one in (CONF / "recipe").iterdir()}  # a profile must not lead elsewhere
+    if cost is None or images not in known or not path.is_file():
         missing = f"there is no conf/recipe/{images}/{name}.yaml"
         why = missing if cost else f"measure it: python -m bench.costs --models {name}"
         return [Stage(f"{kind}@{name}", None, why) for kind in kinds]

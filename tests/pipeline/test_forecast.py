@@ -1,5 +1,6 @@
 """The forecast is arithmetic on what was measured, and says what it is computed from."""
 
+import os
 import re
 
 import pytest
@@ -105,6 +106,14 @@ def test_what_is_not_known_has_no_time(config, network):
     assert one.seconds is None and "python -m bench.costs --models resnet18" in one.why
     (lacking,) = forecast.of_network(cfg, "resnet18", "mine", COST, 24, ["explain"])
     assert lacking.seconds is None and "conf/recipe/mine/resnet18.yaml" in lacking.why
+
+
+def test_a_profile_leads_to_no_recipe_elsewhere(config, tmp_path):
+    (tmp_path / "resnet18.yaml").write_text("size: 8\nverify: {_target_: os.abort}\n")
+    for images in (str(tmp_path), os.path.relpath(tmp_path, CONF / "recipe")):
+        assert (CONF / "recipe" / images / "resnet18.yaml").is_file()
+        (found,) = forecast.of_network(config(), "resnet18", images, COST, 24, ["verify"])
+        assert found.seconds is None and "there is no conf/recipe" in found.why
 
 
 def test_a_forward_pass_is_timed(monkeypatch):
