@@ -11,7 +11,6 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from math import inf
 from typing import Any
 
 import torch
@@ -22,6 +21,8 @@ from naflow.errors import BadInput
 from naflow.explainers.cam import CAM
 from naflow.flow import Flow
 from naflow.reverse.record import Record
+
+_WIDEST = 1e6  # sides; from there on the map is the same everywhere
 
 Size = tuple[int, ...]
 
@@ -71,9 +72,11 @@ class CentreGaussian(_Drawn):
         **options: Any,
     ) -> None:
         super().__init__(model, **options)
-        if not isinstance(deviation, (int, float)) or not 0 < deviation < inf:
-            raise BadInput(f"deviation={deviation!r}: it is a positive share of the side.")
-        self.deviation = deviation
+        if not isinstance(deviation, (int, float)) or not 0 < deviation <= _WIDEST:
+            raise BadInput(
+                f"deviation={deviation!r}: it is a positive share of the side, at most {_WIDEST:g}."
+            )
+        self.deviation = float(deviation)
 
     def drawn(self, images: Tensor, layer: str, size: Size) -> Tensor:
         gaussian = images.new_ones(())

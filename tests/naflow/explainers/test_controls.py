@@ -78,6 +78,12 @@ def test_centre_written_out(deviation, model, images):
     assert torch.equal(found, found.flip(1)) and torch.equal(found, found.flip(2))
 
 
+@pytest.mark.parametrize("deviation", [0, -1.0, float("nan"), float("inf"), 10**30, 10**400, "1"])
+def test_a_deviation_that_is_no_share_is_refused(deviation, model):
+    with pytest.raises(BadInput, match="it is a positive share of the side, at most 1e"):
+        CentreGaussian(model, deviation=deviation)
+
+
 def scipys_edges(grey):
     return np.stack(
         [np.hypot(*(sobel(one, axis, mode="nearest") for axis in (0, 1))) for one in grey]
