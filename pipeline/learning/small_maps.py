@@ -1,8 +1,8 @@
 """Gradients of weights of convolutions with small maps, as matrix products, for training on a CPU.
 
 oneDNN, which computes PyTorch's convolutions there, sums a weight's gradient over the positions of
-a map: with 3 x 3 positions and 512 channels it reaches 30 GFLOP/s a core in bfloat16 (AMX), where
-a matrix product reaches 450. That was a third of a ResNet50's training step at 80 pixels.
+a map. With 3 x 3 positions and 512 channels in bfloat16 that is many times slower than a matrix
+product: 20 to 30 % of a ResNet's training step (`python -m bench.training`).
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.nn.grad import conv2d_input
 from torch.overrides import TorchFunctionMode
 
-FEW = 36  # positions of a map; with more, oneDNN is the faster one
+FEW: int = 36  # positions of a map; with more, oneDNN is the faster one
 
 
 class SmallMaps(TorchFunctionMode):
