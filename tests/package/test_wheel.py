@@ -18,10 +18,13 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parents[2]
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 
-#: The modules that need an extra: the paper's networks are built of torchvision's parts.
+#: The modules that need an extra: the paper's networks are built of torchvision's parts, downloads
+#: of requests.
 NEED = dict.fromkeys(
     (f"naflow.models.{name}" for name in ("bam", "cbam", "multi_similarity", "npid", "resnet")),
     "torchvision",
+) | dict.fromkeys(
+    (f"naflow.models.origins.{name}" for name in ("conversation", "transfer")), "requests"
 )
 
 IMPORT_ALL = """

@@ -16,6 +16,7 @@ from naflow.errors import BadInput
 from pipeline.downloads.archives import unpack
 
 FILES = {"birds/images/a.jpg": b"a" * 5000, "birds/images.txt": b"1 a.jpg\n", "readme.txt": b""}
+PLACE = b"a name unlike any header's bytes"
 
 
 def tar(path: Path, *members: tarfile.TarInfo | tuple[str, bytes]) -> Path:
@@ -38,16 +39,16 @@ def special(kind: bytes, name: str = "birds/odd", to: str = "") -> tarfile.TarIn
 def zipped(
     path: Path, *members: tuple[str | zipfile.ZipInfo, bytes], name: bytes | None = None
 ) -> Path:
-    """A zip file; `name` takes the place of every "?" of its table of contents."""
+    """A zip file; `name` takes the place of PLACE, the name of its only member."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for member, content in members:
             archive.writestr(member, content)
     if name is not None:
         raw = path.read_bytes()
         table, end = raw.index(b"PK\x01\x02"), raw.index(b"PK\x05\x06")
-        changed = bytearray(raw[table:end].replace(b"?", name))
+        changed = bytearray(raw[table:end].replace(PLACE, name))
         changed[28:30] = len(name).to_bytes(2, "little")
-        local = raw[:table].replace(b"?", name)
+        local = raw[:table].replace(PLACE, name)
         local = local[:26] + len(name).to_bytes(2, "little") + local[28:]
         closing = bytearray(raw[end:])
         closing[12:16] = len(changed).to_bytes(4, "little")
@@ -202,7 +203,7 @@ def hostile(folder: Path) -> dict[str, Path]:
         "no .zip, .tar or .tar.gz file: negative": negative(folder / "27.tar"),
         "goes on after its end: tail": _bytes(folder / "28.tgz", gzip.compress(bytes(9 << 20))),
         "compressed in a way: zip": zipped(folder / "29.zip", (_stored(zipfile.ZIP_LZMA), b"a")),
-        "a file named '': zip": zipped(folder / "30.zip", ("?", b"a"), name=b""),
+        "a file named '': zip": zipped(folder / "30.zip", (PLACE.decode(), b"a"), name=b""),
         "a file named '.': tar": tar(folder / "31.tar", (".", b"a")),
         "a sparse file: tar": sparse(folder / "32.tgz", 1000, 10),
         "twice: tar": tar(folder / "17.tar", ("a", b"1"), ("a", b"2")),
