@@ -80,3 +80,5 @@ lock:
 		--generate-hashes --no-header --no-annotate --upgrade -o bootstrap.lock
 	$(UV) compile -q --group docs --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate -o docs/requirements.txt
+	$(UV) compile -q --group audit --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate -o .github/audit.txt

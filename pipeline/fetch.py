@@ -130,9 +130,19 @@ def wanted(
 
 
 def where(folder: Path, name: str, weights: Weights) -> Path:
-    """Return the file's path: with its published name, or the model's if that has no suffix."""
+    """Return the path of a model's file, placed there by hand or to be downloaded.
+
+    A name that is not on the model's card gets a folder of its own: those of two models may be the
+    same.
+    """
+    file, known = _file(name, weights), [_file(name, one) for one in models.card(name).weights]
+    return folder / file if file in known else folder / name / file
+
+
+def _file(name: str, weights: Weights) -> str:
+    """Return the file's published name, or the model's if that has no suffix."""
     file = Path(urlsplit(weights.address).path).name
-    return folder / (file if "." in file else f"{name}.pth")
+    return file if "." in file else f"{name}.pth"
 
 
 def expected(name: str, weights: Weights) -> Expected:

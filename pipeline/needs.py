@@ -111,12 +111,7 @@ def network(cfg: DictConfig, name: str, images: str) -> Need:
         held = "its hash is known" if one.sha256 else "no hash is known: its gate tells"
         facts += [("or" if facts[1:] else "file", f"{path} ({states[-1][0]}; {held})")]
         facts += [("from", str(one))]
-    facts += [
-        (
-            "by hand",
-            f"put it into {folder} under {'one of these names' if files[1:] else 'this name'}",
-        )
-    ]
+    facts += [("by hand", f"put it at {'one of these paths' if files[1:] else 'this path'}")]
     facts += [("mirror", f"{cfg.fetch.mirror}, tried first")] if cfg.fetch.mirror else []
     state, missing = next((one for one in states if one[0].startswith(THERE)), states[0])
     converted = card.parameters * 4 + (BANK if fetch.has_bank(name) else 0)

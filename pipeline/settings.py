@@ -86,6 +86,7 @@ IMAGES = {
     "groups": NULL,
     "groups.*": NAMES,
     "fit": FIT,
+    "elsewhere": TEXT | NULL,
     "labels": TEXT | NULL,
     "synsets": TEXT | NULL,
     "boxes": TEXT | NULL | Kind("false", lambda v: v is False),

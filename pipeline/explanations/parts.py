@@ -11,10 +11,7 @@ The arrays of a part with B cases:
     iterations/LAYER, ... (B,) the fields of LayerStats, for methods that have them
 """
 
-import zipfile
-import zlib
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +23,6 @@ from pipeline.atomic import replacing
 from pipeline.explanations.cases import Case
 from pipeline.explanations.questions import Question
 
-# The exceptions that reading a damaged .npz file can raise.
-DAMAGED = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
 STATS = ("iterations", "residual", "norm_ratio", "abandoned")
 
 Arrays = dict[str, np.ndarray]
@@ -80,15 +75,8 @@ def read(path: Path) -> Arrays:
     damaged: a machine that crashes may leave an empty one."""
     try:
         whole = path.read_bytes()
-        with zipfile.ZipFile(BytesIO(whole)) as part:
-            if sum(one.file_size for one in part.infolist()) > len(whole):
-                raise ValueError("it is compressed, which no part is")
-            # Read whole, which checks the checksums, before any of it is used.
-            contents = {name.removesuffix(".npy"): part.read(name) for name in part.namelist()}
-        if len(contents) != int.from_bytes(whole[-12:-10], "little"):  # its directory's own count
-            raise ValueError("its list of arrays was changed")
-        return {name: npy.read(content) for name, content in contents.items()}
-    except DAMAGED as error:
+        return npy.read_all(whole, len(whole))  # no part is compressed
+    except npy.DAMAGED as error:
         raise BadInput(
             f"{path} is missing or damaged ({type(error).__name__}: {error}). Run the command of "
             "explain again."

@@ -5,6 +5,7 @@ before any expensive work. The pixels are read by pipeline.pictures.pixels.
 """
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -66,6 +67,7 @@ class Folder:
     classes  the class names in order; None: all labels of the selected rows, sorted
     groups   group -> its classes, if there is no column for it; other classes are in "base"
     fit      how a picture becomes a square: one of FITS (see pipeline.pictures.pixels.square)
+    elsewhere  another folder in which the index may name files; None: in `root` alone
 
     Raises BadInput, naming the file, row or column that cannot be used.
     """
@@ -81,6 +83,7 @@ class Folder:
         classes: Sequence[str] | None = None,
         groups: Mapping[str, Sequence[str]] | None = None,
         fit: str = "crop",
+        elsewhere: str | None = None,
     ) -> None:
         self.root, self.name, self.fit = Path(root), name, fit
         if not self.root.is_dir():
@@ -95,7 +98,8 @@ class Folder:
             # As plain values: Hydra's settings are slow to look up in every row.
             plain: dict[str, Any] = dict(columns or {})
             plain |= {"box": list(plain.get("box", ()))}
-            self.pictures = _from_index(self.root / index, self.root, plain, dict(select or {}))
+            places = [self.root] if elsewhere is None else [self.root, Path(elsewhere)]
+            self.pictures = _from_index(self.root / index, places, plain, dict(select or {}))
         present = sorted({picture.label for picture in self.pictures})
         self.classes = list(classes) if classes is not None else present
         unknown = [label for label in present if label not in self.classes]
@@ -211,7 +215,7 @@ def dealt(key: str) -> str:
     return "train" if share < 0.7 else "val" if share < 0.8 else "test"
 
 
-def _from_index(index: Path, root: Path, columns: dict, select: dict) -> list[Picture]:
+def _from_index(index: Path, places: Sequence[Path], columns: dict, select: dict) -> list[Picture]:
     table = _read(index)
     for column in (columns.get("image", "image"), columns.get("label", "class"), *select):
         if column not in table:
@@ -225,7 +229,7 @@ def _from_index(index: Path, root: Path, columns: dict, select: dict) -> list[Pi
                 f"{near_names(str(value), values)}"
             )
     pictures = [
-        _picture(row, f"{index}, line {line + 2}", root, columns)
+        _picture(row, f"{index}, line {line + 2}", places, columns)
         for line, row in zip(table.index, table.to_dict("records"), strict=True)
     ]
     double = pd.Series([picture.id for picture in pictures]).duplicated()
@@ -247,7 +251,7 @@ def _read(index: Path) -> pd.DataFrame:
         raise BadInput(f"{index} cannot be read as CSV: {str(error).strip()}.") from None
 
 
-def _picture(row: Mapping[str, str], where: str, root: Path, columns: dict) -> Picture:
+def _picture(row: Mapping[str, str], where: str, places: Sequence[Path], columns: dict) -> Picture:
     def cell(key: str, default: str) -> str:
         return row.get(columns.get(key, default), "")
 
@@ -258,8 +262,13 @@ def _picture(row: Mapping[str, str], where: str, root: Path, columns: dict) -> P
                 f"{where}: the {column} is empty. "
                 "Fill it in, or leave the row out with images.select."
             )
-    files = [root / file for file in (image, mask) if file]
+    files = [places[0] / file for file in (image, mask) if file]
     for file in files:
+        if not any(_lies_in(file, place) for place in places):
+            raise BadInput(
+                f"{where}: {file} lies outside {' and '.join(map(str, places))}. If you trust this "
+                "index, let images.elsewhere name the folder it lies in."
+            )
         if not file.is_file():
             raise BadInput(f"{where}: {file} does not exist.")
     key = cell("id", "id") or image
@@ -267,6 +276,11 @@ def _picture(row: Mapping[str, str], where: str, root: Path, columns: dict) -> P
     box = _box([row.get(name, "") for name in columns.get("box", ())], where)
     group = cell("group", "group") or "base"
     return Picture(key, files[0], label, split, files[1] if mask else None, box, group)
+
+
+def _lies_in(file: Path, folder: Path) -> bool:
+    """Whether the path leads into the folder; the folder's own links may lead out of it again."""
+    return Path(os.path.abspath(file)).is_relative_to(os.path.abspath(folder))
 
 
 def _box(cells: list[str], where: str) -> Box | None:

@@ -9,12 +9,13 @@ from naflow.cli.demo import PHOTOGRAPHS, photograph
 from naflow.errors import BadInput
 from naflow.methods import label, ordered
 from naflow.page import encoded
+from pipeline import npy
 from pipeline.atomic import read_json
-from pipeline.explanations.parts import DAMAGED
 from pipeline.report_page.photographs import Photographs
 
 NAME = "flow"  # of the figure on the page, and of its files
 ASKED = "predicted"
+MOST = 64 << 20  # bytes of its raw maps together; five methods' take a few
 TEXT = ("model", "weights_sha256", "picture", "predicted")
 
 
@@ -27,7 +28,7 @@ def real(drawings: Path) -> dict[str, Any] | None:
     try:
         said = _said(read_json(told))
         return said | {"maps": _maps(raw, said["picture"])}
-    except (*DAMAGED, KeyError, TypeError) as error:
+    except (*npy.DAMAGED, KeyError, TypeError) as error:
         raise BadInput(
             f"{raw} and {told.name} cannot be read ({type(error).__name__}: {error}). Make them "
             f"again: python -m pipeline.flow drawings={drawings}."
@@ -43,14 +44,13 @@ def _said(found: Any) -> dict[str, Any]:
 
 def _maps(raw: Path, picture: str) -> dict[str, dict[str, np.ndarray]]:
     maps: dict[str, dict[str, np.ndarray]] = {}
-    with raw.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        for key in arrays.files:
-            of_picture, asked, method, layer = key.split("/", 3)
-            if (of_picture, asked) != (picture, ASKED):
-                continue
-            values = maps.setdefault(method, {})[layer] = arrays[key]
-            if values.ndim != 2 or not np.isfinite(values).all():
-                raise ValueError(f"{key} is no map")
+    for key, values in npy.read_all(raw.read_bytes(), MOST).items():
+        of_picture, asked, method, layer = key.split("/", 3)
+        if (of_picture, asked) != (picture, ASKED):
+            continue
+        if values.ndim != 2 or values.dtype.kind != "f" or not np.isfinite(values).all():
+            raise ValueError(f"{key} is no map")
+        maps.setdefault(method, {})[layer] = values
     if not maps:
         raise ValueError(f"there is no map of {picture}")
     return {method: maps[method] for method in ordered(maps)}

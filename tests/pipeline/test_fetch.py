@@ -19,7 +19,7 @@ from pipeline import fetch as stage
 from pipeline.app import CONF
 from pipeline.downloads import source, weights_lock
 from pipeline.downloads.download import Unavailable, WrongFile
-from pipeline.fetch import convert, expected, fetch, prepare
+from pipeline.fetch import convert, expected, fetch, prepare, where
 from pipeline.verify import hold
 
 
@@ -29,13 +29,13 @@ def saved(content: object) -> bytes:
     return file.getvalue()
 
 
-def published(seed: int) -> bytes:
+def published(seed: int, name: str = "conv64f") -> bytes:
     """A checkpoint of a small network, as bytes."""
     torch.manual_seed(seed)
-    return saved({"state_dict": models.create("conv64f").state_dict()})
+    return saved({"state_dict": models.create(name).state_dict()})
 
 
-ONE, TWO = published(1), published(2)
+ONE, TWO, OTHER = published(1), published(2), published(3, "conv4net")
 
 
 def sha256(content: bytes) -> str:
@@ -272,6 +272,26 @@ def test_copies_of_one_name_are_tried_in_order(tmp_path, server, caplog, dead, p
     asked = [path for path, _ in server.requests]
     assert asked == ([*paths] if dead == 0 else [paths[0]])
     assert "only its gate" not in caplog.text
+
+
+def test_two_models_may_share_a_name_of_a_file(tmp_path, server):
+    """Each keeps its own: the second is neither refused nor taken for the first."""
+    server.files |= {"/a/model.pth": ONE, "/b/model.pth": OTHER}
+    places = {"conv64f": "/a/model.pth", "conv4net": "/b/model.pth"}
+    instead = {name: (Weights(server.base + path),) for name, path in places.items()}
+    for _ in range(2):
+        for name, content in (("conv64f", ONE), ("conv4net", OTHER)):
+            place = (tmp_path / "downloads", tmp_path / "lock.json")
+            path, _ = fetch(name, *place, quiet=True, instead=instead)
+            assert path == tmp_path / "downloads" / name / "model.pth"
+            assert path.read_bytes() == content
+
+
+def test_published_files_of_one_name_are_of_one_model(tmp_path):
+    cards = {name: models.card(name).weights for name in models.list_models()}
+    places = [where(tmp_path, name, one) for name, files in cards.items() for one in files]
+    assert len(places) > 5 and len(set(places)) == len(places)
+    assert {path.parent for path in places} == {tmp_path}
 
 
 def test_lock_of_another_address(card, get, tmp_path):

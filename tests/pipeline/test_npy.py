@@ -1,6 +1,8 @@
 """Arrays as numpy writes them are read; what only claims to be one is refused."""
 
 import io
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -64,3 +66,48 @@ FORGED = {
 def test_anything_else_is_refused(kind):
     with pytest.raises(ValueError, match="no array of numbers or text as numpy writes it"):
         npy.read(FORGED[kind])
+
+
+def packed(kind=zipfile.ZIP_DEFLATED, **contents):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", kind) as archive:
+        for name, content in contents.items():
+            archive.writestr(f"{name}.npy", content)
+    return file.getvalue()
+
+
+def understated():
+    """An array of 256 MiB, packed to 256 KiB, whose directory says that it has 100 bytes."""
+    whole = bytearray(packed(a=saved(np.zeros(1 << 28, np.uint8))))
+    for mark, place in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
+        start = whole.index(mark) + place
+        whole[start : start + 4] = (100).to_bytes(4, "little")
+    return bytes(whole)
+
+
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def test_what_was_saved_together_is_read(write):
+    file = io.BytesIO()
+    write(file, allow_pickle=False, **{"a/b": np.eye(3), "c": np.array("word")})
+    found = npy.read_all(file.getvalue(), 4096)
+    assert np.array_equal(found["a/b"], np.eye(3)) and found["c"] == "word"
+
+
+FORGED_ARCHIVES = {
+    "more than allowed": (packed(a=saved(np.zeros(999))), "take more than 4,096 bytes"),
+    "another compression": (packed(zipfile.ZIP_LZMA, a=saved(np.ones(3))), "does not use"),
+    "less than it holds": (understated(), "CRC|size"),
+    "an object": (packed(a=FORGED["objects"]), "no array of numbers or text"),
+    "a list cut short": (packed(a=saved(np.ones(3)), b=b"")[:-22] + bytes(22), "zip"),
+}
+
+
+@pytest.mark.parametrize("kind", FORGED_ARCHIVES)
+def test_an_archive_of_anything_else_is_refused(kind):
+    content, said = FORGED_ARCHIVES[kind]
+    tracemalloc.start()
+    with pytest.raises(npy.DAMAGED, match=said):
+        npy.read_all(content, 4096)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 << 20

@@ -64,7 +64,7 @@ def test_a_part_that_is_cut_or_not_there_is_refused(part, left):
 def test_a_part_that_unpacks_to_more_than_its_file_is_not_unpacked(part):
     with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as forged:
         forged.writestr("score.npy", bytes(1 << 20))
-    with pytest.raises(BadInput, match="it is compressed, which no part is"):
+    with pytest.raises(BadInput, match=r"its arrays take more than [\d,]+ bytes"):
         parts.read(part)
 
 

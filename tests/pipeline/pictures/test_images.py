@@ -51,6 +51,25 @@ def test_select(folder):
     assert [p.id for p in folder()(select={"subset": "two"}).pictures] == ["c.png"]
 
 
+@pytest.mark.parametrize("column", ["image", "mask"])
+@pytest.mark.parametrize("path", ["../secret.png", "{outside}/secret.png", "b/../../secret.png"])
+def test_an_index_leads_nowhere_else(folder, tmp_path_factory, tmp_path, column, path):
+    outside = tmp_path_factory.mktemp("outside")
+    for place in (outside, tmp_path.parent):
+        Image.new("RGB", (8, 6)).save(place / "secret.png")
+    files = ["a.png", path.format(outside=outside), "c.png"]
+    with pytest.raises(BadInput, match=r"line 3: .*secret.png lies outside .*images.elsewhere"):
+        folder(**{column: files})()
+
+
+def test_an_index_may_lead_where_it_is_told(folder, tmp_path_factory, tmp_path):
+    outside = tmp_path_factory.mktemp("outside")
+    Image.new("RGB", (8, 6)).save(outside / "far.png")
+    files = ["../" + tmp_path.name + "/a.png", str(outside / "far.png"), str(tmp_path / "c.png")]
+    toy = folder(image=files)(elsewhere=str(outside))
+    assert [one.image.name for one in toy.pictures] == ["a.png", "far.png", "c.png"]
+
+
 def test_class_folders(tmp_path):
     for label in ("cat", "dog"):
         (tmp_path / label).mkdir()

@@ -93,11 +93,19 @@ def test_damaged_files_are_named(tmp_path, name, damage):
         real(tmp_path)
 
 
+def test_maps_that_unpack_to_more_are_not_unpacked(tmp_path):
+    made(tmp_path)
+    np.savez_compressed(tmp_path / "flow.npz", **{"cat/predicted/naflow/stem": np.zeros(1 << 24)})
+    with pytest.raises(BadInput, match="its arrays take more than 67,108,864 bytes"):
+        real(tmp_path)
+
+
 def test_maps_that_are_none_are_named(tmp_path):
     made(tmp_path)
     for arrays, sentence in (
         ({"cat and coffee/espresso/naflow/stem": np.eye(2)}, "there is no map of cat"),
         ({"cat/predicted/naflow/stem": np.full((2, 2), np.nan)}, "stem is no map"),
+        ({"cat/predicted/naflow/stem": np.full((2, 2), "a")}, "stem is no map"),
     ):
         np.savez(tmp_path / "flow.npz", **arrays)
         with pytest.raises(BadInput, match=sentence):
