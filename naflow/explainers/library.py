@@ -118,7 +118,7 @@ class ScoreCAM(Library):
     CVPRW 2020.
 
     most   use only so many channels of a layer, those of largest standard deviation; None: all
-    batch  images per forward pass
+    batch  images per forward pass, at most one for each channel
 
     Costs one forward pass per image and channel: about 4,100 for all layers of ResNet-18. Raises
     BadInput for numbers below 1, and if the score of a masked image cannot be computed.
@@ -146,7 +146,7 @@ class ScoreCAM(Library):
     def cam(self, record: Record, layer: Layer, question: Score) -> np.ndarray:
         images, x = record.images, layer.activation
         made = self._made(Outputs(self.model), [])
-        made.batch_size = self.batch
+        made.batch_size = min(self.batch, x.shape[1])
         maps = []
         for number in range(len(x)):  # image by image, to save memory
             one = slice(number, number + 1)
@@ -161,7 +161,7 @@ class AblationCAM(Library):
     """Channels weighted by the share of the score that is lost without them: Ramaswamy and Desai,
     WACV 2020.
 
-    batch  channels per forward pass
+    batch  channels per forward pass, at most all of them
 
     A removed channel is set to 0, as in the paper. The package does so, too, at layers without
     negative values, and otherwise sets it to -1e7. The model runs from the layer on, once per image
@@ -186,10 +186,11 @@ class AblationCAM(Library):
         if zero:
             raise BadInput(f"the score of images {zero} is 0, and the weights are shares of it.")
         x, images, maps = layer.activation, record.images, []
+        batch = min(self.batch, x.shape[1])
         for number in range(len(x)):  # image by image, to save memory
             one = slice(number, number + 1)
-            copies = images[one].expand(self.batch, *images.shape[1:])
-            inputs = repeated(record.chain.run.inputs, number, len(x), self.batch)
+            copies = images[one].expand(batch, *images.shape[1:])
+            inputs = repeated(record.chain.run.inputs, number, len(x), batch)
             ran = run(self.model, copies, inputs)
             chain = cut(ran, ran.ends())
             chain.keep(chain.opened(True))
@@ -197,12 +198,12 @@ class AblationCAM(Library):
 
             def rest(place: nn.Module, given: Tensor, onward: Onward = onward) -> Any:
                 changed = place(onward.value.tensor()[: len(given)])
-                missing = self.batch - len(changed)
+                missing = batch - len(changed)
                 whole = torch.cat([changed, changed[-1:].expand(missing, *changed.shape[1:])])
                 return rows(onward(whole), 0, len(given))
 
             outputs, target = Outputs(self.model, rest), Target(question, len(x), number)
-            made = self._made(outputs, [], ablation_layer=Ablated(), batch_size=self.batch)
+            made = self._made(outputs, [], ablation_layer=Ablated(), batch_size=batch)
             with silent(made):
                 kept = x[one].numpy(force=True)
                 maps.append(made.get_cam_image(images[one], outputs.cut, [target], kept, None))

@@ -233,6 +233,15 @@ def test_score_cam_of_some_channels() -> None:
     assert set(flow.importance) == set(flow.layers)
 
 
+@pytest.mark.parametrize("kind", [ScoreCAM, AblationCAM])
+@pytest.mark.parametrize("batch", [3, 10**30])
+def test_any_number_of_channels_at_a_time(kind: type, batch: int) -> None:
+    model, images = network(), pictures()
+    flow, others = kind(model)(images), kind(model, batch=batch)(images)
+    for layer in flow.layers:
+        torch.testing.assert_close(others[layer], flow[layer], rtol=1e-4, atol=1e-6)
+
+
 # --- what every method keeps ---------------------------------------------------------------------
 
 
