@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cosine_similarity
+from torch.nn.functional import cosine_similarity, normalize
 
 from naflow.errors import BadInput, UnsupportedModel, near_names
 
@@ -265,6 +265,39 @@ class Similarity:
 
 
 @dataclass(frozen=True)
+class SimilarityContrast:
+    """S = v . (u / |u| - mean_j w_j / |w_j|): how much more the embedding v resembles a reference u
+    than other images' w_j, times |v|. What all images share cancels.
+
+    reference  u: (D,), (B, D), (C, H, W) or (B, C, H, W)
+    others     w: (M, D) or (M, C, H, W), of images as they come
+
+    Raises BadInput for shapes that do not fit and for a zero vector among v, u and w.
+    """
+
+    reference: Tensor
+    others: Tensor
+
+    def __call__(self, output: Tensor) -> Tensor:
+        v, u = _pair(output, self.reference, "dot", spatial_sum=False)
+        w = torch.as_tensor(self.others, device=v.device).detach().to(v.dtype)
+        shape = output_tensor(output).shape[1:]
+        if w.shape[1:] != shape or len(w) == 0:
+            raise BadInput(
+                f"The other images' embeddings have shape {tuple(self.others.shape)}: give one or "
+                f"more of shape {tuple(shape)}, as the model's embedding has, in one tensor."
+            )
+        w = w.flatten(1)
+        zero = (w == 0).all(1).nonzero()[:, 0].tolist()
+        if zero:
+            raise BadInput(
+                f"The embedding of other images {zero} is all zero: their similarity to anything "
+                "is undefined. Leave them out."
+            )
+        return (v * (normalize(u) - normalize(w).mean(0))).sum(1)
+
+
+@dataclass(frozen=True)
 class PixelSet:
     """S = the sum of a class's logits over a set of output pixels (semantic segmentation).
 
@@ -315,7 +348,7 @@ def predicted_pixels(logits: Tensor) -> Tensor:
 def predicted(output: object, score: Score) -> Tensor | None:
     """Return the predicted class: (B,) for logits (B, K), (B, H, W) for a segmentation. None for an
     embedding, whose channels are no classes, and if the output holds no such tensor."""
-    if isinstance(score, (ChannelContribution, Similarity)):
+    if isinstance(score, (ChannelContribution, Similarity, SimilarityContrast)):
         return None
     try:
         logits = output_tensor(output).detach()

@@ -15,15 +15,16 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 from torchvision.models import ResNet
 
 from naflow import metrics
 from naflow.reverse.abandon import CHANCE, doubtful
-from naflow.scores import ChannelContribution, Score, Similarity
+from naflow.scores import ChannelContribution, Score, Similarity, SimilarityContrast
 from pipeline import markdown
 from pipeline.app import CONF
 from pipeline.explanations.batches import Batches
-from pipeline.measuring.asked import OfLikeness, unit
+from pipeline.measuring.asked import OfLikeness
 from pipeline.measuring.panel import panel_of
 from pipeline.measuring.sanity import absent_classes
 from pipeline.models import weights
@@ -76,7 +77,7 @@ def main(settings: list[str]) -> None:
             continue
         assert isinstance(panel.asked, OfLikeness)
         with torch.no_grad():
-            alike = unit(network(panel.images)).flatten(1) @ unit(known).flatten(1).T
+            alike = unit(network(panel.images)) @ unit(known).T
         drawn = known[absent_classes(alike, panel.ids, cfg.seed + number)]
         pair = [maps(network, panel.images, u, known) for u in (panel.asked.references, drawn)]
         for key, (own, total) in pair[0].items():
@@ -89,13 +90,18 @@ def main(settings: list[str]) -> None:
     write()
 
 
+def unit(embeddings: Tensor) -> Tensor:
+    """Flatten embeddings (N, ...) to (N, D), and divide them by their norm."""
+    return normalize(embeddings.flatten(1))
+
+
 def maps(
     network: nn.Module, images: Tensor, references: Tensor, known: Tensor
 ) -> dict[tuple[str, str], tuple[Tensor, Tensor]]:
     """Return (question, test) -> the last maps (B, h, w) of images, and the sum of their evidence
     over that of its absolute values (B,)."""
-    mean, apart = unit(known).mean(0), unit(known) - unit(known).mean(0)
-    contrast = Similarity(unit(references) - mean, "dot")
+    apart = (unit(known) - unit(known).mean(0)).view_as(known)
+    contrast = SimilarityContrast(references, known)
     questions: dict[str, tuple[Score, bool]] = {
         "Eqs 17-21": (ChannelContribution(references), False),
         "cosine": (Similarity(references), False),

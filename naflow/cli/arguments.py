@@ -87,6 +87,13 @@ def _explain(command: argparse.ArgumentParser) -> None:
     )
     add("--reference", type=Path, help="for embeddings: explain the similarity to this photo")
     add(
+        *("--against",),
+        nargs="+",
+        type=Path,
+        metavar="PHOTO",
+        help="with --reference: photos, or folders of photos; what they share with it cancels",
+    )
+    add(
         *("--layers",),
         nargs="+",
         default=[BLOCKS],

@@ -27,9 +27,8 @@ from naflow.cli.run import Run
 from naflow.cli.subject import Subject, subject
 from naflow.errors import BadInput, NotFinite
 from naflow.explainer import Explainer
-from naflow.hashes import sha256
 from naflow.needed import need
-from naflow.scores import ChannelContribution, ClassLogit
+from naflow.scores import ClassLogit
 
 _OPENED = 20  # photos on the page that --open shows
 
@@ -107,8 +106,7 @@ def _head(
         settings["target"] = "predicted" if asked.score.index is None else asked.score.index
     if asked.targets:
         settings["target"] = {target.word: list(target.classes) for target in asked.targets}
-    if isinstance(asked.score, ChannelContribution):
-        settings["reference"] = sha256(arguments.reference)
+    settings |= asked.hashes
     naflow = methods.get("naflow")
     if isinstance(naflow, NAFlow):
         knobs = {name: str(value) for name, value in asdict(naflow.config).items()}

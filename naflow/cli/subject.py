@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from naflow.cli import photos
 from naflow.cli.files import reason, shown
 from naflow.cli.labels import class_names, read, targets
+from naflow.cli.likeness import likeness
 from naflow.cli.question import Target
 from naflow.cli.sources import ANY, fingerprint, is_own, source
 from naflow.errors import BadInput, printable
@@ -23,7 +24,7 @@ from naflow.models.origins import Origin
 from naflow.models.preprocessing import normalised
 from naflow.models.pretrained import trained
 from naflow.run.preserve import preserved
-from naflow.scores import ChannelContribution, ClassLogit, Score, output_tensor
+from naflow.scores import ClassLogit, Score, output_tensor
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Subject:
              tensors if there is no file; for published weights also their address and licence
     classes  class names in order, None if unknown
     targets  the classes to explain, if they are not the one class of the score
+    hashes   sha256 of the photos that the score is made of, by option: "reference", "against"
     """
 
     network: nn.Module
@@ -43,6 +45,7 @@ class Subject:
     classes: list[str] | None
     device: torch.device
     targets: list[Target] = field(default_factory=list)
+    hashes: dict[str, str] = field(default_factory=dict)
 
     def images(self, squares: list[np.ndarray]) -> Tensor:
         """Turn squares (H, W, 3) uint8 into the network's input (B, 3, H, W), on its device."""
@@ -61,10 +64,16 @@ def subject(arguments: Namespace) -> Subject:
     labels = None if arguments.labels is None else read(arguments.labels)
     network, weights = _network(arguments, origin, len(labels) if labels else None)
     network = network.to(device)
-    probe = _probe(arguments.reference, wanted)
-    output = _output(network, normalised([probe], wanted.mean, wanted.std).to(device))
+
+    def answer(squares: list[np.ndarray]) -> Tensor:
+        return _output(network, normalised(squares, wanted.mean, wanted.std).to(device))
+
     if arguments.reference is not None:
-        return Subject(network, wanted, ChannelContribution(output), weights, None, device)
+        score, hashes = likeness(
+            arguments, lambda files: answer([photos.square(file, wanted) for file in files])
+        )
+        return Subject(network, wanted, score, weights, None, device, hashes=hashes)
+    output = answer([np.zeros((wanted.size, wanted.size, 3), np.uint8)])
     count = _classes(output, origin, arguments.model)
     names = class_names(labels, arguments.weights, origin.classes, count)
     asked = targets(arguments.target or (), names, count)
@@ -131,6 +140,8 @@ def _check_question(arguments: Namespace) -> None:
                 )
         if not arguments.reference.exists():
             raise BadInput(f"--reference {arguments.reference}: there is no such photo.")
+    elif arguments.against is not None:
+        raise BadInput("--against contrasts the similarity to a --reference: give that, too.")
 
 
 def _check_weights(arguments: Namespace, origin: Origin) -> None:
@@ -150,14 +161,6 @@ def _check_weights(arguments: Namespace, origin: Origin) -> None:
         )
 
 
-def _probe(reference: Path | None, wanted: Input) -> np.ndarray:
-    """Return the reference as a square, or a black square, which gives an output of the same
-    shape."""
-    if reference is None:
-        return np.zeros((wanted.size, wanted.size, 3), np.uint8)
-    return photos.square(photos.PhotoFile.read(reference), wanted)
-
-
 def _classes(output: Tensor, origin: Origin, model: str) -> int:
     """Return the number of classes. Raises BadInput if the output is no logits (1, classes)."""
     if origin.embedding:
@@ -171,7 +174,7 @@ def _classes(output: Tensor, origin: Origin, model: str) -> int:
 
 
 def _output(network: nn.Module, images: Tensor) -> Tensor:
-    """Return the network's output for one image. Raises BadInput if the network cannot run or
+    """Return the network's output for some images. Raises BadInput if the network cannot run or
     returns no tensor to explain, UnsupportedModel for a detector."""
     try:
         with preserved(network), torch.no_grad():

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from naflow.metrics import ClassProbability
-from naflow.scores import ChannelContribution, ClassLogit, Score, Similarity
+from naflow.scores import ChannelContribution, ClassLogit, Score, Similarity, SimilarityContrast
 
 
 class Asked(Protocol):
@@ -44,9 +43,8 @@ class OfLikeness:
     is measured on perturbed pictures.
 
     references  (B, ...) embeddings
-    others      (M, ...) embeddings of other pictures: the similarity to the reference less the mean
-                similarity to them is explained instead, each embedding u of them as u / |u|. None:
-                Eqs 17-21
+    others      (M, ...) embeddings of other pictures, with which the similarity is contrasted.
+                None: Eqs 17-21
     """
 
     references: Tensor
@@ -55,16 +53,11 @@ class OfLikeness:
     def score(self, rows: Tensor) -> Score:
         if self.others is None:
             return ChannelContribution(self.references[rows])
-        return Similarity(unit(self.references[rows]) - unit(self.others).mean(0), "dot")
+        return SimilarityContrast(self.references[rows], self.others)
 
     def answer(self, rows: Tensor) -> Score:
         cosine = Similarity(self.references[rows])
         return lambda output: cosine(_full(output))
-
-
-def unit(embeddings: Tensor) -> Tensor:
-    """Divide embeddings (N, ...) by their norm."""
-    return normalize(embeddings.flatten(1)).view_as(embeddings)
 
 
 def _full(output: Any) -> Any:

@@ -7,10 +7,10 @@ from random import Random
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool2d
+from torch.nn.functional import adaptive_avg_pool2d, normalize
 
 from naflow import Flow, metrics
-from pipeline.measuring.asked import Asked, OfClass, OfLikeness, unit
+from pipeline.measuring.asked import Asked, OfClass, OfLikeness
 from pipeline.measuring.measures import Numbers
 from pipeline.measuring.panel import Panel
 
@@ -46,7 +46,7 @@ def sanity(
         others["redrawn"] = explain(redrawn)(panel.images, score, layers=layers)
         absent: Asked = OfClass(absent_classes(flow.output, panel.ids, seed))
     elif isinstance(panel.asked, OfLikeness) and panel.known is not None:
-        alike = unit(flow.output.cpu()).flatten(1) @ unit(panel.known).flatten(1).T
+        alike = normalize(flow.output.cpu().flatten(1)) @ normalize(panel.known.flatten(1)).T
         drawn = panel.known[absent_classes(alike, panel.ids, seed)]
         absent = replace(panel.asked, references=drawn)
     else:

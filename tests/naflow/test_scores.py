@@ -171,6 +171,41 @@ def test_similarities_are_checked(kind: type) -> None:
         kind(torch.randn(6), "cosin")(v)
 
 
+@pytest.mark.parametrize("shape", [(6,), (3, 2, 2)])
+def test_similarity_contrast(shape: tuple[int, ...]) -> None:
+    v, u, w = torch.randn(4, *shape), torch.randn(shape), torch.randn(5, *shape)
+
+    def cosine(a: torch.Tensor, b: torch.Tensor) -> float:
+        return float((a * b).sum() / (a.norm() * b.norm()))
+
+    for reference in (u, u[None].repeat(4, *[1] * len(shape))):
+        found = scores.SimilarityContrast(reference, w)(v)
+        for image, one in zip(v, found, strict=True):
+            difference = cosine(image, u) - sum(cosine(image, other) for other in w) / 5
+            assert float(one / image.norm()) == pytest.approx(difference, abs=1e-5)
+
+
+def test_what_all_images_share_cancels() -> None:
+    """A direction in which all embeddings agree has no gradient."""
+    v = torch.randn(3, 5, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    u, w = torch.tensor([3.0, 4, 0, 0, 0]), torch.tensor([[3.0, 0, 4, 0, 0], [3.0, 0, 0, 4, 0]])
+    (gradient,) = torch.autograd.grad(scores.SimilarityContrast(u, w)(v).sum(), v)
+    expected = torch.tensor([0.0, 0.8, -0.4, -0.4, 0.0]).expand(3, 5)
+    torch.testing.assert_close(gradient, expected)
+
+
+def test_similarity_contrast_is_checked() -> None:
+    v, u = torch.randn(2, 6), torch.randn(6)
+    for others in (torch.randn(4, 5), torch.randn(0, 6), torch.randn(6)):
+        with pytest.raises(BadInput, match=r"other images' embeddings have shape .*\(6,\)"):
+            scores.SimilarityContrast(u, others)(v)
+    with pytest.raises(BadInput, match=r"embedding of other images \[1\] is all zero"):
+        scores.SimilarityContrast(u, torch.eye(6)[:2] * torch.tensor([[1.0], [0]]))(v)
+    with pytest.raises(BadInput, match=r"reference has shape \(5,\)"):
+        scores.SimilarityContrast(u[:5], torch.randn(4, 6))(v)
+    assert scores.predicted(v, scores.SimilarityContrast(u, torch.randn(4, 6))) is None
+
+
 def test_orthogonal_supports_share_no_channel() -> None:
     with pytest.raises(BadInput, match=r"Images \[0\] share no channel"):
         scores.ChannelContribution(torch.tensor([0.0, 1.0]))(torch.tensor([[1.0, 0.0]]))

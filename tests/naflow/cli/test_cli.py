@@ -28,7 +28,7 @@ from naflow.cli.photos import PhotoFile, square
 from naflow.explainers import GradCAM
 from naflow.models import Input, checkpoint
 from naflow.models.preprocessing import normalised
-from naflow.scores import ChannelContribution, ClassLogit
+from naflow.scores import ChannelContribution, ClassLogit, SimilarityContrast
 
 SIZE = ["--size", "32", "--device", "cpu"]
 
@@ -335,6 +335,44 @@ def test_an_embedding_is_explained_by_its_reference(tmp_path: Path, photo: Path)
     with np.load(out / key / "gradcam" / "maps.npz") as maps:
         assert list(maps) == ["block3.act"]
         np.testing.assert_allclose(maps["block3.act"], flow["block3.act"][0], rtol=1e-4)
+
+
+def test_a_similarity_is_contrasted_with_that_to_others(tmp_path: Path, photo: Path) -> None:
+    reference, others, out = tmp_path / "reference.png", tmp_path / "others", tmp_path / "out"
+    others.mkdir()
+    picture(5).save(reference)
+    for place, seed in ((others / "a.png", 6), (others / "b.png", 7), (others / "same.png", 5)):
+        picture(seed).save(place)
+    model = models.create("conv4net")
+    torch.save(model.state_dict(), tmp_path / "w.pt")
+    words = ["--model", "conv4net", "--weights", tmp_path / "w.pt", "--reference", reference]
+    words += ["--against", others, "--method", "gradcam", "--layers", "block3.act"]
+    assert main(explain(out, photo, *words, "--batch", "2")) == 0
+    query, other, *rest = (
+        normalised([square(PhotoFile(p, p.read_bytes()), Input(32))], *_imagenet)
+        for p in (photo, reference, others / "a.png", others / "b.png")
+    )
+    score = SimilarityContrast(model(other), torch.cat([model(one) for one in rest]))
+    flow = GradCAM(model)(query, score)
+    [key] = manifest(out)["photos"]
+    with np.load(out / key / "gradcam" / "maps.npz") as maps:
+        np.testing.assert_allclose(maps["block3.act"], flow["block3.act"][0], rtol=1e-3)
+    first = manifest(out)["settings"]["against"]
+    picture(8).save(others / "b.png")
+    assert main(explain(tmp_path / "again", photo, *words)) == 0
+    assert manifest(tmp_path / "again")["settings"]["against"] != first
+
+
+def test_nothing_to_contrast_with_is_told(
+    tmp_path: Path, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--model", "conv4net", "--random-weights", "--against", photo)
+    for more, told in (
+        ((), "--against contrasts the similarity to a --reference"),
+        (("--reference", photo), "no photos besides the reference"),
+    ):
+        assert main(explain(tmp_path / "out", photo, *words, *more)) == 2
+        assert told in capsys.readouterr().err
 
 
 def test_a_reference_is_read_as_every_photo_is(
