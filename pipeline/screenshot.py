@@ -19,6 +19,8 @@ from pipeline.atomic import replacing
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WAIT = 30_000  # milliseconds for the maps to be unpacked and drawn
+# A part that is drawn again is smoothed otherwise at round corners: draw everything whole.
+WHOLE = "--disable-partial-raster"
 COLOURS = 256  # of the PNG: halves its size without a visible difference
 
 
@@ -49,9 +51,9 @@ def screenshot(cfg: DictConfig) -> Path:
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
         raise BadInput(f"There is no browser: install one of {', '.join(BROWSERS)}.")
-    alone = ["--no-sandbox"] if os.geteuid() == 0 else []
+    flags = [WHOLE, "--no-sandbox"] if os.geteuid() == 0 else [WHOLE]
     with sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=found, args=alone)
+        browser = started.chromium.launch(executable_path=found, args=flags)
         shown = browser.new_page(
             viewport={"width": asked.width, "height": asked.height},
             reduced_motion="reduce",  # no screenshot while the page scrolls
