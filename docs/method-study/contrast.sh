@@ -3,10 +3,10 @@
 #   sh docs/method-study/contrast.sh PHOTOS WEIGHTS [PICTURES]
 #
 # PHOTOS holds index.csv (see photographs.py) with the subset cub20, of which the half is measured that no rule was
-# chosen on; WEIGHTS the published few-shot network ProtoNet. resnet18_npid and its scenes are those of `dvc repro`;
-# contrasted, it is explained without the division by the norm that it ends with. Run it from the project's root with its
-# environment active. A batch that was measured is not measured again. Tables: docs/method-study/contrast; the page
-# beside them is made from the tables.
+# chosen on; WEIGHTS the published few-shot network ProtoNet. The other networks and their scenes are those of `dvc
+# repro`; contrasted, they are explained without the division by the norm that all but conv64f end with. Run it from the
+# project's root with its environment active. A batch that was measured is not measured again. Tables:
+# docs/method-study/contrast; the page beside them is made from the tables.
 set -eu
 photos=$1 weights=$2 pictures=${3:-32}
 results=outputs/contrast made=outputs/weights/study
@@ -35,9 +35,17 @@ set -- images=folder images.root="$photos" images.index="$index" images.name=bir
 measure "$@"
 contrasted "$@"
 
-set -- images=shapes model=resnet18_npid measure.judged=16
-measure "$@"
-contrasted "$@" model.weights=data/weights/shapes/resnet18_npid.safetensors \
-  model.network._target_=torchvision.models.resnet18 '~model.network.name' +model.network.num_classes=128
+for model in resnet18_npid:128 resnet50_npid:128 resnet50_ms:512 conv64f; do
+  name=${model%:*}
+  set -- images=shapes model="$name" measure.judged=16
+  measure "$@"
+  if [ "$name" = conv64f ]; then
+    contrasted "$@"
+  else
+    contrasted "$@" model.weights="data/weights/shapes/$name.safetensors" \
+      model.network._target_="torchvision.models.${name%_*}" '~model.network.name' \
+      +model.network.num_classes="${model#*:}"
+  fi
+done
 
 python -m pipeline.study results="$results" drawings=docs/method-study/contrast study.method=naflow_contrast
