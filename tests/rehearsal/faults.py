@@ -35,6 +35,7 @@ class Fault:
     """A fault at a stage; `bring` causes it, and `faults` reverts it afterwards.
 
     fresh  paths below the workplace that do not exist on a first day
+    fails  the stage that fails, if it is a later one: a network that misses its gate is fetched
     """
 
     what: str
@@ -42,6 +43,7 @@ class Fault:
     stage: str
     bring: Callable[[], None]
     fresh: tuple[str, ...] = ()
+    fails: str | None = None
 
 
 @dataclass(frozen=True)
@@ -113,12 +115,12 @@ def faults(place: Workplace, world: World, publisher: Publisher) -> Generator[Fa
         pinned = any("sha256" in one for one in publisher.told[name])
         other = world.published["resnet50" if name != "resnet50" else "resnet18"]
         wrong = partial(serve, name, world.published[name] if pinned else other, pinned)
-        for kind, bring in (
-            ("missing", partial(serve, name, None)),
-            ("wrong bytes", wrong),
-            ("gate missed", partial(serve_poorer, name)),
+        for kind, bring, fails in (
+            ("missing", partial(serve, name, None), None),
+            ("wrong bytes", wrong, None),
+            ("gate missed", partial(serve_poorer, name), f"verify@{name}"),
         ):
-            yield Fault(name, kind, f"fetch@{name}", bring, fresh)
+            yield Fault(name, kind, f"fetch@{name}", bring, fresh, fails)
             serve(name, world.published[name])
 
     def put() -> None:
@@ -144,7 +146,8 @@ def faults(place: Workplace, world: World, publisher: Publisher) -> Generator[Fa
 
 def tried(place: Workplace, fault: Fault, whole: Iterable[str]) -> Came:
     """Cause a fault, and run the day again from its stage on; restore all files afterwards."""
-    with undone(place, fault.stage, fault.fresh) as expected:
+    expected = figures_of(place, fault.fails or fault.stage)
+    with undone(place, fault.stage, fault.fresh):
         fault.bring()
         ran = place.run("make figures")
         there = drawn(place)
@@ -168,20 +171,30 @@ def sentence(text: str) -> str:
     return said[-1] if said else ""
 
 
-@contextmanager
-def undone(place: Workplace, stage: str, fresh: Iterable[str]) -> Generator[list[str]]:
-    """Remove the outputs of `stage` and all stages that depend on it; restore them afterwards.
+def figures_of(place: Workplace, stage: str) -> list[str]:
+    """Return the figures that depend on a stage."""
+    names = from_stage(place, stage)
+    return sorted(name.removeprefix("figure@") for name in names if name.startswith("figure@"))
 
-    Yields the figures among these stages.
-    """
-    stash, lock = place.folder.with_name(f"stash-{place.folder.name}"), place.folder / "dvc.lock"
-    kept = lock.read_text()
+
+def from_stage(place: Workplace, stage: str) -> dict[str, list[Path]]:
+    """Return the outputs of `stage` and of all stages that depend on it, by the stages' names."""
     with Repo(str(place.folder)) as repo:
         graph = repo.index.graph
         start = next(node for node in graph if node.name == stage)
-        after = {start, *networkx.ancestors(graph, start)}
-        names = {node.name for node in after}
-        paths = {Path(out.fs_path).relative_to(place.folder) for node in after for out in node.outs}
+        return {
+            node.name: [Path(out.fs_path).relative_to(place.folder) for out in node.outs]
+            for node in (start, *networkx.ancestors(graph, start))
+        }
+
+
+@contextmanager
+def undone(place: Workplace, stage: str, fresh: Iterable[str]) -> Generator[None]:
+    """Remove the outputs of `stage` and all stages that depend on it; restore them afterwards."""
+    stash, lock = place.folder.with_name(f"stash-{place.folder.name}"), place.folder / "dvc.lock"
+    kept = lock.read_text()
+    outputs = from_stage(place, stage)
+    paths = {path for each in outputs.values() for path in each}
     moved = []
     for path in sorted({*map(Path, fresh), *paths}):  # a folder before what lies in it
         if os.path.lexists(place.folder / path):
@@ -191,11 +204,11 @@ def undone(place: Workplace, stage: str, fresh: Iterable[str]) -> Generator[list
     shutil.rmtree(place.folder / ".dvc" / "cache" / "runs", ignore_errors=True)
     yaml = YAML()  # that of DVC: another one writes what it cannot read
     content = yaml.load(kept)
-    content["stages"] = {k: v for k, v in content["stages"].items() if k not in names}
+    content["stages"] = {k: v for k, v in content["stages"].items() if k not in outputs}
     with lock.open("w") as file:
         yaml.dump(content, file)
     try:
-        yield sorted(name.removeprefix("figure@") for name in names if name.startswith("figure@"))
+        yield
     finally:
         for path in moved:
             remove(place.folder / path)

@@ -20,7 +20,7 @@ from pipeline.pictures.imagenet import ImageNet
 from rehearsal import formats, page, world
 from rehearsal.composed import composed
 from rehearsal.day import Day, commands
-from rehearsal.faults import Came, sentence, undone
+from rehearsal.faults import Came, figures_of, sentence, undone
 from rehearsal.kept import kept
 from rehearsal.publisher import Publisher
 from rehearsal.workplace import SHORTER, Ran, Workplace
@@ -152,8 +152,8 @@ def test_a_first_day_from_a_stage_on_and_back(tmp_path):
 
     repro()
     before = {name: (tmp_path / name).read_text() for name in ("a", "b", "c", "dvc.lock")}
-    with undone(place, "a", ["fresh", "c"]) as figures:
-        assert figures == ["fig01"]
+    assert figures_of(place, "a") == ["fig01"] and figures_of(place, "other") == []
+    with undone(place, "a", ["fresh", "c"]):
         assert not any((tmp_path / name).exists() for name in "abc")
         (tmp_path / "dvc.yaml").write_text(
             (tmp_path / "dvc.yaml").read_text().replace("echo 1", "echo 3")
