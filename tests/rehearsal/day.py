@@ -1,7 +1,7 @@
 """The day: run the commands of docs/paper.md, in order and unchanged."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,8 @@ def lived(place: Workplace, world: World) -> Day:
     with Publisher(world.published) as publisher:
         publisher.list(place.folder / "published.json")
         for command in commands():
-            ran.append(place.run(command.replace(LIES, str(world.imagenet["archives"]))))
+            done = place.run(command.replace(LIES, str(world.imagenet["archives"])))
+            ran.append(replace(done, command=command))
             print(f"{ran[-1].seconds:6.0f} s  {command}: {ran[-1].code}", flush=True)
             if ran[-1].code:
                 print(ran[-1].text[-5000:], flush=True)
