@@ -688,7 +688,7 @@ class Net(nn.Module):
     ("code", "factory", "said"),
     [
         ("raise SystemExit(0)", "net", "ends cannot be imported (SystemExit: 0)"),
-        ("import sys; sys.exit()", "net", "ends cannot be imported (SystemExit)"),
+        ("import sys; sys.exit()", "net", "ends cannot be imported (SystemExit"),
         (ENDS.format(code=0), "net", "calling it without arguments failed (SystemExit: 0)"),
         (ENDS.format(code="'enough'"), "net", "calling it without arguments failed (SystemExit: "),
         (LATER.format(after=0), "Net", "The network cannot take images (1, 3, 32, 32) (SystemEx"),
