@@ -183,9 +183,9 @@ def _pair(output: object, reference: Tensor, kind: str, spatial_sum: bool) -> tu
     u = u[None] if u.ndim == v.ndim - 1 else u
     if u.shape[1:] != v.shape[1:] or len(u) not in (1, len(v)):
         raise BadInput(
-            f"The reference has shape {tuple(reference.shape)}, the model's embedding of the "
-            f"images {tuple(v.shape)}: give one reference of shape {tuple(v.shape[1:])}, or one "
-            "an image."
+            f"The reference has shape {tuple(torch.as_tensor(reference).shape)}, the model's "
+            f"embedding of the images {tuple(v.shape)}: give one reference of shape "
+            f"{tuple(v.shape[1:])}, or one an image."
         )
     u = u.to(v.dtype).expand_as(v)
     if spatial_sum and v.ndim < 3:
@@ -279,22 +279,30 @@ class SimilarityContrast:
     others: Tensor
 
     def __call__(self, output: Tensor) -> Tensor:
-        v, u = _pair(output, self.reference, "dot", spatial_sum=False)
-        w = torch.as_tensor(self.others, device=v.device).detach().to(v.dtype)
-        shape = output_tensor(output).shape[1:]
+        v, checked = _pair(output, self.reference, "dot", spatial_sum=False)
+        shape = tuple(output_tensor(output).shape[1:])
+        u, w = (torch.as_tensor(e, device=v.device) for e in (self.reference, self.others))
         if w.shape[1:] != shape or len(w) == 0:
             raise BadInput(
-                f"The other images' embeddings have shape {tuple(self.others.shape)}: give one or "
-                f"more of shape {tuple(shape)}, as the model's embedding has, in one tensor."
+                f"The other images' embeddings have shape {tuple(w.shape)}, the model's {shape} an "
+                f"image: give M of them as {('M', *shape)}."
             )
         w = w.flatten(1)
         zero = (w == 0).all(1).nonzero()[:, 0].tolist()
         if zero:
             raise BadInput(
-                f"The embedding of other images {zero} is all zero: their similarity to anything "
-                "is undefined. Leave them out."
+                f"The embedding of other images {zero[:20]} is all zero: their similarity to "
+                "anything is undefined. Leave them out."
             )
-        return (v * (normalize(u) - normalize(w).mean(0))).sum(1)
+        u = _directions(u.reshape(-1, checked.shape[1]))
+        return (v * (u - _directions(w).mean(0)).to(v.dtype)).sum(1)
+
+
+def _directions(embeddings: Tensor) -> Tensor:
+    """Divide vectors (N, D), none zero, by their norm, which can be of any size."""
+    vectors = embeddings.detach()
+    vectors = vectors if vectors.dtype == torch.float64 else vectors.float()
+    return normalize(vectors / vectors.abs().amax(1, keepdim=True))
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def gather(photographs: DictConfig) -> Path:
     root = Path(photographs.root)
     with locked(root):
         known = [copied(root, key, one) for key, one in photographs.known.items()]
-        own = [] if photographs.folder is None else yours(Path(photographs.folder))
+        own = yours(Path(photographs.folder)) if photographs.folder else []
         pictures = between(own, known, photographs.before)
         whole = [*pictures, *(mirrored(root, one) for one in alone(pictures))]
         index = root / "index.csv"

@@ -10,7 +10,15 @@ import numpy as np
 _KINDS = "biufU"  # numbers and text; objects would be unpickled
 _PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # The exceptions that reading a damaged .npz file can raise.
-DAMAGED = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
+DAMAGED = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    OverflowError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def read(content: bytes) -> np.ndarray:
@@ -23,7 +31,8 @@ def read(content: bytes) -> np.ndarray:
         version = np.lib.format.read_magic(stream)
         shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
         size = math.prod(shape) * dtype.itemsize
-        right = version == (1, 0) and dtype.kind in _KINDS and min(shape, default=0) >= 0
+        sides = all(type(side) is int and 0 <= side <= len(content) for side in shape)
+        right = version == (1, 0) and dtype.kind in _KINDS and dtype.itemsize > 0 and sides
     except Exception:  # what numpy reads as Python's syntax can raise anything
         right, size = False, 0
     if not right or size != len(content) - stream.tell():
@@ -47,6 +56,8 @@ def read_all(content: bytes, most: int) -> dict[str, np.ndarray]:
         if len(infos) != int.from_bytes(content[-12:-10], "little"):  # its directory's own count
             raise ValueError("its list of arrays was changed")
         contents = {one.filename.removesuffix(".npy"): _whole(archive, one) for one in infos}
+        if len(contents) != len(infos):
+            raise ValueError("two of its arrays have one name")
     return {name: read(each) for name, each in contents.items()}
 
 

@@ -30,15 +30,21 @@ def likeness(arguments: Namespace, embed: Embed) -> tuple[Score, dict[str, str]]
     hashes = {"reference": reference.sha256}
     if arguments.against is None:
         return ChannelContribution(embedding), hashes
-    digests, others = [], []
-    for files in _others(arguments, reference):
-        digests += [file.sha256 for file in files]
-        others.append(embed(files))
-    if not others:
-        raise BadInput("--against: there are no photos besides the reference; give more.")
-    score = SimilarityContrast(embedding, torch.cat(others))
-    score(embedding)  # raises BadInput for embeddings that cannot be compared
-    return score, hashes | {"against": hashlib.sha256("".join(digests).encode()).hexdigest()}
+    digests: list[str] = []
+    others = []
+    try:
+        for files in _others(arguments, reference):
+            digests += [file.sha256 for file in files]
+            others.append(embed(files))
+        if not others:
+            raise BadInput("there are no photos besides the reference.")
+        score = SimilarityContrast(embedding, torch.cat(others))
+        score(embedding)  # raises BadInput for embeddings that cannot be compared
+    except BadInput as error:
+        raise BadInput(f"--against: {error} Give other photos.") from None
+    return score, hashes | {
+        "against": hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
+    }
 
 
 def _others(arguments: Namespace, reference: PhotoFile) -> Iterator[list[PhotoFile]]:

@@ -266,5 +266,5 @@ def _of_largest_deviation(x: Tensor, most: int | None) -> Tensor:
 
 
 def _check_count(name: str, value: object) -> None:
-    if not isinstance(value, int) or value < 1:
+    if type(value) is not int or value < 1:
         raise BadInput(f"{name}={value!r}: it is a number, 1 or more.")

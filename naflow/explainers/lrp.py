@@ -252,7 +252,10 @@ def _other_scores(score: Score, others: Tensor | None) -> list[Score]:
     if others is None:
         return []
     if not isinstance(score, (Similarity, ChannelContribution)):
-        raise BadInput("others= needs a score with a reference: Similarity, ChannelContribution.")
+        raise BadInput(
+            "others= needs Similarity or ChannelContribution as score. A SimilarityContrast is "
+            "contrasted already: explain it by LRP."
+        )
     return [replace(score, reference=other) for other in others]
 
 

@@ -98,7 +98,7 @@ class Folder:
             # As plain values: Hydra's settings are slow to look up in every row.
             plain: dict[str, Any] = dict(columns or {})
             plain |= {"box": list(plain.get("box", ()))}
-            places = [self.root] if elsewhere is None else [self.root, Path(elsewhere)]
+            places = [self.root, Path(elsewhere)] if elsewhere else [self.root]
             self.pictures = _from_index(self.root / index, places, plain, dict(select or {}))
         present = sorted({picture.label for picture in self.pictures})
         self.classes = list(classes) if classes is not None else present
@@ -262,12 +262,13 @@ def _picture(row: Mapping[str, str], where: str, places: Sequence[Path], columns
                 f"{where}: the {column} is empty. "
                 "Fill it in, or leave the row out with images.select."
             )
-    files = [places[0] / file for file in (image, mask) if file]
+    # As they are checked: a link before a ".." would lead elsewhere.
+    files = [Path(os.path.normpath(places[0] / file)) for file in (image, mask) if file]
     for file in files:
         if not any(_lies_in(file, place) for place in places):
             raise BadInput(
-                f"{where}: {file} lies outside {' and '.join(map(str, places))}. If you trust this "
-                "index, let images.elsewhere name the folder it lies in."
+                f"{where}: {file} lies outside {' and '.join(map(str, places))}. Put it there, or, "
+                "if you trust this index, let images.elsewhere name the folder it lies in."
             )
         if not file.is_file():
             raise BadInput(f"{where}: {file} does not exist.")
@@ -280,7 +281,8 @@ def _picture(row: Mapping[str, str], where: str, places: Sequence[Path], columns
 
 def _lies_in(file: Path, folder: Path) -> bool:
     """Whether the path leads into the folder; the folder's own links may lead out of it again."""
-    return Path(os.path.abspath(file)).is_relative_to(os.path.abspath(folder))
+    real = Path(os.path.realpath(file)).is_relative_to(os.path.realpath(folder))
+    return real or Path(os.path.abspath(file)).is_relative_to(os.path.abspath(folder))
 
 
 def _box(cells: list[str], where: str) -> Box | None:

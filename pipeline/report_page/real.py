@@ -7,7 +7,7 @@ import numpy as np
 
 from naflow.cli.demo import PHOTOGRAPHS, photograph
 from naflow.errors import BadInput
-from naflow.methods import label, ordered
+from naflow.methods import METHODS, label, ordered
 from naflow.page import encoded
 from pipeline import npy
 from pipeline.atomic import read_json
@@ -48,11 +48,14 @@ def _maps(raw: Path, picture: str) -> dict[str, dict[str, np.ndarray]]:
         of_picture, asked, method, layer = key.split("/", 3)
         if (of_picture, asked) != (picture, ASKED):
             continue
-        if values.ndim != 2 or values.dtype.kind != "f" or not np.isfinite(values).all():
+        drawn = values.ndim == 2 and values.size and values.dtype.kind == "f"
+        if not drawn or not np.isfinite(values).all() or method not in METHODS:
             raise ValueError(f"{key} is no map")
         maps.setdefault(method, {})[layer] = values
     if not maps:
         raise ValueError(f"there is no map of {picture}")
+    if len({tuple(of_method) for of_method in maps.values()}) > 1:
+        raise ValueError("its methods have other layers")
     return {method: maps[method] for method in ordered(maps)}
 
 

@@ -194,10 +194,20 @@ def test_what_all_images_share_cancels() -> None:
     torch.testing.assert_close(gradient, expected)
 
 
+@pytest.mark.parametrize("size", [1e-30, 1e-13, 1e30])
+def test_a_contrast_depends_on_directions_alone(size: float) -> None:
+    v, u, w = torch.randn(2, 6), torch.randn(6), torch.randn(4, 6)
+    found = scores.SimilarityContrast(u * size, w * size)(v)
+    torch.testing.assert_close(found, scores.SimilarityContrast(u, w)(v))
+    half = scores.SimilarityContrast(torch.full((6,), 6e4).half(), torch.eye(6).half())
+    expected = (6**0.5 - 1) * torch.ones(1)
+    torch.testing.assert_close(half(torch.ones(1, 6).half()).float(), expected, atol=2e-3, rtol=0)
+
+
 def test_similarity_contrast_is_checked() -> None:
     v, u = torch.randn(2, 6), torch.randn(6)
     for others in (torch.randn(4, 5), torch.randn(0, 6), torch.randn(6)):
-        with pytest.raises(BadInput, match=r"other images' embeddings have shape .*\(6,\)"):
+        with pytest.raises(BadInput, match=r"other images' embeddings have shape .*\('M', 6\)"):
             scores.SimilarityContrast(u, others)(v)
     with pytest.raises(BadInput, match=r"embedding of other images \[1\] is all zero"):
         scores.SimilarityContrast(u, torch.eye(6)[:2] * torch.tensor([[1.0], [0]]))(v)

@@ -54,6 +54,9 @@ FORGED = {
     "fields": saved(np.zeros(2, [("a", "i4")])),
     "dates": saved(np.zeros(2, "M8[s]")),
     "more than memory holds": headed(shaped("(1000000000000,)")),
+    "many of nothing": headed("{'descr': '<U0', 'fortran_order': False, 'shape': (1000000000,), }"),
+    "nothing of many": headed(shaped(f"(0, {10**24})")),
+    "a side that is true": headed(shaped("(True, 0)")),
     "below nothing": headed(shaped("(-1, -1)"), bytes(8)),
     "a header without end": headed("[" * 9000),
     "a header that is deep": headed("-" * 9000 + "1"),
@@ -98,6 +101,10 @@ FORGED_ARCHIVES = {
     "another compression": (packed(zipfile.ZIP_LZMA, a=saved(np.ones(3))), "does not use"),
     "less than it holds": (understated(), "CRC|size"),
     "an object": (packed(a=FORGED["objects"]), "no array of numbers or text"),
+    "one name twice": (
+        packed(**{"a": saved(np.ones(3)), "a.npy": b""}).replace(b"a.npy.npy", b"a.npy\0npy"),
+        "one name",
+    ),
     "a list cut short": (packed(a=saved(np.ones(3)), b=b"")[:-22] + bytes(22), "zip"),
 }
 

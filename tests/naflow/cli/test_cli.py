@@ -366,13 +366,16 @@ def test_a_similarity_is_contrasted_with_that_to_others(tmp_path: Path, photo: P
 def test_nothing_to_contrast_with_is_told(
     tmp_path: Path, photo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ("--model", "conv4net", "--random-weights", "--against", photo)
+    words = ("--model", "conv4net", "--random-weights", "--against")
+    (tmp_path / "cut.png").write_bytes(photo.read_bytes()[:200])
     for more, told in (
-        ((), "--against contrasts the similarity to a --reference"),
-        (("--reference", photo), "no photos besides the reference"),
+        ((photo,), "--against contrasts the similarity to a --reference"),
+        ((photo, "--reference", photo), "--against: there are no photos besides the reference"),
+        ((tmp_path / "none", "--reference", photo), "--against: .*none: there is no such photo"),
+        ((tmp_path / "cut.png", "--reference", photo), "--against: .*cut.png .*Give other photos"),
     ):
         assert main(explain(tmp_path / "out", photo, *words, *more)) == 2
-        assert told in capsys.readouterr().err
+        assert re.search(told, capsys.readouterr().err)
 
 
 def test_a_reference_is_read_as_every_photo_is(

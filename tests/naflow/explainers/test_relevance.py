@@ -241,7 +241,7 @@ def test_settings_refused() -> None:
         CLRP(Residual(), variant=3)
     with pytest.raises(BadInput, match="a classifier has its other classes"):
         CLRP(Residual(), others=torch.ones(1, 4))(torch.rand(1, 3, 24, 24))
-    with pytest.raises(BadInput, match="needs a score with a reference"):
+    with pytest.raises(BadInput, match="needs Similarity or ChannelContribution"):
         LRP(Embedding(), others=torch.ones(1, 4))(torch.rand(1, 3, 8, 8), lambda v: v.sum(1))
     with pytest.raises(BadInput, match="'relevance' is not known"):
         LRP(Residual())(torch.rand(1, 3, 24, 24), keep=("relevance",))

@@ -70,6 +70,22 @@ def test_an_index_may_lead_where_it_is_told(folder, tmp_path_factory, tmp_path):
     assert [one.image.name for one in toy.pictures] == ["a.png", "far.png", "c.png"]
 
 
+def test_links_lead_out_only_where_the_user_put_them(folder, tmp_path_factory, tmp_path):
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "deep").mkdir()
+    Image.new("RGB", (8, 6), "green").save(outside / "a.png")
+    (tmp_path / "link").symlink_to(outside / "deep")
+    toy = folder(image=["link/../a.png", "b.png", "c.png"])()  # the file beside the link
+    assert toy.pictures[0].image.samefile(tmp_path / "a.png")
+    (tmp_path / "all").symlink_to(tmp_path)
+    files = ["a.png", "b.png", str(tmp_path / "all" / "c.png")]
+    folder(image=files)
+    pictures = Folder(str(tmp_path / "all"), "toy", "index.csv", COLUMNS).pictures
+    assert [one.image.name for one in pictures] == ["a.png", "b.png", "c.png"]
+    with pytest.raises(BadInput, match="lies outside"):
+        folder(image=["../a.png", "b.png", "c.png"])(elsewhere="")
+
+
 def test_class_folders(tmp_path):
     for label in ("cat", "dog"):
         (tmp_path / label).mkdir()

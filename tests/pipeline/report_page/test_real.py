@@ -106,6 +106,9 @@ def test_maps_that_are_none_are_named(tmp_path):
         ({"cat and coffee/espresso/naflow/stem": np.eye(2)}, "there is no map of cat"),
         ({"cat/predicted/naflow/stem": np.full((2, 2), np.nan)}, "stem is no map"),
         ({"cat/predicted/naflow/stem": np.full((2, 2), "a")}, "stem is no map"),
+        ({"cat/predicted/naflow/stem": np.zeros((0, 2))}, "stem is no map"),
+        ({"cat/predicted/else/stem": np.eye(2)}, "stem is no map"),
+        ({f"cat/predicted/{k}": np.eye(2) for k in ("naflow/a", "lrp/b")}, "other layers"),
     ):
         np.savez(tmp_path / "flow.npz", **arrays)
         with pytest.raises(BadInput, match=sentence):
