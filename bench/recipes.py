@@ -9,7 +9,6 @@ learned, in bfloat16 and in float32; the others judge, before and after. Writes 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import tempfile
 import time
@@ -25,6 +24,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, open_dict
 
 from pipeline.app import CONF
+from pipeline.atomic import read_json
 from pipeline.learning.objectives import objective
 from pipeline.markdown import table
 from pipeline.models import weights
@@ -110,7 +110,7 @@ def learned(recipe: str, precision: str, options: argparse.Namespace, novel: lis
         with patch.object(objective, "autocast", partial(autocast, precision)):
             train(cfg)
         seconds = time.monotonic() - start
-        losses = json.loads(place.with_suffix(".losses.json").read_text())
+        losses = read_json(place.with_suffix(".losses.json"))
         return Learned(losses, before, verify(cfg), seconds)
 
 

@@ -22,6 +22,7 @@ from naflow.errors import NAFlowError
 from naflow.explainer import Explainer
 from naflow.explainers import LRP, GradCAM, HiResCAM, SegGradCAM, SegHiResGradCAM
 from naflow.explainers.segmentation import all_pixels
+from naflow.outputs import output_tensor
 
 
 @dataclass
@@ -198,7 +199,7 @@ def _forward_seconds(model: nn.Module, images: Tensor) -> float:
 
 def _output_size(model: nn.Module, images: Tensor) -> tuple[int, int]:
     with torch.no_grad():
-        height, width = scores.output_tensor(model(images)).shape[2:]
+        height, width = output_tensor(model(images)).shape[2:]
     return height, width
 
 

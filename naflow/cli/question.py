@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from naflow.cascade import NAFlow
 from naflow.explainer import Explainer
 from naflow.explainers import CFCAM, CLRP, SGLRP
+from naflow.outputs import class_logits
 from naflow.run.preserve import preserved
-from naflow.scores import ClassContrast, ClassLogit, Score, class_logits
+from naflow.scores import ClassContrast, ClassLogit, Score
 
 
 @dataclass(frozen=True)

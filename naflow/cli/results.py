@@ -17,7 +17,8 @@ from naflow.cli.manifest import MAPS
 from naflow.errors import printable
 from naflow.flow import Flow
 from naflow.hashes import sha256
-from naflow.scores import ClassContrast, ClassLogit, Score, class_logits
+from naflow.outputs import class_logits
+from naflow.scores import ClassContrast, ClassLogit, Score
 
 _TOP = 5
 

@@ -23,8 +23,9 @@ from naflow.models import Input
 from naflow.models.origins import Origin
 from naflow.models.preprocessing import normalised
 from naflow.models.pretrained import trained
+from naflow.outputs import output_tensor
 from naflow.run.preserve import preserved
-from naflow.scores import ClassLogit, Score, output_tensor
+from naflow.scores import ClassLogit, Score
 
 
 @dataclass(frozen=True)

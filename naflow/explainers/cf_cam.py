@@ -25,10 +25,11 @@ from naflow.explainer import check_progress
 from naflow.explainers.contrastive import CLRP
 from naflow.explainers.lrp import RelevanceFlow
 from naflow.explainers.rules import Rules
+from naflow.outputs import output_tensor, single_logit
 from naflow.perturb.masked import Trial, blurred, ratio
 from naflow.reverse.record import Record
 from naflow.run.preserve import full_precision
-from naflow.scores import ClassLogit, PixelSet, Score, output_tensor, settled, single_logit
+from naflow.scores import ClassLogit, PixelSet, Score, settled
 from naflow.table import aligned
 
 _ROUNDING = 100  # in units of the last place: a smaller difference of two scores is no gain

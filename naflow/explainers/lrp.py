@@ -26,18 +26,11 @@ from naflow.explainers.cam import CAM
 from naflow.explainers.propagation import Relevance, refuse_opaque
 from naflow.explainers.rules import Rules
 from naflow.flow import Flow
+from naflow.outputs import output_tensor
 from naflow.reverse.descent import Layer
 from naflow.reverse.record import Record, check_score, explained_run
 from naflow.run.run import Inputs, run
-from naflow.scores import (
-    ChannelContribution,
-    ClassLogit,
-    PixelSet,
-    Score,
-    Similarity,
-    asked,
-    output_tensor,
-)
+from naflow.scores import ChannelContribution, ClassLogit, PixelSet, Score, Similarity, asked
 
 #: If conservation differs from 1 by more than this, the maps mean nothing: the propagation created
 #: 1.5 times as much relevance as it began with.

@@ -281,8 +281,8 @@ def _picture(row: Mapping[str, str], where: str, places: Sequence[Path], columns
 
 def _lies_in(file: Path, folder: Path) -> bool:
     """Whether the path leads into the folder; the folder's own links may lead out of it again."""
-    real = Path(os.path.realpath(file)).is_relative_to(os.path.realpath(folder))
-    return real or Path(os.path.abspath(file)).is_relative_to(os.path.abspath(folder))
+    named = Path(os.path.abspath(file)).is_relative_to(os.path.abspath(folder))
+    return named or Path(os.path.realpath(file)).is_relative_to(os.path.realpath(folder))
 
 
 def _box(cells: list[str], where: str) -> Box | None:

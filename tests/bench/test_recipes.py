@@ -12,7 +12,7 @@ CLASSES = [f"bird {letter}" for letter in "abcdefghijklm"]  # 8 are learned, 5 j
 
 @pytest.fixture
 def options(tmp_path, monkeypatch):
-    """Options of a run on eight pictures a class; a row of another subset has no picture."""
+    """Options of a run on four pictures a class; a row of another subset has no picture."""
     shorter = {"classification": {"epochs": 3, "pixels": 24, "size": 24}}
     shorter["episodes"] = {"epochs": 1, "steps": 1, "pixels": 24, "size": 24}
     monkeypatch.setitem(recipes.RECIPES, "cub/conv4net", ("conv4net", shorter))
