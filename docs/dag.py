@@ -8,11 +8,11 @@ figure alone are drawn as one, and an arrow that follows from two others is left
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from xml.sax.saxutils import escape
@@ -175,11 +175,12 @@ def _each(stage: dict) -> str:
 def _what(command: str | list[str]) -> str:
     """The first sentence of the program's docstring: of the last program, if there are several."""
     last = command if isinstance(command, str) else command[-1]
-    program = re.search(r"-m (pipeline\.[\w.]+|pipeline\.\$\{item\})", last)
+    program = re.search(r"python (?:-m )?([\w./${}-]+)", last)
     assert program
-    name = program[1].replace("${item}", "cub")
-    first = (import_module(name).__doc__ or "").split("\n")[0]
-    return first.partition(": ")[2].rstrip(".")
+    file = program[1].replace("${item}", "cub").removesuffix(".py").replace(".", "/")
+    first = (ast.get_docstring(ast.parse((ROOT / f"{file}.py").read_text())) or "").split("\n")[0]
+    what = first.partition(": ")[2] or first[:1].lower() + first[1:]
+    return what.rstrip(".")
 
 
 def _outs(stage: dict) -> str:
