@@ -7,7 +7,7 @@ that folder. Stage `study` does the same.
 """
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -128,9 +128,10 @@ def sentences(
             continue
         groups: dict[str, list[str]] = {}
         for other, rows in leads[leads["measure"] == measure].groupby("less", sort=False):
-            by = rows.set_index("third").reindex(THIRDS)
-            states = [_state(by.loc[third], sign) for third in THIRDS]
-            numbers = "; ".join(_interval(by.loc[third], sign) for third in THIRDS)
+            by = rows.set_index("third")
+            seen = [third for third in THIRDS if third in by.index]  # few layers leave one out
+            states = {third: _state(by.loc[third], sign) for third in seen}
+            numbers = "; ".join(_interval(by.loc[third], sign) for third in seen)
             groups.setdefault(_run(states), []).append(f"`{other}` ({numbers})")
         for state, others in groups.items():
             text = f"{words[0].upper()}{words[1:]}: `{ours}` is {state} {_and(others)}."
@@ -201,12 +202,12 @@ def _state(row: pd.Series, sign: int) -> str:
     return "ahead of" if low > 0 else "behind" if high < 0 else "level with"
 
 
-def _run(states: Sequence[str]) -> str:
-    """Return the states of the three thirds in words, each state once."""
-    if len(set(states)) == 1:
-        return f"at every depth {states[0]}"
+def _run(states: Mapping[str, str]) -> str:
+    """Return the states of the thirds that were measured in words, each state once."""
+    if len(states) == len(THIRDS) and len(set(states.values())) == 1:
+        return f"at every depth {states[THIRDS[0]]}"
     thirds: dict[str, list[str]] = {}
-    for third, state in zip(THIRDS, states, strict=True):
+    for third, state in states.items():
         thirds.setdefault(state, []).append(third)
     return _and(f"in the {_and(named)} third {state}" for state, named in thirds.items())
 

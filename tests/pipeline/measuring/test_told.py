@@ -52,6 +52,15 @@ def test_a_lower_correlation_is_ahead() -> None:
     assert "is at every depth ahead of `sglrp` (+0.30 [+0.20, +0.40]" in told
 
 
+def test_a_third_without_a_layer_that_was_judged_is_not_told() -> None:
+    few = leads("gain", (0.1, 0.2), (0.1, 0.2), (0.1, 0.2))
+    (told,) = sentences(few[few["third"] != "middle"], "tested")
+    assert (
+        "is in the shallow and deep third ahead of `sglrp` (+0.15 [+0.10, +0.20]; +0.15 [" in told
+    )
+    assert "middle" not in told and "nan" not in told
+
+
 def test_the_sentence_on_a_random_last_layer(means: pd.DataFrame) -> None:
     told = sentence(means, "tested")
     assert "74 % of the maps of `tested` are empty" in told
