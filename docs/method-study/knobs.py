@@ -12,11 +12,11 @@ import pandas as pd
 
 from pipeline import markdown
 from pipeline.atomic import replacing
+from pipeline.measuring.thirds import THIRDS
 
 FOLDER = Path(__file__).parent
 NETWORKS = {"resnet18": "ResNet18", "resnet50": "ResNet50"}
 MEASURES = {"ratio": "localisation", "gain": "faithfulness", "own": "class sensitivity"}
-THIRDS = ("shallow", "middle", "deep")
 RULE = {
     "unused_contrast_False": "HiResCAM: neurons that the score does not use abandoned, no inverse",
     "unused_contrast_True": "the same, the class contrasted with the others",
@@ -29,9 +29,11 @@ RULE = {
     "selective_inside": "`selective`, maps inside blocks, too",
 }
 INVERSE = {
-    **{f"damped_{size}": f"`damped`, damping {size}" for size in ("0", "0.1")},
+    "damped_0": "`damped`, damping 0",
+    "damped_0.1": "`damped`, damping 0.1",
     "damped_0.3": "`damped`, damping 0.3: the preset",
-    **{f"damped_{size}": f"`damped`, damping {size}" for size in ("1", "3")},
+    "damped_1": "`damped`, damping 1",
+    "damped_3": "`damped`, damping 3",
     "damped_all_rows": "`damped`, abandoned outputs kept in the equations, as 0",
     "damped_truncated": "`damped`, only the first n equations",
     "damped_positive": "`damped`, only positive contributions summed",
@@ -85,7 +87,7 @@ def _rows(means: pd.DataFrame, variants: Mapping[str, str]) -> Iterator[list[str
     found = means.set_index(["method", "measure", "model", "third"])["mean"]
     for variant, label in variants.items():
         cells = [
-            " ".join(f"{found[variant, measure, model, third]:.2f}" for third in THIRDS)
+            " ".join(f"{found[variant, measure, model, third]:z.2f}" for third in THIRDS)
             for measure in MEASURES
             for model in NETWORKS
         ]
@@ -99,7 +101,7 @@ def _of_units(name: str, table: pd.DataFrame) -> str:
             row.unit,
             *(f"{x:.2f}" for x in (row.equations, row.residual, row.norm)),
             *(f"{x:.2f}" for x in (row.none, row.once, row.whole)),
-            f"{row.lead:+.2f} [{row.low:+.2f}, {row.high:+.2f}]",
+            f"{row.lead:+z.2f} [{row.low:+z.2f}, {row.high:+z.2f}]",
         ]
         for row in table.itertuples()
     ]

@@ -1,22 +1,13 @@
 """The page of the method's knobs is made from the study's tables."""
 
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-
 import pandas as pd
 import pytest
-
-FOLDER = Path(__file__).parents[2] / "docs" / "method-study"
-FILE = FOLDER / "knobs.py"
+from study_script import FOLDER, script
 
 
 @pytest.fixture(scope="module")
 def knobs():
-    spec = spec_from_file_location("knobs", FILE)
-    assert spec is not None and spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("knobs")
 
 
 @pytest.fixture(scope="module")

@@ -1,24 +1,16 @@
 """What an embedding's evidence is tested against: by hand, on small random networks."""
 
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-
 import pytest
 import torch
+from study_script import script
 from torch.nn.functional import normalize
 
 from naflow import models
 
-FILE = Path(__file__).parents[2] / "docs" / "method-study" / "references.py"
-
 
 @pytest.fixture(scope="module")
 def references():
-    spec = spec_from_file_location("references", FILE)
-    assert spec is not None and spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("references")
 
 
 def test_a_place_is_tested_against_other_references(references) -> None:
