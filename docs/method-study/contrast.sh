@@ -6,7 +6,7 @@
 # chosen on; WEIGHTS the published few-shot network ProtoNet. The other networks and their scenes are those of `dvc
 # repro`; contrasted, they are explained without the division by the norm that all but conv64f end with. Run it from the
 # project's root with its environment active. A batch that was measured is not measured again. Tables:
-# docs/method-study/contrast; the page beside them is made from the tables.
+# docs/method-study/contrast; the pages beside them, contrast.md and embeddings.md, are made from the tables.
 set -eu
 photos=$1 weights=$2 pictures=${3:-32}
 results=outputs/contrast made=outputs/weights/study
@@ -49,3 +49,4 @@ for model in resnet18_npid:128 resnet50_npid:128 resnet50_ms:512 conv64f; do
 done
 
 python -m pipeline.study results="$results" drawings=docs/method-study/contrast study.method=naflow_contrast
+python docs/method-study/embeddings.py
