@@ -50,7 +50,7 @@ lint: setup
 	ruff check .
 	ruff format --check .
 	ty check naflow pipeline bench
-	shellcheck .ci/run .ci/figures .ci/release .ci/slurm docs/method-study/photographs.sh
+	shellcheck .ci/run .ci/figures .ci/release .ci/slurm docs/method-study/*.sh
 	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
 	zizmor --offline --quiet .github

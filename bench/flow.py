@@ -4,7 +4,8 @@
     python -m bench.flow --models resnet18 --methods all
     python -m bench.flow --models conv64f conv4net --size 84
 
-A model is one of naflow.models, or else of torchvision, with random weights.
+A model is one of naflow.models, or else of torchvision, with random weights. The method `bare` is
+what no method by gradients does without: a forward pass with a graph and a reverse pass.
 One forward-pass equivalent is one no-grad forward pass of the same model on the same images and
 device. Runs are interleaved and the median ratio is reported. Memory is the peak of live tensors
 without weights and images, and its ratio to that of a forward and backward pass (to the images).
@@ -18,6 +19,7 @@ import statistics
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 import torch
 import torchvision
@@ -38,10 +40,11 @@ METHODS: dict[str, Callable[[nn.Module], Callable]] = {
     "fem": FEM,
     "clrp2": lambda model: CLRP(model, variant=2),
     "naflow_proximal": lambda model: NAFlow(model, "proximal"),
+    "bare": lambda model: partial(bare_pass, model),
     "pytorch-grad-cam": GradCAMBlockByBlock,
     "zennit": Zennit,
 }
-USUAL = ["gradcam", "naflow", "naflow_damped", "pytorch-grad-cam"]
+USUAL = ["bare", "gradcam", "naflow", "naflow_damped", "pytorch-grad-cam"]
 
 
 def main() -> None:
@@ -150,6 +153,16 @@ def seconds_of(
 def _wait(images: Tensor) -> None:
     if images.is_cuda:
         torch.cuda.synchronize()
+
+
+def bare_pass(model: nn.Module, images: Tensor) -> Tensor:
+    """Return the gradient of the highest logit at the first convolution's output."""
+    first = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
+    found: list[Tensor] = []
+    hook = first.register_forward_hook(lambda layer, given, output: found.append(output))
+    with hook:
+        score = model(images).max(1).values.sum()
+    return torch.autograd.grad(score, found[0])[0]
 
 
 def _forward_and_reverse(model: nn.Module, images: Tensor) -> Tensor:

@@ -10,11 +10,11 @@ results=outputs/claims
 index=$PWD/outputs/published/masks.csv
 mkdir -p outputs/published
 python docs/method-study/photographs.py "$photos/index.csv" "$index" masks
-folder="images=folder images.root=$photos images.index=$index"
-python -m pipeline.fetch model=efficientnet_lite0 $folder
+python -m pipeline.fetch model=efficientnet_lite0 images=folder images.root="$photos" images.index="$index"
 
 explain() {
-  python -m pipeline.explain -m $folder images.columns.label=collection images.splits.test=report \
+  python -m pipeline.explain -m images=folder images.root="$photos" images.index="$index" \
+    images.columns.label=collection images.splits.test=report \
     images.splits.train=null images.splits.val=null recipe=photographs recipe.verify.part.split=test \
     results=$results explain.pictures="$pictures" explain.batch=4 explain.shown=0 \
     method=gradcam,naflow_released,naflow_damped,naflow,naflow_tested "$@"

@@ -18,6 +18,7 @@ measure() {
     measure.sanity=true measure.deep=3 measure.steps=4
 }
 contrasted() {
+  # shellcheck disable=SC2016 # Hydra expands it
   measure "$@" measure.contrast=true 'measure.name=${hydra:runtime.choices.method}_contrast'
 }
 

@@ -14,13 +14,15 @@ convert() {
 }
 convert conv64f "$weights/dn4/dn4_2023_conv64f_1shot.pth.tar" "$made/dn4.safetensors"
 convert conv4net "$weights/protonet_conv4/miniimagenet_proto-1_max-acc.pth" "$made/protonet.safetensors"
-of="explain.pictures=64 explain.batch=16 explain.known=200"
+look() {
+  python docs/method-study/references.py explain.pictures=64 explain.batch=16 explain.known=200 "$@"
+}
 for one in conv64f:dn4 conv4net:protonet; do
-  python docs/method-study/references.py $of images=folder images.root="$photos" images.index="$index" \
+  look images=folder images.root="$photos" images.index="$index" \
     images.name=birds +images.select.collection=cub20 images.columns.label=collection images.splits.test=report \
     images.splits.train=null recipe=photographs recipe.size=84 recipe.verify.part.split=test \
     model="${one%:*}" model.name="${one#*:}" model.weights="$made/${one#*:}.safetensors"
 done
 for one in resnet18_npid resnet50_ms conv64f; do
-  python docs/method-study/references.py $of images=shapes model=$one
+  look images=shapes model="$one"
 done
