@@ -4,13 +4,14 @@ what is wrong is said."""
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from bench.zoo.models import TIMM, TIMM_TRANSFORMERS, Entry
-from bench.zoo.page import page, problems
+from bench.zoo.page import HOOKS_ARE_OFF, page, problems
 from bench.zoo.row import against_hooks, measured
 from naflow.explainers import HiResCAM
 
@@ -71,6 +72,15 @@ def test_the_page(rows: list) -> None:
     assert "- `b: detached`: No gradient leads" in text
     assert "- `a: slow`: time: not finished within 1 s" in text
     assert "- nothing: skipped" in text
+    assert "of 1. `selective`:" in text  # the costs of a single model
+
+
+def test_a_model_whose_hooks_are_off_is_told_and_no_fault(rows: list) -> None:
+    differs, off = (replace(rows[0], name=name, error=0.5) for name in ("a: b", HOOKS_ARE_OFF[0]))
+    text = page([differs, off], [], "python -m bench.zoo", 1)
+    assert "something went wrong with 1. Largest difference from hooks 5.0e-01, 1 models" in text
+    assert f"- `{off.name}`: HiResCAM differs from hooks by 5.0e-01; it is the hooks" in text
+    assert "- `a: b`: HiResCAM differs from hooks by 5.0e-01\n" in text
 
 
 def test_a_wrong_map_is_seen() -> None:
