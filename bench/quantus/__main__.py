@@ -21,25 +21,20 @@ import pandas as pd
 import torch
 
 import naflow
+from bench.photographs import depths, predicted, shown, with_masks
 from bench.quantus import judge
 from bench.quantus.judge import TESTS, Explained, Remembered, Subject, judged
 from bench.quantus.page import OURS, page
+from bench.summaries import SEED, summaries
 from naflow.errors import BadInput
-from naflow.methods import METHODS
 from naflow.models import Pretrained, pretrained
 from pipeline.atomic import replacing
-from pipeline.explanations.cases import in_turn
-from pipeline.explanations.objects import measurable
 from pipeline.fingerprint import fingerprint
-from pipeline.measure import spread
-from pipeline.measuring import thirds
 from pipeline.measuring.parts import write
-from pipeline.pictures.images import Folder, Part, Picture
-from pipeline.pictures.pixels import normalised, read
+from pipeline.pictures.images import Picture
 
 MODEL = "pypi:efficientnet_lite0"
 COMPARED = (*OURS, "sglrp", "clrp", "hirescam", "layercam", "gradcam")
-RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
 
 
 def main() -> None:
@@ -68,9 +63,9 @@ def _options() -> argparse.Namespace:
 def _judged(options: argparse.Namespace, version: str) -> Iterator[pd.DataFrame]:
     """Yield a table per picture and method: one row per depth, one column per test."""
     known = pretrained(MODEL)
-    chosen = pictures(options.index, options.photos, options.pictures, known.input.size)
+    chosen = with_masks(options.index, options.photos, options.pictures, known.input.size)
     for number, (picture, subject) in enumerate(subjects(known, chosen)):
-        layers = depths(known, subject)
+        layers = depths(known, subject.image)
         for name in COMPARED:
             settings = [MODEL, name, layers, subject.seed, version]
             key = fingerprint(settings, subject.image, subject.mask, naflow, judge)
@@ -85,56 +80,17 @@ def _judged(options: argparse.Namespace, version: str) -> Iterator[pd.DataFrame]
             yield pd.read_csv(part).assign(method=name, picture=picture.id, depth=depth)
 
 
-def pictures(index: Path, photos: Path, count: int, size: int) -> list[Picture]:
-    """Return the first `count` pictures of the half "report" with a mask and some background."""
-    columns = {name: name for name in ("id", "image", "mask", "split")}
-    columns |= {"label": "collection"}
-    splits = {"train": None, "val": None, "test": "report"}
-    folder = Folder(str(photos), "photographs", str(index.resolve()), columns, splits=splits)
-    found = []
-    for one in in_turn(folder.part(Part("base", "test"))[1]):
-        if one.mask is None or len(found) == count:
-            continue
-        if measurable(read([one], [], size, "crop", quiet=True).masks)[0]:
-            found.append(one)
-    if not found:
-        raise BadInput(f'{index} names no picture with a mask in its half "report".')
-    return found
-
-
 def subjects(known: Pretrained, chosen: list[Picture]) -> Iterator[tuple[Picture, Subject]]:
     """Yield each picture and its subject; the class explained is the predicted one."""
-    seen = known.input
-    for number, one in enumerate(chosen):
-        pixels = read([one], [], seen.size, "crop", quiet=True)
-        image = normalised(pixels.images, seen.mean, seen.std)
-        with torch.no_grad():
-            target = int(known.network(image).argmax())
-        model = Remembered(known.network)
-        yield one, Subject(model, image, pixels.masks[0], target, SEED + number)
-
-
-def depths(known: Pretrained, subject: Subject) -> list[str]:
-    """Return the layer in the middle of each third of the network's blocks."""
-    blocks = METHODS["hirescam"](known.network)(subject.image).blocks
-    return spread(blocks, len(thirds.THIRDS))
+    for number, (one, image, mask) in enumerate(shown(known, chosen)):
+        model, target = Remembered(known.network), predicted(known, image)
+        yield one, Subject(model, image, mask, target, SEED + number)
 
 
 def _write(found: pd.DataFrame, place: Path, version: str) -> None:
     """Write the tables, in the folder of the page's name, and the page."""
-    by_method = {str(name): table for name, table in found.groupby("method", sort=False)}
     measures = [name for name in found if name in TESTS or "empty" in str(name)]
-    resampling = RESAMPLES, CONFIDENCE, SEED
-    means = pd.concat(
-        thirds.means(table, measures, *resampling).assign(method=name)
-        for name, table in by_method.items()
-    )
-    leads = pd.concat(
-        thirds.lead(by_method[ours], other, [*TESTS], *resampling).assign(method=ours, less=name)
-        for ours in OURS
-        for name, other in by_method.items()
-        if name != ours
-    )
+    means, leads = summaries(found, OURS, measures, [*TESTS])
     for name, table in {"means": means, "leads": leads}.items():
         write(place.with_suffix("") / f"{name}.csv", table)
     with replacing(place) as partial:

@@ -6,7 +6,7 @@
 # installed beside it, in outputs/quantus/package: it wants versions of numpy and torch that it does not need. What was
 # judged is not judged again. Tables: docs/method-study/quantus; the page beside them is made from the tables.
 set -eu
-photos=$1 pictures=${2:-24}
+photos=$1 pictures=${2:-30}
 package=outputs/quantus/package
 index=outputs/published/masks.csv
 mkdir -p outputs/published

@@ -1,0 +1,67 @@
+"""The photographs with masks that methods are judged on, of the half that no rule was chosen on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from naflow.errors import BadInput
+from naflow.methods import METHODS
+from naflow.models import Pretrained
+from pipeline.explanations.cases import in_turn
+from pipeline.explanations.objects import measurable
+from pipeline.measure import spread
+from pipeline.measuring import thirds
+from pipeline.pictures.images import Folder, Part, Picture
+from pipeline.pictures.pixels import normalised, read
+
+
+def half(index: Path, photos: Path) -> list[Picture]:
+    """Return the pictures of the half "report", the collections in turn.
+
+    index   as docs/method-study/photographs.py writes it
+    photos  the folder of its pictures
+    """
+    columns = {name: name for name in ("id", "image", "mask", "split")}
+    columns |= {"label": "collection"}
+    splits = {"train": None, "val": None, "test": "report"}
+    folder = Folder(str(photos), "photographs", str(index.resolve()), columns, splits=splits)
+    return in_turn(folder.part(Part("base", "test"))[1])
+
+
+def with_masks(index: Path, photos: Path, count: int, size: int) -> list[Picture]:
+    """Return the first `count` pictures of the half with a mask and some background. Raises
+    BadInput if there are none."""
+    found = []
+    for one in half(index, photos):
+        if one.mask is None or len(found) == count:
+            continue
+        if measurable(read([one], [], size, "crop", quiet=True).masks)[0]:
+            found.append(one)
+    if not found:
+        raise BadInput(f'{index} names no picture with a mask in its half "report".')
+    return found
+
+
+def shown(known: Pretrained, pictures: list[Picture]) -> Iterator[tuple[Picture, Tensor, Tensor]]:
+    """Yield each picture, the network's normalised input (1, 3, size, size), and the mask
+    (size, size) bool."""
+    seen = known.input
+    for one in pictures:
+        pixels = read([one], [], seen.size, "crop", quiet=True)
+        yield one, normalised(pixels.images, seen.mean, seen.std), pixels.masks[0]
+
+
+def predicted(known: Pretrained, image: Tensor) -> int:
+    """Return the class that the network gives one image (1, 3, H, W)."""
+    with torch.no_grad():
+        return int(known.network(image).argmax())
+
+
+def depths(known: Pretrained, image: Tensor) -> list[str]:
+    """Return the layer in the middle of each third of the network's blocks."""
+    blocks = METHODS["hirescam"](known.network)(image).blocks
+    return spread(blocks, len(thirds.THIRDS))

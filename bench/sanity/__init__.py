@@ -1,0 +1,1 @@
+"""Sanity checks of the methods on a published network, made into docs/method-study/sanity.md."""

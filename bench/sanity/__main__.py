@@ -1,0 +1,126 @@
+"""Check on photographs whether maps go when what they should depend on goes.
+
+    python -m bench.sanity outputs/published/index.csv /photos --pictures 24
+
+INDEX is written by docs/method-study/photographs.py; PHOTOS is the folder of its pictures, with the
+subset caltech3. Writes docs/method-study/sanity.md and its tables. Finished results are kept: the
+command can be stopped, and run again for more pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+import naflow
+from bench import photographs
+from bench.sanity import alike, cascade, labels, pairs
+from bench.sanity.page import COMPARED, OURS, page
+from bench.summaries import SEED, summaries
+from naflow.errors import BadInput
+from naflow.models import Pretrained, pretrained
+from pipeline.atomic import replacing
+from pipeline.fingerprint import fingerprint, of_file
+from pipeline.measuring.parts import write
+
+MODEL = "pypi:efficientnet_lite0"
+METHODS = (*OURS, "sglrp", "clrp", "hirescam", "layercam", "gradcam", "mean_activation")
+ABOUT = ("method", "picture", "depth", "layer")
+
+Measured = tuple[str, str, pd.DataFrame]  # the method, the picture's name, one row per layer
+
+
+def main() -> None:
+    """Check every method on every picture; write the tables and the page."""
+    options = _options()
+    torch.set_num_threads(1)
+    try:
+        known = pretrained(MODEL)
+        checks = (_cascade, _pairs, _labels)
+        found = [row for check in checks for row in check(known, options)]
+        _write(found, options.page)
+    except BadInput as error:
+        sys.exit(str(error))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Sanity checks of the methods on photographs.")
+    parser.add_argument("index", type=Path, help="as docs/method-study/photographs.py writes it")
+    parser.add_argument("photos", type=Path, help="the folder of its pictures")
+    parser.add_argument("--pictures", type=int, default=24)
+    parser.add_argument("--parts", type=Path, default=Path("outputs/sanity"))
+    parser.add_argument("--page", type=Path, default=Path("docs/method-study/sanity.md"))
+    return parser.parse_args()
+
+
+def _cascade(known: Pretrained, options: argparse.Namespace) -> Iterator[Measured]:
+    size = known.input.size
+    chosen = photographs.with_masks(options.index, options.photos, options.pictures, size)
+    for number, (picture, image, mask) in enumerate(photographs.shown(known, chosen)):
+        target, layers = photographs.predicted(known, image), photographs.depths(known, image)
+        seed = SEED + number
+        for name in METHODS:
+            given = name, known.network, image, target, mask, layers, seed
+            part = _part(options, cascade, [MODEL, name, layers, seed], image, mask)
+            yield name, picture.id, _stored(part, partial(cascade.randomised, *given))
+
+
+def _pairs(known: Pretrained, options: argparse.Namespace) -> Iterator[Measured]:
+    pictures = photographs.half(options.index, options.photos)
+    for pair in pairs.pairs(known, pictures, options.pictures):
+        both, _, images = pair
+        layers = photographs.depths(known, images[:1])
+        for name in METHODS:
+            part = _part(options, pairs, [MODEL, name, layers], images)
+            yield name, both, _stored(part, partial(pairs.compared, name, known, pair, layers))
+
+
+def _labels(known: Pretrained, options: argparse.Namespace) -> Iterator[Measured]:
+    lesson = labels.lesson(options.photos, known.input, SEED)
+    networks = labels.learnt(lesson, options.parts / "networks")
+    weights = [of_file(path) for path in sorted((options.parts / "networks").iterdir())]
+    layers = photographs.depths(known, lesson.images[:1])
+    for row in labels.asked(lesson, options.pictures):
+        for name in METHODS:
+            given = name, networks, lesson, row, layers
+            part = _part(options, labels, [weights, name, layers], lesson.images[row])
+            yield name, f"learnt {row}", _stored(part, partial(labels.compared, *given))
+
+
+def _part(options: argparse.Namespace, check: ModuleType, settings: list, *tensors: Tensor) -> Path:
+    key = fingerprint(settings, *tensors, naflow, alike, check)
+    return options.parts / check.__name__.rpartition(".")[2] / f"{key[:20]}.csv"
+
+
+def _stored(part: Path, measure: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    if not part.exists():
+        write(part, measure())
+        print(part, flush=True)
+    return pd.read_csv(part)
+
+
+def _write(found: list[Measured], place: Path) -> None:
+    """Write the tables, in the folder of the page's name, and the page."""
+    tables = []
+    for method, picture, table in found:
+        depth = [(row + 1) / len(table) for row in range(len(table))]
+        tables.append(table.assign(method=method, picture=picture, depth=depth))
+    every = pd.concat(tables)
+    measures = [name for name in every if name not in ABOUT]
+    means, leads = summaries(every, OURS, measures, [*COMPARED])
+    for name, table in {"means": means, "leads": leads}.items():
+        write(place.with_suffix("") / f"{name}.csv", table[table["pictures"] > 0])
+    with replacing(place) as unfinished:
+        unfinished.write_text(page(means, leads, place.stem), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
