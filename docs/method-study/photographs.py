@@ -1,10 +1,10 @@
 """The pictures of the study: python docs/method-study/photographs.py INDEX OUT [masks]
 
 INDEX is a CSV file with the columns subset, image, mask, class, x0, y0, x1, y1, and in the same
-folder as the pictures. OUT is written with the columns collection, id, image, mask, split, x0, y0,
-x1, y1: of each collection below the pictures that are measured, in an order that nothing but their
-names decides. So is the split, which was fixed before anything was measured: rules were chosen on
-"choose" and are reported on "report". With "masks" those alone whose object a mask tells.
+folder as the pictures. OUT is written with the columns collection, class, id, image, mask, split,
+x0, y0, x1, y1: of each collection below the pictures that are measured, in an order that nothing
+but their names decides. So is the split, which was fixed before anything was measured: rules were
+chosen on "choose" and are reported on "report". With "masks" those alone whose object a mask tells.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ def chosen(table: pd.DataFrame) -> pd.DataFrame:
     marks = [hashlib.sha256(name.encode()).digest() for name in table["id"]]
     halves = [("choose", "report")[int.from_bytes(mark[:4]) % 2] for mark in marks]
     order = sorted(range(len(marks)), key=lambda row: marks[row][4:])
-    columns = ["collection", "id", "image", "mask", "split", "x0", "y0", "x1", "y1"]
+    columns = ["collection", "class", "id", "image", "mask", "split", "x0", "y0", "x1", "y1"]
     return table.assign(split=halves).iloc[order][columns]
 
 
