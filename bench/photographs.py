@@ -1,4 +1,4 @@
-"""The photographs with masks that methods are judged on, of the half that no rule was chosen on."""
+"""The photographs that methods are judged on, of the half that no rule was chosen on."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def half(index: Path, photos: Path) -> list[Picture]:
 
 
 def with_masks(index: Path, photos: Path, count: int, size: int) -> list[Picture]:
-    """Return the first `count` pictures of the half with a mask and some background. Raises
-    BadInput if there are none."""
-    found = []
+    """Return the first `count` pictures of the half with a mask and some background: pets and
+    airplanes. Raises BadInput if there are none."""
+    found: list[Picture] = []
     for one in half(index, photos):
-        if one.mask is None or len(found) == count:
-            continue
-        if measurable(read([one], [], size, "crop", quiet=True).masks)[0]:
+        if len(found) == count:
+            break
+        if one.mask is not None and measurable(read([one], [], size, "crop", quiet=True).masks)[0]:
             found.append(one)
     if not found:
         raise BadInput(f'{index} names no picture with a mask in its half "report".')

@@ -1,6 +1,6 @@
 """Evaluate flows by Quantus on photographs with masks, and write docs/method-study/quantus.md.
 
-    python -m bench.quantus outputs/published/index.csv /photos --pictures 24
+    python -m bench.quantus outputs/published/index.csv /photos --pictures 30
 
 INDEX is written by docs/method-study/photographs.py; PHOTOS is the folder of its pictures. Those
 with masks in the half "report" are evaluated, the collections in turn. Finished results are kept:
@@ -54,7 +54,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="The flows, judged by Quantus.")
     parser.add_argument("index", type=Path, help="as docs/method-study/photographs.py writes it")
     parser.add_argument("photos", type=Path, help="the folder of its pictures")
-    parser.add_argument("--pictures", type=int, default=24)
+    parser.add_argument("--pictures", type=int, default=30)
     parser.add_argument("--parts", type=Path, default=Path("outputs/quantus"))
     parser.add_argument("--page", type=Path, default=Path("docs/method-study/quantus.md"))
     return parser.parse_args()

@@ -19,10 +19,11 @@ LEAST = 0.5  # a mean is shown only if its test has a value for this share of th
 _HEAD = """# Others' benchmark as the judge: Quantus
 
 Made by `sh docs/method-study/quantus.sh`: Quantus {version} judges the maps with its own code
-(Hedström et al., JMLR 24(34), 2023), on EfficientNet-Lite0 and {pictures} photographs with masks of
-the half that no rule was chosen on. Cells are the layer in the middle of the shallow, middle and
-deep third of the network's blocks; the class is the predicted one; intervals are of 95 %, resampled
-over pictures and paired. Arrows say which way is better, in Quantus's own words.
+(Hedström et al., JMLR 24(34), 2023), on EfficientNet-Lite0 and {pictures} photographs with masks,
+pets and airplanes, of the half that no rule was chosen on. Cells are the layer in the middle of the
+shallow, middle and deep third of the network's blocks; the class is the predicted one; intervals
+are of 95 %, resampled over pictures and paired. Arrows say which way is better, in Quantus's own
+words.
 
 Its settings are Quantus's defaults, but for these: pixel flipping takes {steps} steps (one pixel at
 a time would be 150,528), and the mean of its curve is given; faithfulness correlation takes {runs}

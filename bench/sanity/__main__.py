@@ -2,9 +2,10 @@
 
     python -m bench.sanity outputs/published/index.csv /photos --pictures 24
 
-INDEX is written by docs/method-study/photographs.py; PHOTOS is the folder of its pictures, with the
-subset caltech3. Writes docs/method-study/sanity.md and its tables. Finished results are kept: the
-command can be stopped, and run again for more pictures.
+INDEX is written by docs/method-study/photographs.py; PHOTOS is the folder of its pictures, whose
+own index.csv names the subset caltech3, from which labels are learnt. Writes
+docs/method-study/sanity.md and its tables. Finished results are kept: the command can be stopped,
+and run again for more pictures.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ from bench.summaries import SEED, summaries
 from naflow.errors import BadInput
 from naflow.models import Pretrained, pretrained
 from pipeline.atomic import replacing
-from pipeline.fingerprint import fingerprint, of_file
+from pipeline.fingerprint import fingerprint
 from pipeline.measuring.parts import write
 
 MODEL = "pypi:efficientnet_lite0"
 METHODS = (*OURS, "sglrp", "clrp", "hirescam", "layercam", "gradcam", "mean_activation")
-ABOUT = ("method", "picture", "depth", "layer")
+ABOUT = ("method", "picture", "depth")
 
 Measured = tuple[str, str, pd.DataFrame]  # the method, the picture's name, one row per layer
 
@@ -45,8 +46,7 @@ def main() -> None:
     try:
         known = pretrained(MODEL)
         checks = (_cascade, _pairs, _labels)
-        found = [row for check in checks for row in check(known, options)]
-        _write(found, options.page)
+        _write([list(check(known, options)) for check in checks], options.page)
     except BadInput as error:
         sys.exit(str(error))
 
@@ -86,7 +86,8 @@ def _pairs(known: Pretrained, options: argparse.Namespace) -> Iterator[Measured]
 def _labels(known: Pretrained, options: argparse.Namespace) -> Iterator[Measured]:
     lesson = labels.lesson(options.photos, known.input, SEED)
     networks = labels.learnt(lesson, options.parts / "networks")
-    weights = [of_file(path) for path in sorted((options.parts / "networks").iterdir())]
+    states = [tensor for one in networks.values() for tensor in one.state_dict().values()]
+    weights = fingerprint(None, *states)
     layers = photographs.depths(known, lesson.images[:1])
     for row in labels.asked(lesson, options.pictures):
         for name in METHODS:
@@ -107,19 +108,24 @@ def _stored(part: Path, measure: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     return pd.read_csv(part)
 
 
-def _write(found: list[Measured], place: Path) -> None:
+def _write(checks: list[list[Measured]], place: Path) -> None:
     """Write the tables, in the folder of the page's name, and the page."""
-    tables = []
-    for method, picture, table in found:
-        depth = [(row + 1) / len(table) for row in range(len(table))]
-        tables.append(table.assign(method=method, picture=picture, depth=depth))
-    every = pd.concat(tables)
-    measures = [name for name in every if name not in ABOUT]
-    means, leads = summaries(every, OURS, measures, [*COMPARED])
+    summed = [_summed(check) for check in checks]
+    means, leads = (pd.concat(tables) for tables in zip(*summed, strict=True))
     for name, table in {"means": means, "leads": leads}.items():
         write(place.with_suffix("") / f"{name}.csv", table[table["pictures"] > 0])
     with replacing(place) as unfinished:
         unfinished.write_text(page(means, leads, place.stem), encoding="utf-8")
+
+
+def _summed(check: list[Measured]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    tables = []
+    for method, picture, table in check:
+        depth = [(row + 1) / len(table) for row in range(len(table))]
+        tables.append(table.assign(method=method, picture=picture, depth=depth))
+    every = pd.concat(tables)
+    measures = [name for name in every if name not in ABOUT]
+    return summaries(every, OURS, measures, [name for name in COMPARED if name in measures])
 
 
 if __name__ == "__main__":

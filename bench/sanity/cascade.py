@@ -17,7 +17,7 @@ from naflow import Flow, metrics
 from naflow.methods import METHODS
 from naflow.scores import ClassLogit
 
-LAST = "head"  # the last layer of EfficientNet-Lite0
+LAST = "head"  # the last feature map of EfficientNet-Lite0
 #: Modules of EfficientNet-Lite0 whose weights become random, one after the other.
 STAGES = ("classifier", "head", *(f"stages.{number}" for number in reversed(range(7))), "stem")
 
@@ -32,7 +32,7 @@ def randomised(
     seed: int,
 ) -> pd.DataFrame:
     """Return one row per layer: the intact map's `share` on the object, `kept`, its sum over that
-    of the last layer's map, and `empty`; after each stage the map's rank correlation with it, its
+    of the last feature map's, and `empty`; after each stage the map's rank correlation with it, its
     share on the object and whether it is empty, as `rank STAGE`, `share STAGE`, `empty STAGE`.
 
     image (1, 3, H, W), mask (H, W) bool, target the class explained

@@ -1,8 +1,8 @@
 """Networks that learnt true labels and shuffled ones: maps of the two must differ.
 
-Adebayo et al., Sanity checks for saliency maps, NeurIPS 2018. The network, EfficientNet-Lite0, is
-untrained at first. It learns the same pictures by heart, once with their classes and once with
-these shuffled; then each map is asked for the label that was learnt.
+Adebayo et al., Sanity checks for saliency maps, NeurIPS 2018. EfficientNet-Lite0, untrained at
+first, learns the same pictures by heart: with their labels, with them again from other first
+weights, and with the labels shuffled. Then each map is asked for the label that was learnt.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from naflow.scores import ClassLogit
 from pipeline.atomic import replacing
 from pipeline.explanations.cases import in_turn
 from pipeline.explanations.objects import measurable
+from pipeline.fingerprint import fingerprint
 from pipeline.pictures.images import Folder, Part
 from pipeline.pictures.pixels import normalised, read
 
@@ -73,8 +74,11 @@ def lesson(photos: Path, seen: Input, seed: int) -> Lesson:
 
 
 def learnt(lesson: Lesson, folder: Path) -> dict[str, nn.Module]:
-    """Return the networks of NETWORKS, each with the labels of its name by heart; those that
-    `folder` holds are read. Raises BadInput if one did not learn them."""
+    """Return the networks of NETWORKS, each with the labels of its name by heart; those of this
+    lesson that `folder` holds are read. Raises BadInput if one did not learn them."""
+    settings = [SIZE, EPOCHS, BATCH, RATE, MOMENTUM, NETWORKS]
+    key = fingerprint(settings, lesson.images, lesson.labels["true"], lesson.labels["shuffled"])
+    folder = folder / key[:20]
     folder.mkdir(parents=True, exist_ok=True)
     networks = {}
     for name, (_, seed) in NETWORKS.items():
@@ -133,8 +137,8 @@ def compared(
     layers: Sequence[str],
 ) -> pd.DataFrame:
     """Return one row per layer for one picture: the share on the object of the map of each network,
-    as `share NETWORK`, its rank correlation with that of the first network, `rank NETWORK`, and by
-    how much shuffled labels lower it, `labels`."""
+    as `share NETWORK`, whether it is empty, `empty NETWORK`, its rank correlation with that of the
+    first network, `rank NETWORK`, and by how much shuffled labels lower it, `labels`."""
     maps = {}
     for name, network in networks.items():
         score = ClassLogit(lesson.labels[name][row, None])
@@ -145,9 +149,9 @@ def compared(
         own = maps["true"][layer]
         found = {f"share {name}": share(flow[layer], masks) for name, flow in maps.items()}
         for name, flow in maps.items():
+            found[f"empty {name}"] = metrics.empty(flow[layer].clamp(min=0))
             if name != "true":
                 found[f"rank {name}"] = alike(own, flow[layer])
-                found[f"empty {name}"] = metrics.empty(flow[layer].clamp(min=0))
         found["labels"] = found["rank again"] - found["rank shuffled"]
         rows.append({name: float(value) for name, value in found.items()})
     return pd.DataFrame(rows)

@@ -4,7 +4,8 @@ INDEX is a CSV file with the columns subset, image, mask, class, x0, y0, x1, y1,
 folder as the pictures. OUT is written with the columns collection, class, id, image, mask, split,
 x0, y0, x1, y1: of each collection below the pictures that are measured, in an order that nothing
 but their names decides. So is the split, which was fixed before anything was measured: rules were
-chosen on "choose" and are reported on "report". With "masks" those alone whose object a mask tells.
+chosen on "choose" and are reported on "report". With "masks" those alone whose object a mask tells:
+pets and airplanes. Of caltech3 only airplanes have masks, so only they are measured.
 """
 
 import hashlib
