@@ -34,7 +34,9 @@ def half(index: Path, photos: Path) -> list[Picture]:
 
 def with_masks(index: Path, photos: Path, count: int, size: int) -> list[Picture]:
     """Return the first `count` pictures of the half with a mask and some background: pets and
-    airplanes. Raises BadInput if there are none."""
+    airplanes. Raises BadInput if there are none, or none is asked for."""
+    if count < 1:
+        raise BadInput(f"{count} pictures: at least one is needed.")
     found: list[Picture] = []
     for one in half(index, photos):
         if len(found) == count:

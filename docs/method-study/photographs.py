@@ -10,6 +10,7 @@ pets and airplanes. Of caltech3 only airplanes have masks, so only they are meas
 
 import hashlib
 import sys
+from pathlib import Path
 
 import pandas as pd
 
@@ -42,6 +43,10 @@ def chosen(table: pd.DataFrame) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
+    if not 3 <= len(sys.argv) <= 4 or not Path(sys.argv[1]).is_file():
+        sys.exit(
+            "usage: photographs.py INDEX OUT [masks]; INDEX is index.csv in the pictures' folder"
+        )
     index, out, *only = sys.argv[1:]
     table = chosen(pd.read_csv(index, dtype=str, keep_default_na=False))
     if only == ["masks"]:
