@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import argparse
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -17,6 +18,20 @@ from pipeline.measure import spread
 from pipeline.measuring import thirds
 from pipeline.pictures.images import Folder, Part, Picture
 from pipeline.pictures.pixels import normalised, read
+
+MODEL = "pypi:efficientnet_lite0"
+
+
+def options(name: str, pictures: int, description: str) -> argparse.Namespace:
+    """Return what the command line of a study of these photographs says: index, photos, pictures,
+    parts (the folder of finished results) and page."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("index", type=Path, help="as docs/method-study/photographs.py writes it")
+    parser.add_argument("photos", type=Path, help="the folder of its pictures")
+    parser.add_argument("--pictures", type=int, default=pictures)
+    parser.add_argument("--parts", type=Path, default=Path(f"outputs/{name}"))
+    parser.add_argument("--page", type=Path, default=Path(f"docs/method-study/{name}.md"))
+    return parser.parse_args()
 
 
 def half(index: Path, photos: Path) -> list[Picture]:
@@ -48,7 +63,9 @@ def with_masks(index: Path, photos: Path, count: int, size: int) -> list[Picture
     return found
 
 
-def shown(known: Pretrained, pictures: list[Picture]) -> Iterator[tuple[Picture, Tensor, Tensor]]:
+def shown(
+    known: Pretrained, pictures: Iterable[Picture]
+) -> Iterator[tuple[Picture, Tensor, Tensor]]:
     """Yield each picture, the network's normalised input (1, 3, size, size), and the mask
     (size, size) bool."""
     seen = known.input

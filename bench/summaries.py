@@ -1,12 +1,15 @@
-"""Means of a study's measures, and how our methods compare with others, with intervals."""
+"""A study's tables: means of its measures, and how our methods compare with others."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 
+from pipeline.atomic import replacing
 from pipeline.measuring import thirds
+from pipeline.measuring.parts import write
 
 RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
 
@@ -32,3 +35,11 @@ def summaries(
         if name != one
     )
     return means, leads
+
+
+def store(page: Path, means: pd.DataFrame, leads: pd.DataFrame, text: str) -> None:
+    """Write the page, and the tables into the folder of its name."""
+    for name, table in {"means": means, "leads": leads}.items():
+        write(page.with_suffix("") / f"{name}.csv", table)
+    with replacing(page) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")

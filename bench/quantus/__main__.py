@@ -10,10 +10,10 @@ docs/method-study/quantus.sh shows how to install it outside the environment.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 import warnings
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,25 +21,24 @@ import pandas as pd
 import torch
 
 import naflow
+from bench import photographs
 from bench.photographs import depths, predicted, shown, with_masks
 from bench.quantus import judge
 from bench.quantus.judge import TESTS, Explained, Remembered, Subject, judged
 from bench.quantus.page import OURS, page
-from bench.summaries import SEED, summaries
+from bench.summaries import SEED, store, summaries
 from naflow.errors import BadInput
 from naflow.models import Pretrained, pretrained
-from pipeline.atomic import replacing
 from pipeline.fingerprint import fingerprint
 from pipeline.measuring.parts import write
 from pipeline.pictures.images import Picture
 
-MODEL = "pypi:efficientnet_lite0"
 COMPARED = (*OURS, "sglrp", "clrp", "hirescam", "layercam", "gradcam")
 
 
 def main() -> None:
     """Evaluate picture by picture; write the tables and the page."""
-    options = _options()
+    options = photographs.options("quantus", 30, "The flows, judged by Quantus.")
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")  # Quantus warns of constant maps, which have no ranks
     try:
@@ -50,24 +49,14 @@ def main() -> None:
         sys.exit(str(error))
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="The flows, judged by Quantus.")
-    parser.add_argument("index", type=Path, help="as docs/method-study/photographs.py writes it")
-    parser.add_argument("photos", type=Path, help="the folder of its pictures")
-    parser.add_argument("--pictures", type=int, default=30)
-    parser.add_argument("--parts", type=Path, default=Path("outputs/quantus"))
-    parser.add_argument("--page", type=Path, default=Path("docs/method-study/quantus.md"))
-    return parser.parse_args()
-
-
-def _judged(options: argparse.Namespace, version: str) -> Iterator[pd.DataFrame]:
+def _judged(options: Namespace, version: str) -> Iterator[pd.DataFrame]:
     """Yield a table per picture and method: one row per depth, one column per test."""
-    known = pretrained(MODEL)
+    known = pretrained(photographs.MODEL)
     chosen = with_masks(options.index, options.photos, options.pictures, known.input.size)
     for number, (picture, subject) in enumerate(subjects(known, chosen)):
         layers = depths(known, subject.image)
         for name in COMPARED:
-            settings = [MODEL, name, layers, subject.seed, version]
+            settings = [photographs.MODEL, name, layers, subject.seed, version]
             key = fingerprint(settings, subject.image, subject.mask, naflow, judge)
             part = options.parts / name / f"{key[:20]}.csv"
             if not part.exists():
@@ -91,10 +80,7 @@ def _write(found: pd.DataFrame, place: Path, version: str) -> None:
     """Write the tables, in the folder of the page's name, and the page."""
     measures = [name for name in found if name in TESTS or "empty" in str(name)]
     means, leads = summaries(found, OURS, measures, [*TESTS])
-    for name, table in {"means": means, "leads": leads}.items():
-        write(place.with_suffix("") / f"{name}.csv", table)
-    with replacing(place) as partial:
-        partial.write_text(page(means, leads, version, place.stem), encoding="utf-8")
+    store(place, means, leads, page(means, leads, version, place.stem))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ and run again for more pictures.
 
 from __future__ import annotations
 
-import argparse
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -25,14 +25,12 @@ import naflow
 from bench import photographs
 from bench.sanity import alike, cascade, labels, pairs
 from bench.sanity.page import COMPARED, OURS, page
-from bench.summaries import SEED, summaries
+from bench.summaries import SEED, store, summaries
 from naflow.errors import BadInput
 from naflow.models import Pretrained, pretrained
-from pipeline.atomic import replacing
 from pipeline.fingerprint import fingerprint
 from pipeline.measuring.parts import write
 
-MODEL = "pypi:efficientnet_lite0"
 METHODS = (*OURS, "sglrp", "clrp", "hirescam", "layercam", "gradcam", "mean_activation")
 ABOUT = ("method", "picture", "depth")
 
@@ -41,27 +39,17 @@ Measured = tuple[str, str, pd.DataFrame]  # the method, the picture's name, one 
 
 def main() -> None:
     """Check every method on every picture; write the tables and the page."""
-    options = _options()
+    options = photographs.options("sanity", 24, "Sanity checks of the methods on photographs.")
     torch.set_num_threads(1)
     try:
-        known = pretrained(MODEL)
+        known = pretrained(photographs.MODEL)
         checks = (_cascade, _pairs, _labels)
         _write([list(check(known, options)) for check in checks], options.page)
     except BadInput as error:
         sys.exit(str(error))
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Sanity checks of the methods on photographs.")
-    parser.add_argument("index", type=Path, help="as docs/method-study/photographs.py writes it")
-    parser.add_argument("photos", type=Path, help="the folder of its pictures")
-    parser.add_argument("--pictures", type=int, default=24)
-    parser.add_argument("--parts", type=Path, default=Path("outputs/sanity"))
-    parser.add_argument("--page", type=Path, default=Path("docs/method-study/sanity.md"))
-    return parser.parse_args()
-
-
-def _cascade(known: Pretrained, options: argparse.Namespace) -> Iterator[Measured]:
+def _cascade(known: Pretrained, options: Namespace) -> Iterator[Measured]:
     size = known.input.size
     chosen = photographs.with_masks(options.index, options.photos, options.pictures, size)
     for number, (picture, image, mask) in enumerate(photographs.shown(known, chosen)):
@@ -69,21 +57,21 @@ def _cascade(known: Pretrained, options: argparse.Namespace) -> Iterator[Measure
         seed = SEED + number
         for name in METHODS:
             given = name, known.network, image, target, mask, layers, seed
-            part = _part(options, cascade, [MODEL, name, layers, seed], image, mask)
+            part = _part(options, cascade, [photographs.MODEL, name, layers, seed], image, mask)
             yield name, picture.id, _stored(part, partial(cascade.randomised, *given))
 
 
-def _pairs(known: Pretrained, options: argparse.Namespace) -> Iterator[Measured]:
+def _pairs(known: Pretrained, options: Namespace) -> Iterator[Measured]:
     pictures = photographs.half(options.index, options.photos)
     for pair in pairs.pairs(known, pictures, options.pictures):
         both, _, images = pair
         layers = photographs.depths(known, images[:1])
         for name in METHODS:
-            part = _part(options, pairs, [MODEL, name, layers], images)
+            part = _part(options, pairs, [photographs.MODEL, name, layers], images)
             yield name, both, _stored(part, partial(pairs.compared, name, known, pair, layers))
 
 
-def _labels(known: Pretrained, options: argparse.Namespace) -> Iterator[Measured]:
+def _labels(known: Pretrained, options: Namespace) -> Iterator[Measured]:
     lesson = labels.lesson(options.photos, known.input, SEED)
     networks = labels.learnt(lesson, options.parts / "networks")
     states = [tensor for one in networks.values() for tensor in one.state_dict().values()]
@@ -96,7 +84,7 @@ def _labels(known: Pretrained, options: argparse.Namespace) -> Iterator[Measured
             yield name, f"learnt {row}", _stored(part, partial(labels.compared, *given))
 
 
-def _part(options: argparse.Namespace, check: ModuleType, settings: list, *tensors: Tensor) -> Path:
+def _part(options: Namespace, check: ModuleType, settings: list, *tensors: Tensor) -> Path:
     key = fingerprint(settings, *tensors, naflow, alike, check)
     return options.parts / check.__name__.rpartition(".")[2] / f"{key[:20]}.csv"
 
@@ -112,10 +100,7 @@ def _write(checks: list[list[Measured]], place: Path) -> None:
     """Write the tables, in the folder of the page's name, and the page."""
     summed = [_summed(check) for check in checks]
     means, leads = (pd.concat(tables) for tables in zip(*summed, strict=True))
-    for name, table in {"means": means, "leads": leads}.items():
-        write(place.with_suffix("") / f"{name}.csv", table[table["pictures"] > 0])
-    with replacing(place) as unfinished:
-        unfinished.write_text(page(means, leads, place.stem), encoding="utf-8")
+    store(place, means, leads, page(means, leads, place.stem))
 
 
 def _summed(check: list[Measured]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -26,7 +26,7 @@ from naflow.models import Input, create
 from naflow.scores import ClassLogit
 from pipeline.atomic import replacing
 from pipeline.explanations.cases import in_turn
-from pipeline.explanations.objects import measurable
+from pipeline.explanations.objects import measurable, objects
 from pipeline.fingerprint import fingerprint
 from pipeline.pictures.images import Folder, Part
 from pipeline.pictures.pixels import normalised, read
@@ -60,8 +60,6 @@ def lesson(photos: Path, seen: Input, seed: int) -> Lesson:
     )
     classes, pictures = folder.part(Part("base", "train"))
     pixels = read(in_turn(pictures, classes)[:LEARNT], classes, SIZE, "crop", quiet=True)
-    boxes = metrics.inside(pixels.boxes, (SIZE, SIZE))
-    drawn = pixels.masks.flatten(1).any(1)[:, None, None]
     order = torch.randperm(len(pixels.labels), generator=torch.Generator().manual_seed(seed))
     return Lesson(
         normalised(pixels.images, seen.mean, seen.std),
@@ -69,7 +67,7 @@ def lesson(photos: Path, seen: Input, seed: int) -> Lesson:
             name: pixels.labels[order] if shuffled else pixels.labels
             for name, (shuffled, _) in NETWORKS.items()
         },
-        torch.where(drawn, pixels.masks, boxes),
+        objects(folder, pixels.ids, SIZE, "crop"),
     )
 
 

@@ -22,10 +22,9 @@ def pairs(known: Pretrained, pictures: Iterable[Picture], count: int) -> list[Pa
     """Return the first `count` pairs of pictures that are given one class, one pair a class."""
     waiting: dict[int, tuple[Picture, Tensor]] = {}
     found: dict[int, Pair] = {}
-    for picture in pictures:
+    for one, image, _ in shown(known, pictures):
         if len(found) == count:
             break
-        (one, image, _), *_ = shown(known, [picture])
         target = predicted(known, image)
         if target in waiting and target not in found:
             first, before = waiting[target]

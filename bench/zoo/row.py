@@ -24,6 +24,8 @@ from naflow.explainers import LRP, GradCAM, HiResCAM, SegGradCAM, SegHiResGradCA
 from naflow.explainers.segmentation import all_pixels
 from naflow.outputs import output_tensor
 
+TOLERANCE = 1e-4  # largest difference of HiResCAM from hooks
+
 
 @dataclass
 class Row:
@@ -33,6 +35,8 @@ class Row:
     cost          method -> cost of its first and its second call, in forward passes
     error         largest difference of HiResCAM from hooks, over `compared` layers; see
                   against_hooks
+    hooks_off     that difference where it goes with every image given twice; then `error` is the
+                  difference from the hooks of that run
     conservation  LRP's deviation from 1 at the last map and at the first
     finite        method -> whether all its maps are finite
     said          method -> its error message if it refused the model; "all" if every method did
@@ -46,6 +50,7 @@ class Row:
     maps: int | None = None
     compared: int = 0
     error: float | None = None
+    hooks_off: float | None = None
     cost: dict[str, tuple[float, float]] = field(default_factory=dict)
     conservation: tuple[float, float] | None = None
     finite: dict[str, bool] = field(default_factory=dict)
@@ -86,6 +91,10 @@ def _fill(row: Row, model: nn.Module, images: Tensor) -> None:
         return
     row.maps = len(flow)
     row.error, row.compared = against_hooks(model, images, score, flow)
+    if row.error is not None and not row.error <= TOLERANCE:
+        twice, _ = against_hooks(model, torch.cat([images, images]), score, flow)
+        if twice is not None and twice <= TOLERANCE:
+            row.hooks_off, row.error = row.error, twice
     forward = _forward_seconds(model, images)
     gradcam = (SegGradCAM if segments else GradCAM)(model)
     _costs(row, "Grad-CAM", gradcam, images, score, forward)
@@ -105,7 +114,8 @@ def against_hooks(
 ) -> tuple[float | None, int]:
     """Return the largest difference of HiResCAM's maps from maps by forward hooks and
     torch.autograd.grad on the model's own run, and the number of layers compared: those that are
-    modules and called once. The difference is None if there are no such layers.
+    modules and called once. The difference is None if there are no such layers. More images than
+    the flow has follow its own, and are not compared.
 
     It is relative to the layer's largest sum_k |g_k x_k|: before a layer norm the terms cancel (g
     is normal to x, as the norm ignores x's length), and the map is only rounding errors.
@@ -133,6 +143,7 @@ def against_hooks(
     errors = []
     for (name, x), g in zip(once.items(), gradients, strict=True):
         terms = torch.zeros_like(x) if g is None else (g * x).detach()
+        terms = terms[: len(flow.maps[name])]
         size = float(terms.abs().sum(1).max()) or 1.0
         errors.append(float((flow.maps[name] - terms.sum(1).relu()).abs().max()) / size)
     return max(errors, default=None), len(errors)

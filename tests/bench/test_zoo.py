@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bench.zoo import row as row_of
 from bench.zoo.models import TIMM, TIMM_TRANSFORMERS, Entry
-from bench.zoo.page import HOOKS_ARE_OFF, page, problems
+from bench.zoo.page import page, problems
 from bench.zoo.row import against_hooks, measured
 from naflow.explainers import HiResCAM
 
@@ -75,12 +76,40 @@ def test_the_page(rows: list) -> None:
     assert "of 1. `selective`:" in text  # the costs of a single model
 
 
-def test_a_model_whose_hooks_are_off_is_told_and_no_fault(rows: list) -> None:
-    differs, off = (replace(rows[0], name=name, error=0.5) for name in ("a: b", HOOKS_ARE_OFF[0]))
+def test_hooks_that_are_off_with_one_image_are_told_and_no_fault(rows: list) -> None:
+    differs = replace(rows[0], name="a: b", error=0.5)
+    off = replace(rows[0], name="a: c", error=1e-8, hooks_off=0.25)
     text = page([differs, off], [], "python -m bench.zoo", 1)
-    assert "something went wrong with 1. Largest difference from hooks 5.0e-01, 1 models" in text
-    assert f"- `{off.name}`: HiResCAM differs from hooks by 5.0e-01; it is the hooks" in text
+    assert "something went wrong with 1. Largest difference from hooks 5.0e-01." in text
     assert "- `a: b`: HiResCAM differs from hooks by 5.0e-01\n" in text
+    assert "## Where the hooks are off" in text and "- `a: c`: 2.5e-01\n" in text
+    assert "hooks are off" not in page([differs], [], "python -m bench.zoo", 1)
+
+
+class OnceOff(Small):
+    """A model whose gradient is another one if there is one image, as a hook sees it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)
+        if len(x) == 1 and OnceOff.off:
+            y.register_hook(lambda g: g * 0.5)
+        return y
+
+    off = False
+
+
+def test_a_flow_is_held_against_the_image_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    against = row_of.against_hooks
+
+    def off(model: OnceOff, images: Tensor, score: object, flow: object) -> tuple:
+        with monkeypatch.context() as patched:
+            patched.setattr(OnceOff, "off", True)
+            return against(model, images, score, flow)  # ty: ignore[invalid-argument-type]
+
+    monkeypatch.setattr(row_of, "against_hooks", off)
+    row = measured(Entry("a: once off", OnceOff, 16), 1, limit=60)
+    assert row.hooks_off is not None and row.hooks_off > 0.01
+    assert row.error is not None and row.error < 1e-6 and not problems(row)
 
 
 def test_a_wrong_map_is_seen() -> None:
